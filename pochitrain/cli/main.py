@@ -1,0 +1,59 @@
+"""The `pochi` command: finds the subcommand, and turns errors into one message and an exit code."""
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Callable
+
+from pochitrain import __version__
+from pochitrain.error import ConfigError, PochiError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "train": ("pochitrain.cli.train", "train a model (the same as python train.py)"),
+}
+"""Name -> module with `run(argv)`, one line for the overview."""
+
+
+def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
+    """Run a subcommand and exit: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        dispatch(argv, prog)
+    except PochiError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
+
+
+def dispatch(argv: list[str], prog: str) -> None:
+    if argv[:1] in (["--version"], ["-V"]):
+        print(f"pochitrain {__version__}")
+        return
+    if not argv or argv[0] in ("-h", "--help"):
+        print(overview())
+        return
+    if argv[0] in ("-sc", "--shell-completion"):  # what the completion script calls
+        argv = ["train", *argv]
+    load_command(argv[0])(argv[1:], prog if prog.endswith(".py") else f"{prog} {argv[0]}")
+
+
+def load_command(name: str) -> Callable[[list[str], str], None]:
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise ConfigError(
+            f"pochi COMMAND must be one of {', '.join(COMMANDS)}, got {name!r}.{hint}"
+        )
+    run: Callable[[list[str], str], None] = importlib.import_module(COMMANDS[name][0]).run
+    return run
+
+
+def overview() -> str:
+    width = max(map(len, COMMANDS))
+    rows = "\n".join(f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items())
+    return f"usage: pochi COMMAND ...\n\n{rows}\n\npochi COMMAND --help tells more."

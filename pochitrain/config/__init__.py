@@ -1,0 +1,1 @@
+"""Types, defaults and checks of the config tree. Nothing here imports torch."""

@@ -1,0 +1,26 @@
+"""Key `checkpoint`: when the state of a run is saved."""
+
+from dataclasses import dataclass
+
+from pochitrain.config.rule import Node, require_int, require_positive_int, require_range
+
+
+@dataclass
+class CheckpointConfig:
+    every_epochs: int = 1
+    every_minutes: float | None = None
+    """Also in mid-epoch, after this many minutes."""
+    every_steps: int | None = None
+    """Also in mid-epoch, after this many batches."""
+    keep_last: int = 1
+    """How many of the newest checkpoints stay on disk; the best one always does."""
+
+
+def check_checkpoint(node: Node, root: Node) -> None:
+    require_positive_int(node, "every_epochs", "checkpoint.")
+    require_positive_int(node, "every_steps", "checkpoint.")
+    require_range(node, "every_minutes", "checkpoint.", low=0, open_low=True)
+    require_int(node, "keep_last", "checkpoint.", low=1)
+
+
+SCHEMAS = {"checkpoint": CheckpointConfig}

@@ -1,0 +1,50 @@
+"""Group `loss`: cross entropy and the weight of each class in it."""
+
+from dataclasses import dataclass
+
+from pochitrain.config.rule import Node, is_number, require_range
+from pochitrain.error import ConfigError, require
+
+
+@dataclass
+class LossConfig:
+    """Cross entropy; the weights are balanced from the data, equal, or given by hand."""
+
+    _target_: str = "pochitrain.loss.cross_entropy.build_cross_entropy"
+    balance: bool = True
+    """Weight of class c = N / (C * n_c), from the training split; ignored where weights are given."""
+    class_weights: list[float] | None = None
+    label_smoothing: float = 0.0
+
+
+def check_loss(node: Node, root: Node) -> None:
+    require_range(node, "label_smoothing", "loss.", low=0, high=1, open_high=True)
+    weights = node.get("class_weights")
+    if weights is None:
+        return
+    ok = len(weights) > 0 and all(is_number(weight) and weight > 0 for weight in weights)
+    require(
+        ok,
+        "loss.class_weights",
+        "one number > 0 per class",
+        weights,
+        "Use loss=balanced for automatic weights.",
+    )
+    check_num_weights(weights, root["model"].get("num_classes"))
+
+
+def check_num_weights(weights: list[float], num_classes: int | None) -> None:
+    """One weight per class.
+
+    Raises:
+        ConfigError: with the guide's text, if the lengths differ.
+    """
+    if num_classes is not None and len(weights) != num_classes:
+        raise ConfigError(
+            f"クラス重みの長さ({len(weights)})がクラス数({num_classes})と一致しません: "
+            f"loss.class_weights must have one weight per class, got {len(weights)} weights "
+            f"for {num_classes} classes."
+        )
+
+
+SCHEMAS = {"cross_entropy": LossConfig}

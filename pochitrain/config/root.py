@@ -1,0 +1,181 @@
+"""The config tree: run-level keys, and the check of the whole tree right after composing."""
+
+import difflib
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+
+from pochitrain.config import (
+    checkpoint,
+    confusion_matrix,
+    data,
+    early_stopping,
+    gradient_tracking,
+    layer_wise_lr,
+    loss,
+    metrics,
+    model,
+    optimizer,
+    optuna,
+    scheduler,
+    transform,
+)
+from pochitrain.config.checkpoint import CheckpointConfig
+from pochitrain.config.rule import (
+    Node,
+    is_number,
+    require_choice,
+    require_int,
+    require_positive_int,
+    require_range,
+)
+from pochitrain.error import ConfigError, require
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+@dataclass
+class RootConfig:
+    """Keys of a run that belong to no group."""
+
+    epochs: int = 10
+    learning_rate: float = 1e-3
+    batch_size: int = 32
+    seed: int = 0
+    device: str | None = None
+    """cuda, cuda:1, mps or cpu; null = the first of these that is there."""
+    precision: str = "auto"
+    """auto = bf16 on GPUs that compute in it, else fp32."""
+    compile: bool = False
+    """Compile the model with torch.compile."""
+    channels_last: bool = True
+    """Store pictures channel by channel in memory (NHWC), which convolutions are faster on."""
+    cudnn_benchmark: bool = False
+    gradient_accumulation: int = 1
+    """Batches per optimizer step."""
+    gradient_clip_norm: float | None = None
+    """Largest L2 norm of all gradients together; null = not clipped."""
+    work_dir: str = "outputs"
+    """Parent of the run directories."""
+    resume: str | None = None
+    """null, auto (the newest unfinished run of the same config) or a run directory."""
+    mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
+    std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    callbacks: dict[str, Any] = field(default_factory=dict)
+    """Callbacks of the user's own: name -> _target_ node."""
+    allow_targets: list[str] = field(default_factory=list)
+    """More callables that the config may name in _target_; only from the command line."""
+
+    model: Any = MISSING
+    data: Any = MISSING
+    transform: Any = MISSING
+    optimizer: Any = MISSING
+    scheduler: Any = MISSING
+    loss: Any = MISSING
+    layer_wise_lr: Any = MISSING
+    early_stopping: Any = MISSING
+    gradient_tracking: Any = MISSING
+    metrics: Any = MISSING
+    confusion_matrix: Any = MISSING
+    optuna: Any = MISSING
+
+
+GROUPS = {
+    "model": (model.SCHEMAS, model.check_model),
+    "data": (data.SCHEMAS, data.check_data),
+    "transform": (transform.SCHEMAS, transform.check_transform),
+    "optimizer": (optimizer.SCHEMAS, optimizer.check_optimizer),
+    "scheduler": (scheduler.SCHEMAS, scheduler.check_scheduler),
+    "loss": (loss.SCHEMAS, loss.check_loss),
+    "layer_wise_lr": (layer_wise_lr.SCHEMAS, layer_wise_lr.check_layer_wise_lr),
+    "early_stopping": (early_stopping.SCHEMAS, early_stopping.check_early_stopping),
+    "gradient_tracking": (gradient_tracking.SCHEMAS, gradient_tracking.check_gradient_tracking),
+    "metrics": (metrics.SCHEMAS, metrics.check_metrics),
+    "confusion_matrix": (confusion_matrix.SCHEMAS, confusion_matrix.check_confusion_matrix),
+    "optuna": (optuna.SCHEMAS, optuna.check_optuna),
+    "checkpoint": (checkpoint.SCHEMAS, checkpoint.check_checkpoint),
+}
+WARNINGS = {
+    "scheduler": scheduler.scheduler_warnings,
+    "early_stopping": early_stopping.early_stopping_warnings,
+}
+
+
+def validate(cfg: DictConfig) -> list[str]:
+    """Check the composed tree, before torch is imported and before any work.
+
+    Args:
+        cfg: the composed tree, without the `hydra` node.
+
+    Returns:
+        Warnings about settings that are legal but surely not meant.
+
+    Raises:
+        ConfigError: for the first rule that is broken.
+    """
+    refuse_unknown_keys(cfg)
+    root = to_plain(cfg)
+    check_root(root)
+    for group, (_, check) in GROUPS.items():
+        check(root[group], root)
+    return [text for group, find in WARNINGS.items() for text in find(root[group], root)]
+
+
+def to_plain(cfg: DictConfig) -> dict[str, Any]:
+    """The tree as plain Python values, interpolations resolved.
+
+    Raises:
+        ConfigError: if a mandatory value is missing or an interpolation fails.
+    """
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    if missing:
+        raise ConfigError(
+            f"{missing[0]} must be given, it has no default. Add {missing[0]}=... to the command."
+        )
+    try:
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except InterpolationResolutionError as error:
+        raise ConfigError(f"{error.full_key} cannot be resolved: {first_line(error)}") from None
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {first_line(error)}") from None
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def refuse_unknown_keys(cfg: DictConfig | ListConfig, prefix: str = "") -> None:
+    """Refuse a key that was appended (`+scheduler.gama=1`) to a node with a fixed set of keys."""
+    if isinstance(cfg, DictConfig) and not cfg._is_none() and not cfg._is_missing():
+        kind = OmegaConf.get_type(cfg)
+        fields = getattr(kind, "__dataclass_fields__", None)
+        for key in cfg:
+            child = cfg._get_node(key)
+            if fields is not None and key not in fields:
+                close = difflib.get_close_matches(str(key), fields, n=1)
+                hint = f"Did you mean {prefix}{close[0]}?" if close else ""
+                choices = ", ".join(name for name in fields if not name.startswith("_"))
+                raise ConfigError(
+                    f"{prefix}{key} is not a key of the config. {hint} Choices: {choices}."
+                )
+            if isinstance(child, DictConfig):
+                refuse_unknown_keys(child, f"{prefix}{key}.")
+
+
+def check_root(root: Node) -> None:
+    for key in ("epochs", "batch_size", "gradient_accumulation"):
+        require_positive_int(root, key)
+    require_int(root, "seed", low=0)
+    require_range(root, "learning_rate", low=0, high=1, open_low=True)
+    require_range(root, "gradient_clip_norm", low=0, open_low=True)
+    require_choice(root, "precision", PRECISIONS)
+    ok = len(root["mean"]) == 3 and all(map(is_number, root["mean"]))
+    require(ok, "mean", "3 numbers (red, green, blue)", root["mean"])
+    ok = len(root["std"]) == 3 and all(is_number(value) and value > 0 for value in root["std"])
+    require(ok, "std", "3 numbers > 0 (red, green, blue)", root["std"])
+    require(bool(root["work_dir"]), "work_dir", "a directory", root["work_dir"])

@@ -1,0 +1,23 @@
+"""The errors that a person sees as one clear message, and the exit code of each."""
+
+
+class PochiError(Exception):
+    """A run that failed for a reason outside our code; shown without a traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(PochiError):
+    """Wrong input: the message names the dotted key, the rule, the value seen and the remedy."""
+
+    exit_code = 2
+
+
+def require(ok: bool, key: str, rule: str, value: object, remedy: str = "") -> None:
+    """Refuse a setting with one sentence: ``<key> must be <rule>, got <value>. <remedy>``.
+
+    Raises:
+        ConfigError: if `ok` is false.
+    """
+    if not ok:
+        raise ConfigError(f"{key} must be {rule}, got {value!r}. {remedy}".rstrip())

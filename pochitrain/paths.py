@@ -1,0 +1,63 @@
+"""Where things are: the shipped config, run directories, the cache of the user."""
+
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+
+from pochitrain.error import ConfigError, PochiError
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def config_directory() -> Path:
+    """The shipped conf tree: inside the package in a wheel, beside it in a checkout."""
+    inside = PACKAGE / "conf"
+    return inside if inside.is_dir() else PACKAGE.parent / "conf"
+
+
+def cache_directory() -> Path:
+    """Our folder below the user's cache directory (XDG base directory specification)."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "pochitrain"
+
+
+def make_run_directory(work_dir: str | Path, today: datetime | None = None) -> Path:
+    """Make the next free `<work_dir>/YYYYMMDD_NNN`; two runs never get the same one.
+
+    Raises:
+        ConfigError: if the parent cannot be made or written to.
+    """
+    parent = Path(work_dir)
+    day = (today or datetime.now()).strftime("%Y%m%d")
+    pattern = re.compile(rf"{day}_(\d{{3,}})")
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        taken = [int(m[1]) for p in parent.iterdir() if (m := pattern.fullmatch(p.name))]
+        number = max(taken, default=0) + 1
+        while True:
+            path = parent / f"{day}_{number:03d}"
+            try:
+                path.mkdir()
+                return path
+            except FileExistsError:
+                number += 1
+    except OSError as error:
+        raise ConfigError(
+            f"work_dir must be a directory that can be written to, got {str(work_dir)!r} "
+            f"({error.strerror}). Choose another with work_dir=..."
+        ) from None
+
+
+def require_new_directory(path: Path) -> Path:
+    """Make `path`, which must not hold a run yet."""
+    if (path / "models").exists():
+        raise ConfigError(
+            f"hydra run directory must be new, got {str(path)!r}, which holds a run. "
+            f"To go on with it use resume={path}."
+        )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PochiError(f"Cannot make the run directory {path}: {error.strerror}.") from None
+    return path
