@@ -1,7 +1,7 @@
 """Which callables a config may name in `_target_`.
 
-A config file can come from anywhere (an experiment of a colleague, the config in a checkpoint), so it
-may only build what is listed here. More is allowed by the person at the keyboard alone, with
+A config file can come from anywhere (an experiment of a colleague, the config in a checkpoint), so
+it may only build what is listed here. More is allowed by the person at the keyboard alone, with
 `allow_targets=[mypackage.*]` on the command line.
 """
 

@@ -45,6 +45,9 @@ class FolderConfig(LoaderConfig):
     val_fraction: float | None = None
     seed: int = "${seed}"  # type: ignore[assignment]  # interpolation
     on_error: str = "error"
+    """error: name every unreadable picture and stop; skip: train without them."""
+    verify: bool = True
+    """Decode every picture once before training (remembered between runs)."""
     background: list[int] = field(default_factory=lambda: [255, 255, 255])
     """RGB, 0-255: what transparent pixels are composited on."""
 
@@ -56,9 +59,7 @@ def check_data(node: Node, root: Node) -> None:
     require_int(node, "batch_size", "data.", low=1)
     require_int(node, "num_workers", "data.", low=0, remedy="0 loads in the main process.")
     require_int(node, "image_size", "data.", low=8)
-    require_range(
-        node, "val_fraction", "data.", low=0, high=1, open_low=True, open_high=True
-    )
+    require_range(node, "val_fraction", "data.", low=0, high=1, open_low=True, open_high=True)
     require_choice(node, "on_error", ("error", "skip"), "data.")
     both = node.get("val_root") is not None and node.get("val_fraction") is not None
     require(

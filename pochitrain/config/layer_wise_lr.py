@@ -18,7 +18,7 @@ class LayerWiseLRConfig:
     enabled: bool = False
     layer_rates: dict[str, float] = field(default_factory=dict)
     decay: float | None = None
-    """Geometric by depth instead of `layer_rates`: each block's rate is `decay` times the next one's."""
+    """Instead of `layer_rates`: each block's rate is `decay` times that of the next one."""
     no_weight_decay_on_bias_and_norm: bool = False
     graph_config: LayerWiseGraphConfig = field(default_factory=LayerWiseGraphConfig)
 
@@ -28,8 +28,9 @@ def check_layer_wise_lr(node: Node, root: Node) -> None:
     rates = node.get("layer_rates") or {}
     if node.get("enabled") and not rates and node.get("decay") is None:
         raise ConfigError(
-            "層別学習率が有効ですが layer_rates が定義されていません: layer_wise_lr.layer_rates must "
-            "map layer names to learning rates when layer_wise_lr.enabled=true, got nothing. "
+            "層別学習率が有効ですが layer_rates が定義されていません: "
+            "layer_wise_lr.layer_rates must map layer names to learning rates when it is enabled, "
+            "got nothing. "
             "Use layer_wise_lr=resnet for the guide's rates or layer_wise_lr=none."
         )
     both = bool(rates) and node.get("decay") is not None

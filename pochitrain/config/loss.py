@@ -12,7 +12,7 @@ class LossConfig:
 
     _target_: str = "pochitrain.loss.cross_entropy.build_cross_entropy"
     balance: bool = True
-    """Weight of class c = N / (C * n_c), from the training split; ignored where weights are given."""
+    """Weight of class c = N / (C * n_c), of the training split; unused where weights are given."""
     class_weights: list[float] | None = None
     label_smoothing: float = 0.0
 

@@ -1,6 +1,6 @@
 """Group `optuna`: the hyper-parameter search."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pochitrain.config.data import has_validation

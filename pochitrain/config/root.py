@@ -1,6 +1,7 @@
 """The config tree: run-level keys, and the check of the whole tree right after composing."""
 
 import difflib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +54,8 @@ class RootConfig:
     channels_last: bool = True
     """Store pictures channel by channel in memory (NHWC), which convolutions are faster on."""
     cudnn_benchmark: bool = False
+    deterministic: bool = False
+    """Same bits in every run on a GPU too, where torch has such an algorithm; slower."""
     gradient_accumulation: int = 1
     """Batches per optimizer step."""
     gradient_clip_norm: float | None = None
@@ -83,7 +86,9 @@ class RootConfig:
     optuna: Any = MISSING
 
 
-GROUPS = {
+Check = Callable[[Node, Node], None]
+
+GROUPS: dict[str, tuple[Mapping[str, type[Any]], Check]] = {
     "model": (model.SCHEMAS, model.check_model),
     "data": (data.SCHEMAS, data.check_data),
     "transform": (transform.SCHEMAS, transform.check_transform),
@@ -154,10 +159,10 @@ def refuse_unknown_keys(cfg: DictConfig | ListConfig, prefix: str = "") -> None:
     if isinstance(cfg, DictConfig) and not cfg._is_none() and not cfg._is_missing():
         kind = OmegaConf.get_type(cfg)
         fields = getattr(kind, "__dataclass_fields__", None)
-        for key in cfg:
+        for key in map(str, cfg):
             child = cfg._get_node(key)
             if fields is not None and key not in fields:
-                close = difflib.get_close_matches(str(key), fields, n=1)
+                close = difflib.get_close_matches(key, fields, n=1)
                 hint = f"Did you mean {prefix}{close[0]}?" if close else ""
                 choices = ", ".join(name for name in fields if not name.startswith("_"))
                 raise ConfigError(

@@ -1,4 +1,4 @@
-"""Rules that several groups share. Each raises ConfigError with the dotted key and the value seen."""
+"""Rules that several groups share; each raises ConfigError with the key and the value seen."""
 
 import math
 import re

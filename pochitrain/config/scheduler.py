@@ -1,6 +1,7 @@
 """Group `scheduler`: how the learning rate changes. Stepped once per epoch."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from pochitrain.config.rule import Node, require_int, require_positive_int, require_range
 from pochitrain.error import require
@@ -38,7 +39,7 @@ class MultiStepLRConfig:
 
 @dataclass
 class CosineAnnealingLRConfig:
-    """Half a cosine from the learning rate to `eta_min` in `T_max` epochs (SGDR, without restarts)."""
+    """Half a cosine from the learning rate to `eta_min` in `T_max` epochs."""
 
     _target_: str = "torch.optim.lr_scheduler.CosineAnnealingLR"
     _partial_: bool = True
@@ -89,7 +90,7 @@ def check_scheduler(node: Node, root: Node) -> None:
     )
     if "milestones" in node:
         epochs = node["milestones"]
-        rising = all(a < b for a, b in zip(epochs, epochs[1:], strict=False))
+        rising = all(a < b for a, b in pairwise(epochs))
         ok = bool(epochs) and all(epoch >= 1 for epoch in epochs) and rising
         require(ok, "scheduler.milestones", "rising epochs, each >= 1", epochs, CONSTANT_REMEDY)
 

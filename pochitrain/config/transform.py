@@ -1,6 +1,6 @@
 """Group `transform`: what happens to a picture before the model sees it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pochitrain.config.rule import Node

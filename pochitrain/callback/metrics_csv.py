@@ -1,0 +1,41 @@
+"""training_metrics.csv, complete after every epoch."""
+
+import csv
+import io
+from pathlib import Path
+
+from pochitrain.atomic import write_text
+from pochitrain.engine.callback import Callback
+from pochitrain.engine.state import EpochRecord, TrainState
+
+COLUMNS = (
+    "epoch",
+    "learning_rate",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+)
+
+
+class MetricsCSV(Callback):
+    """Writes the history of the run; each epoch replaces the file, so it never holds half a row."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_epoch_end(self, state: TrainState) -> None:
+        write_text(self.path, format_history(state.history))
+
+
+def format_history(history: list[EpochRecord]) -> str:
+    """CSV text: accuracies in percent, losses as means, rates as used in the epoch."""
+    layers = list(history[0].layer_rates)
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([*COLUMNS, *(f"lr_{name}" for name in layers)])
+    for record in history:
+        values = [getattr(record, column) for column in COLUMNS]
+        values += [record.layer_rates[name] for name in layers]
+        writer.writerow(["" if value is None else repr(value) for value in values])
+    return stream.getvalue()

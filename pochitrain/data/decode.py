@@ -1,0 +1,74 @@
+"""Any picture file to 8-bit RGB, the way a person sees it."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MAX_PIXELS = 178_956_970
+"""Larger pictures are refused as decompression bombs (Pillow's limit, 13,400 x 13,400)."""
+
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+
+
+class UnreadableImageError(Exception):
+    """A file that cannot be decoded; the text says why."""
+
+
+def decode_rgb(
+    source: str | Path, background: tuple[int, int, int] = (255, 255, 255)
+) -> Image.Image:
+    """Read a picture file.
+
+    Args:
+        source: path of the file.
+        background: RGB, 0-255, behind transparent pixels.
+
+    Raises:
+        UnreadableImageError: whatever is wrong with the file.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata is not our business; bombs raise
+            with Image.open(source) as image:
+                return to_rgb(image, background)
+    except UnidentifiedImageError:
+        raise UnreadableImageError("not a picture") from None
+    except Image.DecompressionBombError:
+        raise UnreadableImageError(f"more than {MAX_PIXELS:,} pixels") from None
+    except FileNotFoundError:
+        raise UnreadableImageError("the file is gone") from None
+    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, zlib.error, ...
+        raise UnreadableImageError(str(error) or type(error).__name__) from None
+
+
+def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    """First frame, upright (EXIF), 8-bit RGB, transparency composited on `background`."""
+    image.load()
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith(("I", "F")):
+        upright = to_8_bit(upright)
+    if "A" in upright.mode or "a" in upright.mode or "transparency" in upright.info:
+        rgba = upright.convert("RGBA")
+        backdrop = Image.new("RGBA", rgba.size, (*background, 255))
+        upright = Image.alpha_composite(backdrop, rgba)
+    return upright.convert("RGB")
+
+
+def to_8_bit(image: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits, scaled to 0-255 (Pillow's own conversion clips).
+
+    16-bit integers are divided by 257; wider integers that need it by their own maximum; floats in
+    0-1 are multiplied by 255 and other floats scaled like integers.
+    """
+    values = np.asarray(image).astype(np.float64)
+    peak = float(values.max(initial=0.0))
+    if image.mode == "F" and peak <= 1.0:
+        scale = 255.0
+    elif peak <= 65535:
+        scale = 255 / 65535
+    else:
+        scale = 255 / peak
+    grey = np.clip(np.round(values * scale), 0, 255).astype(np.uint8)
+    return Image.fromarray(grey)

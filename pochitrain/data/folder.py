@@ -1,0 +1,179 @@
+"""`data=folder`: root/<class>/**/picture."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from pochitrain.data.decode import decode_rgb
+from pochitrain.data.picture_set import ImageData, Subset
+from pochitrain.data.split import stratified_split
+from pochitrain.data.verify import find_unreadable
+from pochitrain.error import ConfigError
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+
+@dataclass
+class FolderPictures:
+    """Picture files and their classes."""
+
+    paths: list[str]
+    labels: list[int]
+    background: tuple[int, int, int] = (255, 255, 255)
+    in_memory = False
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def load(self, index: int) -> Image.Image:
+        return decode_rgb(self.paths[index], self.background)
+
+    def name(self, index: int) -> str:
+        return self.paths[index]
+
+
+def open_folder(
+    *,
+    train_root: str,
+    val_root: str | None = None,
+    val_fraction: float | None = None,
+    seed: int = 0,
+    on_error: str = "error",
+    background: tuple[int, int, int] = (255, 255, 255),
+    verify: bool = True,
+) -> ImageData:
+    """Index the pictures below `train_root` and, where given, `val_root`.
+
+    Validation classes are mapped by name onto the training classes.
+
+    Args:
+        val_fraction: instead of `val_root`: part of each class that is kept for validation.
+        seed: of that split.
+        on_error: "error" names every unreadable picture at once; "skip" trains without them.
+        background: RGB, 0-255, behind transparent pixels.
+        verify: decode every picture once before training (remembered between runs).
+
+    Raises:
+        ConfigError: missing or empty folders, unknown classes, unreadable pictures.
+    """
+    rgb = (int(background[0]), int(background[1]), int(background[2]))
+    class_names = list_classes(train_root, "data.train_root")
+    train = index_pictures(train_root, class_names, "data.train_root", rgb)
+    val = None
+    if val_root is not None:
+        found = list_classes(val_root, "data.val_root")
+        unknown = sorted(set(found) - set(class_names))
+        if unknown:
+            raise ConfigError(
+                f"data.val_root must only hold classes of data.train_root, got "
+                f"{', '.join(map(repr, unknown))} in {val_root!r}. Classes: {shorten(class_names)}."
+            )
+        val = index_pictures(val_root, class_names, "data.val_root", rgb, present=found)
+    skipped: list[str] = []
+    if verify:
+        train, skipped = drop_unreadable(train, class_names, on_error)
+        if val is not None:
+            val, more = drop_unreadable(val, class_names, on_error)
+            skipped += more
+    if val_fraction is None:
+        return ImageData(train, val, class_names, skipped)
+    train_indices, val_indices = stratified_split(train.labels, val_fraction, seed)
+    return ImageData(Subset(train, train_indices), Subset(train, val_indices), class_names, skipped)
+
+
+def list_classes(root: str | Path, key: str) -> list[str]:
+    """Sorted names of the class folders of `root`; hidden ones are ignored.
+
+    Raises:
+        ConfigError: if the root is no folder or holds no class.
+    """
+    path = Path(root)
+    if not path.is_dir():
+        raise ConfigError(
+            f"{key} must be a folder of class folders (ROOT/<class>/*.jpg), got {str(root)!r}, "
+            f"which is not there. It is looked up from {os.getcwd()!r}."
+        )
+    names = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if not names:
+        raise ConfigError(
+            f"{key} must hold one folder for each class (ROOT/<class>/*.jpg), got {str(root)!r} "
+            "without folders."
+        )
+    return names
+
+
+def list_pictures(folder: str | Path) -> list[str]:
+    """Picture files anywhere below `folder`, sorted; hidden files and folders are ignored."""
+    found = []
+    for directory, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            os.path.join(directory, name)
+            for name in files
+            if not name.startswith(".") and name.lower().endswith(EXTENSIONS)
+        ]
+    return sorted(found)
+
+
+def index_pictures(
+    root: str | Path,
+    class_names: list[str],
+    key: str,
+    background: tuple[int, int, int],
+    present: list[str] | None = None,
+) -> FolderPictures:
+    """Pictures of the classes `present` (default: all), labelled by position in `class_names`.
+
+    Raises:
+        ConfigError: if a class folder holds no picture.
+    """
+    paths: list[str] = []
+    labels: list[int] = []
+    empty = []
+    for name in present or class_names:
+        found = list_pictures(Path(root) / name)
+        if not found:
+            empty.append(str(Path(root) / name))
+        paths += found
+        labels += [class_names.index(name)] * len(found)
+    if empty:
+        raise ConfigError(
+            f"{key} must not hold empty class folders, got {shorten(empty)}. Add pictures "
+            f"({' '.join(EXTENSIONS)}) or delete the folder."
+        )
+    return FolderPictures(paths, labels, background)
+
+
+def drop_unreadable(
+    pictures: FolderPictures, class_names: list[str], on_error: str
+) -> tuple[FolderPictures, list[str]]:
+    """The readable pictures, and "path: reason" for each of the others.
+
+    Raises:
+        ConfigError: naming all unreadable files, or a class that would be left without pictures.
+    """
+    bad = find_unreadable(pictures.paths)
+    lines = [f"{pictures.paths[i]}: {reason}" for i, reason in sorted(bad.items())]
+    if bad and on_error == "error":
+        listed = "\n".join(f"  {line}" for line in lines)
+        raise ConfigError(
+            f"data holds {len(bad)} unreadable picture(s):\n{listed}\n"
+            "Repair or delete them, or train without them: data.on_error=skip."
+        )
+    keep = [i for i in range(len(pictures)) if i not in bad]
+    labels = [pictures.labels[i] for i in keep]
+    for label in sorted(set(pictures.labels) - set(labels)):
+        raise ConfigError(
+            f"data.on_error=skip leaves class {class_names[label]!r} without pictures:\n  "
+            + "\n  ".join(lines)
+        )
+    kept = FolderPictures([pictures.paths[i] for i in keep], labels, pictures.background)
+    return kept, lines
+
+
+def shorten(names: list[str], limit: int = 20) -> str:
+    """`names` joined, the tail counted where there are many."""
+    text = ", ".join(names[:limit])
+    return text if len(names) <= limit else f"{text} and {len(names) - limit} more"

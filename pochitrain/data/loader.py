@@ -1,0 +1,153 @@
+"""Pictures to batches on the device."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from pochitrain.data.decode import UnreadableImageError
+from pochitrain.data.picture_set import PictureSet
+from pochitrain.data.sampler import EpochBatches, SampleKey
+from pochitrain.error import ConfigError, PochiError
+from pochitrain.seed import seeded_cpu
+
+Transform = Callable[[Image.Image], Tensor]
+
+
+class Batch(NamedTuple):
+    """B pictures of H x W pixels."""
+
+    images: Tensor
+    """float32, shape (B, 3, H, W)."""
+    labels: Tensor
+    """int64, shape (B,); or class probabilities, float32, shape (B, C), after mixup."""
+    indices: Tensor
+    """Position of each picture in its set, int64, shape (B,)."""
+
+
+class TransformedPictures(Dataset[tuple[Tensor, int, int]]):
+    """Decodes and transforms one picture; its random draws depend on (seed, epoch, index) only."""
+
+    def __init__(self, pictures: PictureSet, transform: Transform, seed: int) -> None:
+        self.pictures = pictures
+        self.transform = transform
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, key: SampleKey) -> tuple[Tensor, int, int]:
+        epoch, index = key
+        try:
+            picture = self.pictures.load(index)
+        except UnreadableImageError as error:
+            raise PochiError(f"Cannot read {self.pictures.name(index)}: {error}.") from None
+        with seeded_cpu(self.seed, "augment", epoch, index):
+            return self.transform(picture), self.pictures.labels[index], index
+
+
+def collate(samples: list[tuple[Tensor, int, int]]) -> Batch:
+    """Stack samples.
+
+    Raises:
+        ConfigError: if the pictures have different sizes.
+    """
+    images, labels, indices = zip(*samples, strict=True)
+    shapes = {tuple(image.shape) for image in images}
+    if len(shapes) > 1:
+        raise ConfigError(size_message(sorted(shapes)))
+    return Batch(torch.stack(images), torch.tensor(labels), torch.tensor(indices))
+
+
+def size_message(shapes: list[tuple[int, ...]]) -> str:
+    seen = " and ".join(map(str, shapes[:2]))
+    return (
+        f"transform must give pictures of one size, got {seen}. Add Resize and CenterCrop, or "
+        "choose transform=imagenet."
+    )
+
+
+@dataclass
+class EpochLoader:
+    """Batches of one split, on the device, epoch by epoch."""
+
+    loader: DataLoader[Any]
+    batches: EpochBatches
+    device: torch.device
+    non_blocking: bool
+    memory_format: torch.memory_format
+    pictures: PictureSet
+
+    @property
+    def num_samples(self) -> int:
+        return len(self.pictures)
+
+    def __len__(self) -> int:
+        """Batches in a whole epoch."""
+        return len(self.batches)
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch (0-based) from `start_batch` on."""
+        self.batches.epoch, self.batches.start_batch = epoch, start_batch
+        for batch in self.loader:
+            yield Batch(
+                batch.images.to(
+                    self.device,
+                    non_blocking=self.non_blocking,
+                    memory_format=self.memory_format,
+                ),
+                batch.labels.to(self.device, non_blocking=self.non_blocking),
+                batch.indices,
+            )
+
+
+def build_loader(
+    pictures: PictureSet,
+    transform: Transform,
+    *,
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+    shuffle: bool,
+    num_workers: int | None = None,
+    pin_memory: bool | None = None,
+    non_blocking: bool = True,
+    balanced_sampling: bool = False,
+    channels_last: bool = False,
+) -> EpochLoader:
+    """Loader of one split. The batches do not depend on `num_workers`.
+
+    Args:
+        transform: PIL picture (RGB) -> float32 tensor, shape (3, H, W).
+        seed: of the order and of the augmentation.
+        num_workers: processes; None = 0 for pictures in memory, else half the cores (at most 8).
+        pin_memory: None = where the device is a GPU.
+    """
+    batches = EpochBatches(
+        pictures.labels, batch_size, seed=seed, shuffle=shuffle, balanced=balanced_sampling
+    )
+    if num_workers is None:
+        num_workers = 0 if pictures.in_memory else default_num_workers()
+    on_gpu = device.type == "cuda"
+    loader: DataLoader[Any] = DataLoader(
+        TransformedPictures(pictures, transform, seed),
+        batch_sampler=batches,
+        num_workers=num_workers,
+        collate_fn=collate,
+        pin_memory=on_gpu if pin_memory is None else pin_memory and on_gpu,
+        persistent_workers=num_workers > 0,
+        prefetch_factor=4 if num_workers else None,
+        # A generator of its own, so that starting an epoch draws nothing from the global one.
+        generator=torch.Generator().manual_seed(seed),
+    )
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    return EpochLoader(loader, batches, device, non_blocking, memory_format, pictures)
+
+
+def default_num_workers() -> int:
+    return min(8, max(1, len(os.sched_getaffinity(0)) // 2))

@@ -1,0 +1,77 @@
+"""Which pictures make up which batch of which epoch."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from pochitrain.seed import derive_seed
+
+SampleKey = tuple[int, int]
+"""(epoch, index): what a loader worker is asked for. Augmentation depends on the epoch too."""
+
+
+class EpochBatches:
+    """Batches of sample keys; a function of (seed, epoch), so any epoch can start at any batch.
+
+    Attributes:
+        epoch: 0-based, set before iterating.
+        start_batch: batches of the epoch that are already done.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[int],
+        batch_size: int,
+        *,
+        seed: int,
+        shuffle: bool,
+        balanced: bool = False,
+    ) -> None:
+        """Plan batches.
+
+        Args:
+            labels: class of each sample.
+            batch_size: samples per batch; the last one may be smaller.
+            seed: of the order.
+            shuffle: a new order each epoch; else as listed.
+            balanced: draw with replacement so that classes come equally often.
+        """
+        self.labels = torch.tensor(labels, dtype=torch.int64)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.balanced = balanced
+        self.epoch = 0
+        self.start_batch = 0
+
+    def order(self) -> list[int]:
+        """Sample indices of the epoch, in order."""
+        num_samples = len(self.labels)
+        if not self.shuffle:
+            return list(range(num_samples))
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", self.epoch))
+        if self.balanced:
+            weights = 1 / torch.bincount(self.labels).double()
+            drawn = torch.multinomial(
+                weights[self.labels], num_samples, replacement=True, generator=generator
+            )
+            return drawn.tolist()
+        return torch.randperm(num_samples, generator=generator).tolist()
+
+    def bounds(self) -> list[tuple[int, int]]:
+        """(start, stop) of each batch. When training, a single last sample joins the batch before
+        it: batch norm cannot work on one."""
+        num_samples, size = len(self.labels), self.batch_size
+        starts = list(range(0, num_samples, size))
+        if self.shuffle and len(starts) > 1 and num_samples % size == 1 and size > 1:
+            starts.pop()
+        return list(zip(starts, [*starts[1:], num_samples], strict=True))
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        order = self.order()
+        for start, stop in self.bounds()[self.start_batch :]:
+            yield [(self.epoch, index) for index in order[start:stop]]
+
+    def __len__(self) -> int:
+        """Batches in a whole epoch."""
+        return len(self.bounds())

@@ -1,0 +1,44 @@
+"""Events of a run, in order:
+
+    on_fit_start
+    for each epoch:
+        on_epoch_start
+        for each batch of the training epoch:
+            on_gradients        gradients are complete and unscaled, not yet clipped or applied
+            on_batch_end        (on_gradients comes once per optimizer step, on_batch_end per batch)
+        on_validation_start     where there is validation
+        on_epoch_end            state.history[-1] is this epoch; the checkpoint is written after it
+    on_fit_end
+
+A callback reads the state and may only set `state.stop_reason`. One that remembers something puts
+it into `state_dict`, so that a resumed run is the same run.
+"""
+
+from typing import Any
+
+from pochitrain.engine.state import TrainState
+
+
+class Callback:
+    """Does nothing at every event; override what you need."""
+
+    def on_fit_start(self, state: TrainState) -> None: ...
+
+    def on_epoch_start(self, state: TrainState) -> None: ...
+
+    def on_gradients(self, state: TrainState) -> None: ...
+
+    def on_batch_end(self, state: TrainState) -> None: ...
+
+    def on_validation_start(self, state: TrainState) -> None: ...
+
+    def on_epoch_end(self, state: TrainState) -> None: ...
+
+    def on_fit_end(self, state: TrainState) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Memory of this callback: tensors and plain values."""
+        return {}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """The reverse of `state_dict`."""

@@ -1,0 +1,81 @@
+"""Which device a run computes on, and in which precision."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+
+from pochitrain.error import ConfigError
+
+
+def select_device(name: str | None) -> torch.device:
+    """The device called `name`; None = the first of cuda, mps, cpu that is there.
+
+    Raises:
+        ConfigError: if there is no such device.
+    """
+    if name is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    there = available_devices()
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or (str(device) not in there and device.type not in there):
+        raise ConfigError(
+            f"device must be one that is there ({', '.join(there)}) or null for automatic, "
+            f"got {name!r}."
+        )
+    if device.index is not None and str(device) not in there:
+        raise ConfigError(f"device must be one of {', '.join(there)}, got {name!r}.")
+    return device
+
+
+def available_devices() -> list[str]:
+    found = ["cpu"]
+    if torch.backends.mps.is_available():
+        found.insert(0, "mps")
+    if torch.cuda.is_available():
+        found = ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count())), *found]
+    return found
+
+
+@dataclass
+class Precision:
+    """How the forward pass computes; parameters stay in float32."""
+
+    device: torch.device
+    dtype: torch.dtype | None
+    """What autocast computes in; None = float32 throughout."""
+    scaler: torch.amp.GradScaler
+
+    def autocast(self) -> AbstractContextManager[None]:
+        on = self.dtype is not None
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=on)
+
+    @property
+    def name(self) -> str:
+        names = {None: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+        return names[self.dtype]
+
+
+def select_precision(name: str, device: torch.device) -> Precision:
+    """Precision called `name`: auto, fp32, bf16 or fp16 (with gradient scaling).
+
+    auto is bf16 on a GPU that computes in it (compute capability >= 8), else fp32.
+
+    Raises:
+        ConfigError: if the device does not compute in it.
+    """
+    if name == "auto":
+        fast = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+        name = "bf16" if fast else "fp32"
+    dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+    if dtype is torch.bfloat16 and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise ConfigError(
+            "precision must be fp32 or fp16 on this GPU, which has no bf16, got 'bf16'."
+        )
+    enabled = dtype is torch.float16 and device.type in ("cuda", "cpu")
+    return Precision(device, dtype, torch.amp.GradScaler(device.type, enabled=enabled))

@@ -1,0 +1,1 @@
+"""The loss, and the weight of each class in it."""

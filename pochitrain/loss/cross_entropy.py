@@ -1,0 +1,90 @@
+"""Cross entropy with class weights and label smoothing."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pochitrain.config.loss import check_num_weights
+
+# B samples, C classes.
+
+
+def class_balance_weights(num_images_C: Tensor) -> Tensor:
+    """Loss weight per class that makes every class count equally.
+
+    weight_c = N / (C * n_c), so a balanced set gets ones and the loss keeps its scale
+    (the "balanced" heuristic of King & Zeng 2001, as in scikit-learn).
+
+    Args:
+        num_images_C: images per class in the training split, int64, shape (C,), all > 0.
+
+    Returns:
+        float32, shape (C,).
+    """
+    total = num_images_C.sum().double()
+    return (total / (len(num_images_C) * num_images_C.double())).float()
+
+
+class CrossEntropy(nn.Module):
+    """torch's cross entropy, with a way to add up batches of different size and weight."""
+
+    weight: Tensor | None
+
+    def __init__(self, weight: Tensor | None = None, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight, persistent=False)
+        self.label_smoothing = label_smoothing
+
+    def forward(self, logits_BC: Tensor, target: Tensor) -> Tensor:
+        """Mean loss of the batch: total loss / total weight, as nn.CrossEntropyLoss.
+
+        Args:
+            target: class indices, int64, shape (B,); or class probabilities, shape (B, C).
+        """
+        total, weight = self.sums(logits_BC, target)
+        return total / weight
+
+    def sums(self, logits_BC: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Total loss and total weight; both added up over batches give the exact mean of a set."""
+        total = F.cross_entropy(
+            logits_BC,
+            target,
+            weight=self.weight,
+            reduction="sum",
+            label_smoothing=self.label_smoothing,
+        )
+        if self.weight is None:
+            return total, total.new_tensor(float(len(target)))
+        per_sample = (
+            target.to(self.weight) @ self.weight if target.ndim == 2 else self.weight[target]
+        )
+        return total, per_sample.sum()
+
+
+def build_cross_entropy(
+    *,
+    num_images_per_class: Sequence[int],
+    balance: bool = True,
+    class_weights: Sequence[float] | None = None,
+    label_smoothing: float = 0.0,
+) -> CrossEntropy:
+    """The loss of group `loss`.
+
+    Args:
+        num_images_per_class: of the training split.
+        balance: derive the weights from these numbers, where none are given.
+        class_weights: one per class, all > 0.
+        label_smoothing: 0 <= part of the target that is spread over all classes < 1.
+
+    Raises:
+        ConfigError: if `class_weights` has another length than there are classes.
+    """
+    weight = None
+    if class_weights is not None:
+        check_num_weights(list(class_weights), len(num_images_per_class))
+        weight = torch.tensor(list(class_weights), dtype=torch.float32)
+    elif balance and len(set(num_images_per_class)) > 1:
+        weight = class_balance_weights(torch.tensor(list(num_images_per_class)))
+    return CrossEntropy(weight, label_smoothing)

@@ -1,0 +1,1 @@
+"""Networks: torchvision's classifiers with a head for our classes."""

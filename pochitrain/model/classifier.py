@@ -1,0 +1,128 @@
+"""Any torchvision classification model, its head replaced."""
+
+import difflib
+import os
+import pickle
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from pochitrain.error import ConfigError
+
+
+def build_classifier(
+    name: str, num_classes: int, pretrained: bool = False, weights: str | None = None
+) -> nn.Module:
+    """A classifier from images (B, 3, H, W) to logits (B, num_classes).
+
+    Args:
+        name: name in torchvision.models.list_models(module=torchvision.models).
+        pretrained: start from torchvision's default weights (cached in TORCH_HOME).
+        weights: start from a local state dict; tensors of another shape (the head) are left out.
+
+    Raises:
+        ConfigError: unknown name, no network, a file that is no state dict of this model.
+    """
+    known = models.list_models(module=models)
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=3)
+        hint = f" Did you mean {' or '.join(close)}?" if close else ""
+        raise ConfigError(
+            f"model.name must be a torchvision classification model, got {name!r}.{hint} "
+            f"Choices: {', '.join(known)}."
+        )
+    model: nn.Module = models.get_model(name, weights=None)
+    if pretrained:
+        load_pretrained(model, name)
+    replace_head(model, num_classes, name)
+    if weights is not None:
+        load_local_weights(model, weights)
+    return model
+
+
+def load_pretrained(model: nn.Module, name: str) -> None:
+    """Load torchvision's default (best published) ImageNet weights into `model`."""
+    entry = models.get_model_weights(name).DEFAULT
+    try:
+        state = entry.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except (URLError, OSError, RuntimeError) as error:
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        raise ConfigError(
+            f"model.pretrained=true needs {os.path.basename(entry.url)}, which cannot be "
+            f"downloaded ({error}). Put the file in {folder} (from {entry.url}), or train from "
+            "scratch with model.pretrained=false."
+        ) from None
+    model.load_state_dict(state)
+    if hasattr(model, "transform_input"):  # these weights expect torchvision's other normalisation
+        setattr(model, "transform_input", True)
+
+
+def replace_head(model: nn.Module, num_classes: int, name: str) -> None:
+    """Replace the last layer that makes class scores by one for `num_classes`.
+
+    In torchvision that is the last Linear of the model, or, in SqueezeNet, its last Conv2d.
+    The auxiliary classifiers of GoogLeNet and Inception are removed: they need 299 px and a loss
+    of their own.
+    """
+    if getattr(model, "aux_logits", False):
+        setattr(model, "aux_logits", False)
+        for branch in ("aux1", "aux2", "AuxLogits"):
+            if hasattr(model, branch):
+                setattr(model, branch, None)
+    kind = nn.Conv2d if name.startswith("squeezenet") else nn.Linear
+    path, old = [(path, part) for path, part in model.named_modules() if type(part) is kind][-1]
+    parent = model.get_submodule(path.rpartition(".")[0])
+    new: nn.Module
+    if isinstance(old, nn.Conv2d):
+        new = nn.Conv2d(old.in_channels, num_classes, kernel_size=1)
+    else:
+        assert isinstance(old, nn.Linear)
+        new = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
+    setattr(parent, path.rpartition(".")[2], new)
+
+
+def load_local_weights(model: nn.Module, path: str) -> None:
+    """Load a state dict; a head for another number of classes is left as it was made.
+
+    Raises:
+        ConfigError: no such file, no state dict, or tensors that this model does not have.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise ConfigError(f"model.weights must be a file, got {path!r}, which is not there.")
+    try:
+        loaded = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(
+            f"model.weights must be a state dict saved by torch.save, got {path!r} ({text})."
+        ) from None
+    if isinstance(loaded, dict) and "model" in loaded and isinstance(loaded["model"], dict):
+        loaded = loaded["model"]  # a checkpoint of ours
+    own = model.state_dict()
+    if not isinstance(loaded, dict) or not loaded.keys() & own.keys():
+        raise ConfigError(f"model.weights must hold tensors of this model, got {path!r}.")
+    fitting = {
+        key: value
+        for key, value in loaded.items()
+        if key in own and isinstance(value, Tensor) and value.shape == own[key].shape
+    }
+    head = {key for key in own if key not in fitting}
+    allowed = head_keys(model)
+    if head - allowed or loaded.keys() - own.keys():
+        odd = sorted((head - allowed) | (loaded.keys() - own.keys()))
+        raise ConfigError(
+            f"model.weights must fit the model, got {path!r} with {len(odd)} tensor(s) that do "
+            f"not: {', '.join(odd[:5])}{' ...' if len(odd) > 5 else ''}."
+        )
+    model.load_state_dict(fitting, strict=False)
+
+
+def head_keys(model: nn.Module) -> set[str]:
+    """State-dict keys of the last layer."""
+    kinds = (nn.Linear, nn.Conv2d)
+    path = [path for path, part in model.named_modules() if type(part) in kinds][-1]
+    return {f"{path}.weight", f"{path}.bias"}

@@ -1,0 +1,1 @@
+"""Graphs and tables of a run, made from files on disk."""

@@ -1,0 +1,88 @@
+"""Graphs of a run over its epochs, drawn from training_metrics.csv."""
+
+from pathlib import Path
+
+import matplotlib_fontja
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from pochitrain.atomic import write_with
+
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+"""Colours that colour-blind people tell apart (Okabe & Ito 2008)."""
+
+matplotlib_fontja.japanize()
+
+
+def draw_curves(csv_path: Path, folder: Path) -> list[Path]:
+    """Draw the graphs of a run.
+
+    Args:
+        csv_path: training_metrics.csv.
+        folder: where the PNG files go; made if missing.
+
+    Returns:
+        The files written.
+    """
+    table = pd.read_csv(csv_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    layer_wise = any(str(column).startswith("lr_") for column in table.columns)
+    written = [folder / "loss.png", folder / "accuracy.png"]
+    save_figure(draw_loss(table), written[0])
+    save_figure(draw_accuracy(table, with_rate=not layer_wise), written[1])
+    return written
+
+
+def draw_loss(table: pd.DataFrame) -> Figure:
+    figure, axes = new_figure("Loss", "loss")
+    draw_pair(axes, table, "loss")
+    return figure
+
+
+def draw_accuracy(table: pd.DataFrame, with_rate: bool) -> Figure:
+    """Accuracy in percent; the learning rate on a second axis unless it differs by layer."""
+    figure, axes = new_figure("Accuracy", "accuracy (%)")
+    draw_pair(axes, table, "accuracy")
+    if with_rate:
+        right = axes.twinx()
+        right.plot(
+            table["epoch"], table["learning_rate"], color=GREEN, linestyle=":", linewidth=1.5
+        )
+        right.set_ylabel("learning rate", color=GREEN)
+        right.tick_params(axis="y", colors=GREEN)
+        right.set_ylim(bottom=0)
+        right.spines["top"].set_visible(False)
+    return figure
+
+
+def draw_pair(axes: Axes, table: pd.DataFrame, metric: str) -> None:
+    marker = "o" if len(table) <= 30 else None
+    for split, color, style in (("train", BLUE, "--"), ("val", ORANGE, "-")):
+        values = table[f"{split}_{metric}"]
+        if values.notna().any():
+            label = {"train": "training", "val": "validation"}[split]
+            axes.plot(
+                table["epoch"], values, color=color, linestyle=style, marker=marker, label=label
+            )
+    axes.legend(frameon=False)
+
+
+def new_figure(title: str, ylabel: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_title(title)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(ylabel)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.spines[["top"]].set_visible(False)
+    return figure, axes
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG of 150 dots per inch, atomically."""
+    write_with(path, lambda file: figure.savefig(file, format="png", dpi=150))

@@ -1,0 +1,59 @@
+"""What a person reads in the terminal before and after a run."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from pochitrain.data.picture_set import ImageData
+from pochitrain.engine.state import TrainState
+
+MAX_CLASSES = 12
+"""Classes listed one by one; more are cut."""
+
+
+def print_start(console: Console, rows: dict[str, str], data: ImageData) -> None:
+    """The start-up summary: `rows` (label -> text), then pictures per class."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in rows.items():
+        table.add_row(label, text)
+    console.print(table)
+    if data.skipped:
+        console.print(f"Left out {len(data.skipped)} unreadable picture(s):", style="yellow")
+        for line in data.skipped:
+            console.print(f"  {line}", highlight=False)
+
+
+def describe_classes(data: ImageData) -> str:
+    """`name train/val` of each class, the first ones where there are many."""
+    train = data.count_per_class(data.train)
+    val = [0] * len(train) if data.val is None else data.count_per_class(data.val)
+    shown = [
+        f"{name} {n}" if data.val is None else f"{name} {n}/{m}"
+        for name, n, m in zip(data.class_names, train, val, strict=True)
+    ]
+    more = len(shown) - MAX_CLASSES
+    tail = f", and {more} more" if more > 0 else ""
+    return f"{len(shown)}: {', '.join(shown[:MAX_CLASSES])}{tail}"
+
+
+def print_end(console: Console, state: TrainState, folder: Path, files: list[Path]) -> None:
+    """The closing summary: best epoch and value, and the files written."""
+    if state.stop_reason is not None:
+        console.print(f"Stopped after epoch {state.epoch}: {state.stop_reason}", highlight=False)
+    if state.best is None:
+        console.print("No epoch gave a usable metric.", style="yellow")
+    else:
+        name = state.monitor.metric.replace("_", " ")
+        unit = " %" if state.monitor.metric.endswith("accuracy") else ""
+        value = f"{state.best.value:.2f}" if unit else f"{state.best.value:.4f}"
+        console.print(
+            f"Best epoch {state.best.epoch} of {state.epoch}: {name} {value}{unit}",
+            style="bold",
+            highlight=False,
+        )
+    console.print(f"Written to {folder}:", highlight=False, soft_wrap=True)
+    names = [str(file.relative_to(folder)) for file in files if file.exists()]
+    console.print(f"  {'  '.join(names)}", highlight=False)

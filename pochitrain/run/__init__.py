@@ -1,0 +1,1 @@
+"""Composition roots: each builds objects from the config, wires them and starts the work."""

@@ -1,0 +1,80 @@
+"""From config nodes to objects."""
+
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from pochitrain.config.allow import allowed_targets
+from pochitrain.config.data import LOADER_FIELDS
+from pochitrain.error import ConfigError, PochiError
+
+
+class Components:
+    """Instantiates nodes of the config under the allow-list."""
+
+    def __init__(self, cfg: DictConfig) -> None:
+        overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else None
+        self.cfg = cfg
+        self.allowed = allowed_targets(list(cfg.allow_targets), overrides)
+
+    def build(self, key: str, node: Any = None, **arguments: Any) -> Any:
+        """The object that the node at `key` describes.
+
+        Args:
+            key: dotted key, for messages and, without `node`, to find the node.
+            node: the node itself, where it is not the one at `key`.
+            arguments: given to the target besides the node's own.
+
+        Raises:
+            ConfigError: if the target is not allowed or refuses its arguments.
+        """
+        node = OmegaConf.select(self.cfg, key) if node is None else node
+        try:
+            return instantiate(node, **arguments, _execution_whitelist_=self.allowed)
+        except InstantiationException as error:
+            cause = error.__cause__
+            while cause is not None and not isinstance(cause, PochiError):
+                cause = cause.__cause__
+            if isinstance(cause, PochiError):
+                raise cause from None
+            raise ConfigError(explain(key, error)) from error
+        except PochiError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{key} cannot be built: {error}") from error
+
+    def build_data(self) -> Any:
+        """The data set of group `data`, without the fields that belong to the loader."""
+        node = {key: value for key, value in self.cfg.data.items() if key not in LOADER_FIELDS}
+        return self.build("data", OmegaConf.create(node))
+
+    def loader_settings(self) -> dict[str, Any]:
+        """The fields of group `data` that belong to the loader."""
+        return {key: self.cfg.data[key] for key in LOADER_FIELDS if key in self.cfg.data}
+
+
+def explain(key: str, error: Exception) -> str:
+    """One line for a node that cannot be instantiated."""
+    cause = error.__cause__
+    text = str(error)
+    if "whitelist" in text:
+        target = text.split("'")[1] if "'" in text else "its _target_"
+        return (
+            f"{key} names {target!r}, which a config may not run. If you trust it, allow it on the "
+            f"command line: 'allow_targets=[{target}]'."
+        )
+    if cause is not None:
+        return f"{key} cannot be built: {type(cause).__name__}: {first(str(cause))}"
+    return f"{key} cannot be built: {first(text)}"
+
+
+def first(text: str) -> str:
+    return next((line for line in text.splitlines() if line.strip()), "unknown error")
+
+
+def plain(node: Any) -> Any:
+    """A node as plain values, interpolations resolved."""
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node

@@ -1,0 +1,108 @@
+"""The run directory and the files that say what the run was."""
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from pochitrain.atomic import write_text
+from pochitrain.paths import make_run_directory, require_new_directory
+
+PACKAGES = (
+    "pochitrain",
+    "torch",
+    "torchvision",
+    "hydra-core",
+    "omegaconf",
+    "optuna",
+    "pillow",
+    "numpy",
+)
+
+
+def open_run_directory(cfg: DictConfig) -> Path:
+    """Make the directory of this run.
+
+    An explicit hydra.run.dir (in a sweep hydra.sweep.dir and subdir) is taken as it is; otherwise
+    it is the next free `<work_dir>/YYYYMMDD_NNN`. Hydra is told, so that
+    ${hydra:runtime.output_dir} and --experimental-rerun find it.
+    """
+    explicit = explicit_directory()
+    path = make_run_directory(cfg.work_dir) if explicit is None else require_new_directory(explicit)
+    if HydraConfig.initialized():
+        hydra_cfg: Any = HydraConfig.instance().cfg
+        runtime = hydra_cfg.hydra.runtime
+        with read_write(runtime), open_dict(runtime):
+            runtime.output_dir = str(path.absolute())
+        save_hydra_files(cfg, hydra_cfg, path / ".hydra")
+    return path
+
+
+def explicit_directory() -> Path | None:
+    """The directory that the person or a sweeper gave to Hydra, if any."""
+    if not HydraConfig.initialized():
+        return None
+    node = HydraConfig.get()
+    if node.mode == RunMode.MULTIRUN:
+        path = Path(node.sweep.dir) / node.sweep.subdir
+    else:
+        path = Path(node.run.dir)
+    return None if path == Path() else path
+
+
+def save_hydra_files(cfg: DictConfig, hydra_cfg: DictConfig, folder: Path) -> None:
+    """The three files that Hydra itself would write."""
+    folder.mkdir(parents=True, exist_ok=True)
+    only_hydra = OmegaConf.masked_copy(hydra_cfg, ["hydra"])
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg))
+    write_text(folder / "hydra.yaml", OmegaConf.to_yaml(only_hydra))
+    write_text(folder / "overrides.yaml", OmegaConf.to_yaml(hydra_cfg.hydra.overrides.task))
+
+
+def collect_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide about results."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit and cleanliness of the current folder's repository, if it is one."""
+
+    def ask(*words: str) -> str:
+        result = subprocess.run(
+            ["git", *words], capture_output=True, text=True, timeout=10, check=True
+        )
+        return result.stdout.strip()
+
+    try:
+        return {"commit": ask("rev-parse", "HEAD"), "changed": bool(ask("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def save_facts(path: Path, cfg: DictConfig, facts: dict[str, Any]) -> None:
+    """config.yaml (resolved) and environment.json of the run."""
+    write_text(path / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+    content = {
+        "command": shlex.join(sys.argv),
+        "folder": os.getcwd(),
+        "versions": collect_versions(),
+        "git": git_state(),
+        "platform": platform.platform(),
+        **facts,
+    }
+    write_text(path / "environment.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,215 @@
+"""A training run, from the composed config to the files in the run directory."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from torch import nn
+
+from pochitrain.callback.metrics_csv import MetricsCSV
+from pochitrain.callback.progress import ProgressDisplay
+from pochitrain.data.loader import EpochLoader, build_loader
+from pochitrain.data.picture_set import ImageData
+from pochitrain.engine.callback import Callback
+from pochitrain.engine.checkpoint import CheckpointWriter
+from pochitrain.engine.device import Precision, select_device, select_precision
+from pochitrain.engine.state import Monitor, Sums, TrainState
+from pochitrain.engine.trainer import Trainer
+from pochitrain.error import ConfigError
+from pochitrain.report.summary import describe_classes, print_end, print_start
+from pochitrain.run.component import Components, plain
+from pochitrain.run.directory import collect_versions, open_run_directory, save_facts
+from pochitrain.seed import derive_seed, seed_everything
+from pochitrain.transform.pipeline import build_pipeline, try_pipeline
+
+
+def train(cfg: DictConfig, notes: list[str]) -> float | None:
+    """Train as `cfg` says and write the run directory.
+
+    Args:
+        cfg: the composed, validated tree.
+        notes: warnings to show.
+
+    Returns:
+        The monitored metric in the best epoch; None if no epoch gave one.
+
+    Raises:
+        ConfigError: before any training, for input that cannot work.
+    """
+    console = Console(highlight=False, soft_wrap=False)
+    parts = Components(cfg)
+    device = select_device(cfg.device)
+    precision = select_precision(cfg.precision, device)
+    set_backends(cfg)
+    seed_everything(cfg.seed)
+
+    pipelines = build_pipelines(parts)
+    data: ImageData = parts.build_data()
+    check_num_classes(cfg, data)
+    criterion = parts.build("loss", num_images_per_class=data.count_per_class(data.train))
+    train_loader, val_loader = build_loaders(parts, data, pipelines, device)
+    state = build_state(parts, data, device, precision)
+    user_callbacks = [parts.build(f"callbacks.{name}") for name in cfg.callbacks]
+
+    folder = open_run_directory(cfg)
+    rows = describe_run(cfg, data, state.model, precision, folder)
+    save_facts(folder, cfg, {"device": rows["device"], "seed": cfg.seed})
+    for note in notes:
+        console.print(f"Warning: {note}", style="yellow")
+    print_start(console, rows, data)
+
+    progress = ProgressDisplay(console, len(train_loader), train_loader.num_samples)
+    callbacks: list[Callback] = [*user_callbacks]
+    metrics_csv = folder / "training_metrics.csv"
+    if cfg.metrics.export:
+        callbacks.append(MetricsCSV(metrics_csv))
+    callbacks.append(progress)
+    trainer = Trainer(
+        state,
+        train_loader,
+        val_loader,
+        criterion.to(device),
+        precision,
+        callbacks,
+        checkpoint_writer(cfg, folder, data),
+        gradient_accumulation=cfg.gradient_accumulation,
+        gradient_clip_norm=cfg.gradient_clip_norm,
+    )
+    try:
+        trainer.fit()
+    finally:
+        progress.close()
+
+    graphs = draw_graphs(metrics_csv, folder) if cfg.metrics.export else []
+    files = [folder / "models" / "best.pth", folder / "models" / "last.pth", metrics_csv, *graphs]
+    print_end(console, state, folder, [*files, folder / "config.yaml", folder / "environment.json"])
+    return None if state.best is None else state.best.value
+
+
+def draw_graphs(metrics_csv: Path, folder: Path) -> list[Path]:
+    from pochitrain.report.curve import draw_curves  # pandas and matplotlib can wait until here
+
+    return draw_curves(metrics_csv, folder / "graphs")
+
+
+def set_backends(cfg: DictConfig) -> None:
+    torch.backends.cudnn.benchmark = cfg.cudnn_benchmark
+    torch.use_deterministic_algorithms(cfg.deterministic, warn_only=True)
+    torch.backends.cudnn.deterministic = cfg.deterministic
+
+
+def build_pipelines(parts: Components) -> dict[str, Any]:
+    """The training and validation pipelines, each tried once."""
+    pipelines = {}
+    for split in ("train", "val"):
+        key = f"transform.{split}"
+        nodes = parts.cfg.transform[split]
+        steps = [parts.build(f"{key}[{i}]", node) for i, node in enumerate(nodes)]
+        pipelines[split] = build_pipeline(steps)
+        try_pipeline(pipelines[split], key)
+    return pipelines
+
+
+def check_num_classes(cfg: DictConfig, data: ImageData) -> None:
+    given = cfg.model.get("num_classes")
+    if given is not None and given != len(data.class_names):
+        raise ConfigError(
+            f"model.num_classes must be the number of classes in the data "
+            f"({len(data.class_names)}: {', '.join(data.class_names[:20])}), got {given}. "
+            "Leave it null to take it from the data."
+        )
+
+
+def build_loaders(
+    parts: Components, data: ImageData, pipelines: dict[str, Any], device: torch.device
+) -> tuple[EpochLoader, EpochLoader | None]:
+    options = parts.loader_settings()
+    infer_pin_memory = options.pop("infer_pin_memory", None)
+    cfg = parts.cfg
+    shared = {**options, "seed": cfg.seed, "device": device, "channels_last": cfg.channels_last}
+    train_loader = build_loader(data.train, pipelines["train"], shuffle=True, **shared)
+    if data.val is None:
+        return train_loader, None
+    shared["balanced_sampling"] = False
+    if infer_pin_memory is not None:
+        shared["pin_memory"] = infer_pin_memory
+    val_loader = build_loader(data.val, pipelines["val"], shuffle=False, **shared)
+    return train_loader, val_loader
+
+
+def build_state(
+    parts: Components, data: ImageData, device: torch.device, precision: Precision
+) -> TrainState:
+    """Model, optimizer and scheduler, on the device."""
+    cfg = parts.cfg
+    torch.manual_seed(derive_seed(cfg.seed, "model"))
+    model: nn.Module = parts.build("model", num_classes=len(data.class_names))
+    memory_format = torch.channels_last if cfg.channels_last else torch.contiguous_format
+    model = model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
+    if cfg.compile:
+        model.compile()
+    optimizer = parts.build("optimizer")(model.parameters())
+    scheduler = parts.build("scheduler")(optimizer)
+    return TrainState(
+        model,
+        optimizer,
+        scheduler,
+        precision.scaler,
+        choose_monitor(cfg, data),
+        cfg.epochs,
+        Sums(device),
+    )
+
+
+def choose_monitor(cfg: DictConfig, data: ImageData) -> Monitor:
+    """val_accuracy, or val_loss if early stopping watches that; without validation train_loss."""
+    if data.val is None:
+        return Monitor("train_loss")
+    watched: Literal["val_accuracy", "val_loss"] = (
+        "val_loss"
+        if cfg.early_stopping.enabled and cfg.early_stopping.monitor == "val_loss"
+        else "val_accuracy"
+    )
+    return Monitor(watched)
+
+
+def checkpoint_writer(cfg: DictConfig, folder: Path, data: ImageData) -> CheckpointWriter:
+    facts = {
+        "class_names": data.class_names,
+        "transforms": {split: plain(cfg.transform[split]) for split in ("train", "val")},
+        "config": plain(cfg),
+        "versions": collect_versions(),
+    }
+    node = cfg.checkpoint
+    return CheckpointWriter(
+        folder / "models", facts, node.every_epochs, node.every_steps, node.every_minutes
+    )
+
+
+def describe_run(
+    cfg: DictConfig, data: ImageData, model: nn.Module, precision: Precision, folder: Path
+) -> dict[str, str]:
+    """Rows of the start-up summary."""
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    num_val = 0 if data.val is None else len(data.val)
+    device = str(precision.device)
+    if precision.device.type == "cuda":
+        device += f" ({torch.cuda.get_device_name(precision.device)})"
+    rate = f"{cfg.learning_rate:g}"
+    return {
+        "data": f"{len(data.train):,} training, {num_val:,} validation pictures",
+        "classes": describe_classes(data),
+        "model": f"{cfg.model.get('name', type(model).__name__)}, {num_parameters:,} parameters",
+        "training": (
+            f"{cfg.epochs} epochs, batches of {cfg.batch_size}, "
+            f"{type_name(cfg.optimizer)} at {rate}, {type_name(cfg.scheduler)}"
+        ),
+        "device": f"{device}, {precision.name}",
+        "run": str(folder),
+    }
+
+
+def type_name(node: DictConfig) -> str:
+    return str(node["_target_"]).rpartition(".")[2]

@@ -1,0 +1,1 @@
+"""Pipelines from a PIL picture to the tensor that the model sees."""

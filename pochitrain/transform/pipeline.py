@@ -1,0 +1,61 @@
+"""The transform pipeline, and the trial of it before training."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import v2
+
+from pochitrain.error import ConfigError
+from pochitrain.seed import seeded_cpu
+
+TRIAL_SIZES = ((40, 30), (25, 50))
+"""Width and height in pixels of the pictures that a pipeline is tried on."""
+
+
+def build_pipeline(steps: Sequence[Callable[..., Any]]) -> v2.Compose:
+    """One torchvision v2 Compose of the instantiated steps."""
+    return v2.Compose(list(steps))
+
+
+def try_pipeline(pipeline: Callable[[Image.Image], Any], key: str) -> bool:
+    """Run `pipeline` on two small pictures of different size and shape.
+
+    Args:
+        key: dotted key for messages, `transform.train` or `transform.val`.
+
+    Returns:
+        Whether both results have one size, that is, whether the pipeline resizes or crops.
+
+    Raises:
+        ConfigError: if it fails, or does not give a float tensor of shape (3, H, W).
+    """
+    shapes = set()
+    for size in TRIAL_SIZES:
+        picture = Image.new("RGB", size, (90, 120, 200))
+        with seeded_cpu(0, "trial"):
+            try:
+                result = pipeline(picture)
+            except Exception as error:
+                raise ConfigError(
+                    f"{key} fails on a picture of {size[0]} x {size[1]} pixels: "
+                    f"{type(error).__name__}: {error}"
+                ) from error
+        require_tensor(result, key)
+        shapes.add(tuple(result.shape))
+    return len(shapes) == 1
+
+
+def require_tensor(result: object, key: str) -> None:
+    ok = isinstance(result, Tensor) and result.is_floating_point() and result.ndim == 3
+    if ok and result.shape[0] == 3:  # type: ignore[attr-defined]
+        return
+    if isinstance(result, Tensor):
+        seen = f"{result.dtype} tensor of shape {tuple(result.shape)}".replace("torch.", "")
+    else:
+        seen = f"{type(result).__name__}"
+    raise ConfigError(
+        f"{key} must give a float tensor of shape (3, H, W), got {seen}. "
+        "Add torchvision.transforms.ToTensor before Normalize."
+    )
