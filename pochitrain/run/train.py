@@ -11,7 +11,7 @@ from torch import nn
 from pochitrain.callback.metrics_csv import MetricsCSV
 from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.data.loader import EpochLoader, build_loader
-from pochitrain.data.picture_set import ImageData
+from pochitrain.data.picture_set import ImageData, require_one_size
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision, select_device, select_precision
@@ -38,15 +38,16 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     Raises:
         ConfigError: before any training, for input that cannot work.
     """
-    console = Console(highlight=False, soft_wrap=False)
+    console = Console(highlight=False, soft_wrap=True)
     parts = Components(cfg)
     device = select_device(cfg.device)
     precision = select_precision(cfg.precision, device)
     set_backends(cfg)
     seed_everything(cfg.seed)
 
-    pipelines = build_pipelines(parts)
+    pipelines, keep_size = build_pipelines(parts)
     data: ImageData = parts.build_data()
+    check_sizes(data, keep_size)
     check_num_classes(cfg, data)
     criterion = parts.build("loss", num_images_per_class=data.count_per_class(data.train))
     train_loader, val_loader = build_loaders(parts, data, pipelines, device)
@@ -57,7 +58,7 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     rows = describe_run(cfg, data, state.model, precision, folder)
     save_facts(folder, cfg, {"device": rows["device"], "seed": cfg.seed})
     for note in notes:
-        console.print(f"Warning: {note}", style="yellow")
+        console.print(f"Warning: {note}", style="yellow", markup=False)
     print_start(console, rows, data)
 
     progress = ProgressDisplay(console, len(train_loader), train_loader.num_samples)
@@ -100,16 +101,24 @@ def set_backends(cfg: DictConfig) -> None:
     torch.backends.cudnn.deterministic = cfg.deterministic
 
 
-def build_pipelines(parts: Components) -> dict[str, Any]:
-    """The training and validation pipelines, each tried once."""
-    pipelines = {}
+def build_pipelines(parts: Components) -> tuple[dict[str, Any], list[str]]:
+    """The training and validation pipelines, each tried once; and those that keep sizes as is."""
+    pipelines, keep_size = {}, []
     for split in ("train", "val"):
         key = f"transform.{split}"
         nodes = parts.cfg.transform[split]
         steps = [parts.build(f"{key}[{i}]", node) for i, node in enumerate(nodes)]
         pipelines[split] = build_pipeline(steps)
-        try_pipeline(pipelines[split], key)
-    return pipelines
+        if not try_pipeline(pipelines[split], key):
+            keep_size.append(split)
+    return pipelines, keep_size
+
+
+def check_sizes(data: ImageData, keep_size: list[str]) -> None:
+    for split in keep_size:
+        pictures = data.train if split == "train" else data.val
+        if pictures is not None:
+            require_one_size(pictures, f"transform.{split}")
 
 
 def check_num_classes(cfg: DictConfig, data: ImageData) -> None:
