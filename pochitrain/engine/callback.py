@@ -10,7 +10,8 @@
         on_epoch_end            state.history[-1] is this epoch; the checkpoint is written after it
     on_fit_end
 
-A callback reads the state and may only set `state.stop_reason`. One that remembers something puts
+A callback reads the state and may only set `state.stop_reason`, add numbers to the `extra` of the
+epoch's record, and at on_epoch_start freeze parts of the model. One that remembers something puts
 it into `state_dict`, so that a resumed run is the same run.
 """
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from pochitrain.data.loader import Batch, EpochLoader
 from pochitrain.engine.callback import Callback
@@ -13,6 +12,7 @@ from pochitrain.engine.device import Precision
 from pochitrain.engine.evaluate import Evaluation, evaluate, loss_sums
 from pochitrain.engine.state import EpochRecord, TrainState
 from pochitrain.error import ConfigError
+from pochitrain.scheduler.warm_up import step_scheduler
 
 
 class Trainer:
@@ -54,6 +54,7 @@ class Trainer:
         state = self.state
         self.emit("on_fit_start")
         while state.epoch < state.epochs and state.stop_reason is None:
+            self.model.train()  # before the event, at which a callback may freeze parts of it
             self.emit("on_epoch_start")
             self.train_epoch()
             validation = self.validate()
@@ -66,7 +67,6 @@ class Trainer:
     def train_epoch(self) -> None:
         """The batches of the epoch that are still to do."""
         state = self.state
-        self.model.train()
         for batch in self.train_loader.epoch(state.epoch, state.batch):
             self.backward(batch)
             state.batch += 1
@@ -144,10 +144,7 @@ class Trainer:
             {name: float(value) for name, value in layer_rates.items()},
         )
         state.record(record)
-        if isinstance(state.scheduler, ReduceLROnPlateau):
-            state.scheduler.step(record.value(state.monitor.metric))
-        else:
-            state.scheduler.step()
+        step_scheduler(state.scheduler, record.value(state.monitor.metric))
 
     def emit(self, event: str) -> None:
         for callback in self.callbacks:

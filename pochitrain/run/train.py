@@ -28,6 +28,7 @@ from pochitrain.report.summary import describe_classes, print_end, print_start
 from pochitrain.run.callback import build_callbacks
 from pochitrain.run.component import Components, plain
 from pochitrain.run.directory import collect_versions, open_run_directory, save_facts
+from pochitrain.scheduler.warm_up import WarmUp
 from pochitrain.seed import derive_seed, seed_everything
 from pochitrain.transform.pipeline import build_pipeline, try_pipeline
 
@@ -166,6 +167,8 @@ def build_state(
         model.compile()
     optimizer = parts.build("optimizer")(group_parameters(cfg, model))
     scheduler = parts.build("scheduler")(optimizer)
+    if cfg.warmup_epochs:
+        scheduler = WarmUp(scheduler, cfg.warmup_epochs, cfg.warmup_start_factor)
     return TrainState(
         model,
         optimizer,
@@ -185,7 +188,7 @@ def group_parameters(cfg: DictConfig, model: nn.Module) -> list[dict[str, Any]]:
 
 def find_rate_rules(cfg: DictConfig, model: nn.Module) -> list[RateRule]:
     """The rules of group `layer_wise_lr`; one for all parameters where it is off."""
-    node, rate = cfg.layer_wise_lr, cfg.optimizer.lr
+    node, rate = cfg.layer_wise_lr, cfg.optimizer.get("lr", cfg.learning_rate)
     named = list(model.named_parameters())
     if not node.enabled:
         return [RateRule(None, rate, named)]
