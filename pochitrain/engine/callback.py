@@ -12,6 +12,10 @@
 
 A callback reads the state and may only set `state.stop_reason`. One that remembers something puts
 it into `state_dict`, so that a resumed run is the same run.
+
+On resume the state and the memory of the callbacks are loaded before on_fit_start, which must not
+forget them. In the middle of an epoch on_epoch_start does not come again. A run that was stopped in
+validation does the validation anew, so on_validation_start may come twice.
 """
 
 from typing import Any

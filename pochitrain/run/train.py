@@ -15,6 +15,8 @@ from pochitrain.data.picture_set import ImageData
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision, select_device, select_precision
+from pochitrain.engine.fault import FaultPolicy
+from pochitrain.engine.interrupt import StopRequest, stop_on_signal
 from pochitrain.engine.state import Monitor, Sums, TrainState
 from pochitrain.engine.trainer import Trainer
 from pochitrain.error import ConfigError
@@ -66,6 +68,7 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     if cfg.metrics.export:
         callbacks.append(MetricsCSV(metrics_csv))
     callbacks.append(progress)
+    stop_request = StopRequest()
     trainer = Trainer(
         state,
         train_loader,
@@ -76,9 +79,12 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
         checkpoint_writer(cfg, folder, data),
         gradient_accumulation=cfg.gradient_accumulation,
         gradient_clip_norm=cfg.gradient_clip_norm,
+        faults=FaultPolicy(cfg.fault.nonfinite, cfg.fault.out_of_memory),
+        stop_request=stop_request,
     )
     try:
-        trainer.fit()
+        with stop_on_signal(stop_request):
+            trainer.fit()
     finally:
         progress.close()
 
@@ -184,7 +190,13 @@ def checkpoint_writer(cfg: DictConfig, folder: Path, data: ImageData) -> Checkpo
     }
     node = cfg.checkpoint
     return CheckpointWriter(
-        folder / "models", facts, node.every_epochs, node.every_steps, node.every_minutes
+        folder / "models",
+        facts,
+        node.every_epochs,
+        node.every_steps,
+        node.every_minutes,
+        node.keep_last,
+        node.in_background,
     )
 
 
