@@ -36,7 +36,6 @@ class ProgressDisplay(Callback):
         self.first_batch = 0
 
     def on_fit_start(self, state: TrainState) -> None:
-        self.start_clock(state)  # a resumed run may begin in the middle of an epoch
         if self.console.is_terminal:
             self.bar = Progress(
                 TextColumn("{task.description}"),
@@ -52,9 +51,6 @@ class ProgressDisplay(Callback):
             self.bar.start()
 
     def on_epoch_start(self, state: TrainState) -> None:
-        self.start_clock(state)
-
-    def start_clock(self, state: TrainState) -> None:
         self.started = self.shown = time.perf_counter()
         self.first_batch = state.batch
 

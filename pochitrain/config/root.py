@@ -45,6 +45,10 @@ class RootConfig:
 
     epochs: int = 10
     learning_rate: float = 1e-3
+    warmup_epochs: int = 0
+    """The learning rate rises to the scheduler's over this many epochs; 0 = full from the start."""
+    warmup_start_factor: float = 0.1
+    """Part of the learning rate that a warm-up starts with."""
     batch_size: int = 32
     seed: int = 0
     device: str | None = None

@@ -103,26 +103,33 @@ class EpochLoader:
         """
         self.batches.epoch, self.batches.start_batch = epoch, start_batch
         for batch in readable(self.loader):
-            yield Batch(
-                batch.images.to(
-                    self.device,
-                    non_blocking=self.non_blocking,
-                    memory_format=self.memory_format,
-                ),
-                batch.labels.to(self.device, non_blocking=self.non_blocking),
-                batch.indices,
-            )
+            yield self.to_device(batch)
+
+    def to_device(self, batch: Batch) -> Batch:
+        images, labels, indices = batch
+        return Batch(
+            images.to(
+                self.device, non_blocking=self.non_blocking, memory_format=self.memory_format
+            ),
+            labels.to(self.device, non_blocking=self.non_blocking),
+            indices,
+        )
+
+
+def without_worker_traceback(text: str) -> str:
+    """The message of an error that a loader process raised, as it was there."""
+    marker = f"{PochiError.__module__}."
+    if "Original Traceback" not in text or marker not in text:
+        return text
+    return text.rpartition(marker)[2].partition(": ")[2].strip()
 
 
 def readable(loader: DataLoader[Any]) -> Iterator[Batch]:
     """The batches of `loader`; failures in its processes become one line."""
     try:
         yield from loader
-    except PochiError as error:  # torch puts the traceback of the process in front of the message
-        line = str(error).rstrip().splitlines()[-1]
-        raise type(error)(
-            line.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
-        ) from None
+    except PochiError as error:
+        raise type(error)(without_worker_traceback(str(error))) from None
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise

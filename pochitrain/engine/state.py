@@ -23,6 +23,8 @@ class EpochRecord:
     val_accuracy: float | None
     layer_rates: dict[str, float] = field(default_factory=dict)
     """Name of a layer-wise rule -> learning rate used in this epoch."""
+    extra: dict[str, float] = field(default_factory=dict)
+    """CSV column -> number that a callback adds (the results of averaged weights)."""
 
     def value(self, metric: str) -> float:
         """The metric called `metric`; NaN where there was no validation."""

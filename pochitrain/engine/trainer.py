@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from pochitrain.data.loader import Batch, EpochLoader
 from pochitrain.engine.callback import Callback
@@ -22,6 +21,7 @@ from pochitrain.engine.fault import (
 from pochitrain.engine.interrupt import StopRequest
 from pochitrain.engine.state import EpochRecord, TrainState
 from pochitrain.error import ConfigError, DataError, Interrupted, PochiError
+from pochitrain.scheduler.warm_up import step_scheduler
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +84,7 @@ class Trainer:
         except (Interrupted, DataError):
             # Raised between batches only, and out here all that validation changed is undone.
             if self.between_steps():
+                self.finite.settle()
                 self.checkpoints.save_last(self.state, self.callbacks)
             self.checkpoints.finish()
             raise
@@ -93,8 +94,8 @@ class Trainer:
     def run_epochs(self) -> None:
         state = self.state
         while state.epoch < state.epochs and state.stop_reason is None:
-            if state.batch == 0:
-                self.emit("on_epoch_start")
+            self.model.train()  # before the event, at which a callback may freeze parts of it
+            self.emit("on_epoch_start")
             self.train_epoch()
             validation = self.validate()
             self.finish_epoch(validation)
@@ -103,7 +104,6 @@ class Trainer:
 
     def train_epoch(self) -> None:
         """The batches of the epoch that are still to do."""
-        self.model.train()
         while not self.try_epoch():
             log.warning(
                 "%s",
@@ -150,7 +150,6 @@ class Trainer:
         iterator = loader.epoch(epoch, start)
         while True:
             if self.stop_request.signal is not None and self.between_steps():
-                self.finite.settle()
                 done = f"after {self.state.batch} of {len(self.train_loader)} batches"
                 raise self.stop_request.error(f"in epoch {self.state.epoch + 1}, {done}")
             batch = next(iterator, None)
@@ -258,7 +257,7 @@ class Trainer:
         state.confusion = None if validation is None else validation.confusion
         groups = state.optimizer.param_groups
         layer_rates = {group["name"]: group["lr"] for group in groups if "name" in group}
-        rate = groups[0]["configured_lr"] if layer_rates else groups[0]["lr"]
+        rate = state.optimizer.defaults["lr"] if layer_rates else groups[0]["lr"]
         record = EpochRecord(
             state.epoch,
             float(rate),
@@ -269,10 +268,7 @@ class Trainer:
             {name: float(value) for name, value in layer_rates.items()},
         )
         state.record(record)
-        if isinstance(state.scheduler, ReduceLROnPlateau):
-            state.scheduler.step(record.value(state.monitor.metric))
-        else:
-            state.scheduler.step()
+        step_scheduler(state.scheduler, record.value(state.monitor.metric))
 
     def emit(self, event: str) -> None:
         for callback in self.callbacks:
