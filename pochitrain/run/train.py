@@ -8,19 +8,29 @@ from omegaconf import DictConfig
 from rich.console import Console
 from torch import nn
 
-from pochitrain.callback.metrics_csv import MetricsCSV
 from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.data.loader import EpochLoader, build_loader
 from pochitrain.data.picture_set import ImageData, require_one_size
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision, select_device, select_precision
+from pochitrain.engine.fault import FaultPolicy
+from pochitrain.engine.interrupt import StopRequest, stop_on_signal
 from pochitrain.engine.state import Monitor, Sums, TrainState
 from pochitrain.engine.trainer import Trainer
 from pochitrain.error import ConfigError
+from pochitrain.model.block import find_blocks
+from pochitrain.optimizer.layer_wise_lr import (
+    RateRule,
+    assign_rates,
+    build_parameter_groups,
+    decay_rates,
+)
 from pochitrain.report.summary import describe_classes, print_end, print_start
+from pochitrain.run.callback import build_callbacks
 from pochitrain.run.component import Components, plain
 from pochitrain.run.directory import collect_versions, open_run_directory, save_facts
+from pochitrain.scheduler.warm_up import WarmUp
 from pochitrain.seed import derive_seed, seed_everything
 from pochitrain.transform.pipeline import build_pipeline, try_pipeline
 
@@ -62,11 +72,9 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     print_start(console, rows, data)
 
     progress = ProgressDisplay(console, len(train_loader), train_loader.num_samples)
-    callbacks: list[Callback] = [*user_callbacks]
+    callbacks: list[Callback] = [*user_callbacks, *build_callbacks(cfg, folder), progress]
     metrics_csv = folder / "training_metrics.csv"
-    if cfg.metrics.export:
-        callbacks.append(MetricsCSV(metrics_csv))
-    callbacks.append(progress)
+    stop_request = StopRequest()
     trainer = Trainer(
         state,
         train_loader,
@@ -77,22 +85,26 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
         checkpoint_writer(cfg, folder, data),
         gradient_accumulation=cfg.gradient_accumulation,
         gradient_clip_norm=cfg.gradient_clip_norm,
+        faults=FaultPolicy(cfg.fault.nonfinite, cfg.fault.out_of_memory),
+        stop_request=stop_request,
     )
     try:
-        trainer.fit()
+        with stop_on_signal(stop_request):
+            trainer.fit()
     finally:
         progress.close()
 
-    graphs = draw_graphs(metrics_csv, folder) if cfg.metrics.export else []
+    log_rates = cfg.layer_wise_lr.graph_config.use_log_scale
+    graphs = draw_graphs(metrics_csv, folder, log_rates) if cfg.metrics.export else []
     files = [folder / "models" / "best.pth", folder / "models" / "last.pth", metrics_csv, *graphs]
     print_end(console, state, folder, [*files, folder / "config.yaml", folder / "environment.json"])
     return None if state.best is None else state.best.value
 
 
-def draw_graphs(metrics_csv: Path, folder: Path) -> list[Path]:
+def draw_graphs(metrics_csv: Path, folder: Path, log_rates: bool) -> list[Path]:
     from pochitrain.report.curve import draw_curves  # pandas and matplotlib can wait until here
 
-    return draw_curves(metrics_csv, folder / "graphs")
+    return draw_curves(metrics_csv, folder / "graphs", log_rates=log_rates)
 
 
 def set_backends(cfg: DictConfig) -> None:
@@ -159,8 +171,10 @@ def build_state(
     model = model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
     if cfg.compile:
         model.compile()
-    optimizer = parts.build("optimizer")(model.parameters())
+    optimizer = parts.build("optimizer")(group_parameters(cfg, model))
     scheduler = parts.build("scheduler")(optimizer)
+    if cfg.warmup_epochs:
+        scheduler = WarmUp(scheduler, cfg.warmup_epochs, cfg.warmup_start_factor)
     return TrainState(
         model,
         optimizer,
@@ -170,6 +184,23 @@ def build_state(
         cfg.epochs,
         Sums(device),
     )
+
+
+def group_parameters(cfg: DictConfig, model: nn.Module) -> list[dict[str, Any]]:
+    """What the optimizer gets: the parameters with their learning rates."""
+    no_decay = cfg.layer_wise_lr.no_weight_decay_on_bias_and_norm
+    return build_parameter_groups(find_rate_rules(cfg, model), no_decay)
+
+
+def find_rate_rules(cfg: DictConfig, model: nn.Module) -> list[RateRule]:
+    """The rules of group `layer_wise_lr`; one for all parameters where it is off."""
+    node, rate = cfg.layer_wise_lr, cfg.optimizer.get("lr", cfg.learning_rate)
+    named = list(model.named_parameters())
+    if not node.enabled:
+        return [RateRule(None, rate, named)]
+    if node.decay is not None:
+        return decay_rates(named, find_blocks(name for name, _ in named), node.decay, rate)
+    return assign_rates(named, plain(node.layer_rates), rate)
 
 
 def choose_monitor(cfg: DictConfig, data: ImageData) -> Monitor:
@@ -193,7 +224,13 @@ def checkpoint_writer(cfg: DictConfig, folder: Path, data: ImageData) -> Checkpo
     }
     node = cfg.checkpoint
     return CheckpointWriter(
-        folder / "models", facts, node.every_epochs, node.every_steps, node.every_minutes
+        folder / "models",
+        facts,
+        node.every_epochs,
+        node.every_steps,
+        node.every_minutes,
+        node.keep_last,
+        node.in_background,
     )
 
 
