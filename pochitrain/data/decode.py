@@ -4,7 +4,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 178_956_970
 """Larger pictures are refused as decompression bombs (Pillow's limit, 13,400 x 13,400)."""
@@ -41,6 +41,16 @@ def decode_rgb(
         raise UnreadableImageError("the file is gone") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, zlib.error, ...
         raise UnreadableImageError(str(error) or type(error).__name__) from None
+
+
+def upright_size(source: str | Path) -> tuple[int, int]:
+    """Width and height in pixels that `decode_rgb` will give, read from the header."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(source) as image:
+            width, height = image.size
+            rotated = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    return (height, width) if rotated else (width, height)
 
 
 def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:

@@ -23,6 +23,9 @@ class Digits:
     def load(self, index: int) -> Image.Image:
         return self.pictures[index]
 
+    def size(self, index: int) -> tuple[int, int]:
+        return self.pictures[index].size
+
     def name(self, index: int) -> str:
         return f"digits[{index}]"
 

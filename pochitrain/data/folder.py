@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pochitrain.data.decode import decode_rgb
+from pochitrain.data.decode import decode_rgb, upright_size
 from pochitrain.data.picture_set import ImageData, Subset
 from pochitrain.data.split import stratified_split
 from pochitrain.data.verify import find_unreadable
@@ -29,6 +29,9 @@ class FolderPictures:
 
     def load(self, index: int) -> Image.Image:
         return decode_rgb(self.paths[index], self.background)
+
+    def size(self, index: int) -> tuple[int, int]:
+        return upright_size(self.paths[index])
 
     def name(self, index: int) -> str:
         return self.paths[index]

@@ -94,16 +94,29 @@ class EpochLoader:
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
         """The batches of an epoch (0-based) from `start_batch` on."""
         self.batches.epoch, self.batches.start_batch = epoch, start_batch
-        for batch in self.loader:
-            yield Batch(
-                batch.images.to(
-                    self.device,
-                    non_blocking=self.non_blocking,
-                    memory_format=self.memory_format,
-                ),
-                batch.labels.to(self.device, non_blocking=self.non_blocking),
-                batch.indices,
-            )
+        try:
+            for batch in self.loader:
+                yield self.to_device(batch)
+        except PochiError as error:
+            raise type(error)(without_worker_traceback(str(error))) from None
+
+    def to_device(self, batch: Batch) -> Batch:
+        images, labels, indices = batch
+        return Batch(
+            images.to(
+                self.device, non_blocking=self.non_blocking, memory_format=self.memory_format
+            ),
+            labels.to(self.device, non_blocking=self.non_blocking),
+            indices,
+        )
+
+
+def without_worker_traceback(text: str) -> str:
+    """The message of an error that a loader process raised, as it was there."""
+    marker = f"{PochiError.__module__}."
+    if "Original Traceback" not in text or marker not in text:
+        return text
+    return text.rpartition(marker)[2].partition(": ")[2].strip()
 
 
 def build_loader(

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from PIL import Image
 
+from pochitrain.error import ConfigError
+
 
 class PictureSet(Protocol):
     """A sequence of labelled pictures."""
@@ -25,6 +27,10 @@ class PictureSet(Protocol):
 
     def load(self, index: int) -> Image.Image:
         """The picture in mode RGB."""
+        ...
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Width and height in pixels, without decoding where that is possible."""
         ...
 
     def name(self, index: int) -> str:
@@ -49,6 +55,9 @@ class Subset:
     def load(self, index: int) -> Image.Image:
         return self.base.load(self.indices[index])
 
+    def size(self, index: int) -> tuple[int, int]:
+        return self.base.size(self.indices[index])
+
     def name(self, index: int) -> str:
         return self.base.name(self.indices[index])
 
@@ -66,3 +75,23 @@ class ImageData:
     def count_per_class(self, split: PictureSet) -> list[int]:
         counts = Counter(split.labels)
         return [counts[i] for i in range(len(self.class_names))]
+
+
+def require_one_size(pictures: PictureSet, key: str) -> None:
+    """Refuse pictures of different size, for a pipeline that keeps sizes as they are.
+
+    Args:
+        key: dotted key of that pipeline, for the message.
+
+    Raises:
+        ConfigError: naming two pictures that differ.
+    """
+    first = pictures.size(0)
+    for index in range(1, len(pictures)):
+        size = pictures.size(index)
+        if size != first:
+            raise ConfigError(
+                f"{key} must make all pictures one size, got {first[0]} x {first[1]} px "
+                f"({pictures.name(0)}) and {size[0]} x {size[1]} px ({pictures.name(index)}). "
+                "Add Resize and CenterCrop, or choose transform=imagenet."
+            )

@@ -133,7 +133,7 @@ class Trainer:
         state.confusion = None if validation is None else validation.confusion
         groups = state.optimizer.param_groups
         layer_rates = {group["name"]: group["lr"] for group in groups if "name" in group}
-        rate = groups[0]["configured_lr"] if layer_rates else groups[0]["lr"]
+        rate = state.optimizer.defaults["lr"] if layer_rates else groups[0]["lr"]
         record = EpochRecord(
             state.epoch,
             float(rate),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import matplotlib_fontja
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -17,22 +18,32 @@ BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 matplotlib_fontja.japanize()
 
 
-def draw_curves(csv_path: Path, folder: Path) -> list[Path]:
-    """Draw the graphs of a run.
+LINE_STYLES = ("-", "--", "-.", ":")
+
+RATE_PREFIX = "lr_"
+"""Columns of training_metrics.csv that hold the rate of one layer-wise rule."""
+
+
+def draw_curves(csv_path: Path, folder: Path, *, log_rates: bool = False) -> list[Path]:
+    """Draw loss.png, accuracy.png and, for layer-wise rates, layer_rates.png.
 
     Args:
         csv_path: training_metrics.csv.
         folder: where the PNG files go; made if missing.
+        log_rates: logarithmic axis in layer_rates.png.
 
     Returns:
         The files written.
     """
     table = pd.read_csv(csv_path)
     folder.mkdir(parents=True, exist_ok=True)
-    layer_wise = any(str(column).startswith("lr_") for column in table.columns)
+    layers = [str(column) for column in table.columns if str(column).startswith(RATE_PREFIX)]
     written = [folder / "loss.png", folder / "accuracy.png"]
     save_figure(draw_loss(table), written[0])
-    save_figure(draw_accuracy(table, with_rate=not layer_wise), written[1])
+    save_figure(draw_accuracy(table, with_rate=not layers), written[1])
+    if layers:
+        written.append(folder / "layer_rates.png")
+        save_figure(draw_layer_rates(table, layers, log_rates), written[-1])
     return written
 
 
@@ -56,6 +67,42 @@ def draw_accuracy(table: pd.DataFrame, with_rate: bool) -> Figure:
         right.set_ylim(bottom=0)
         right.spines["top"].set_visible(False)
     return figure
+
+
+def draw_layer_rates(table: pd.DataFrame, columns: list[str], log_scale: bool) -> Figure:
+    """One line per rule, early layers dark and late ones light, in the order of the rules."""
+    figure, axes = new_figure("Layer-wise learning rates", "learning rate")
+    marker = "o" if len(table) <= 30 else None
+    for i, column in enumerate(columns):
+        axes.plot(
+            table["epoch"],
+            table[column],
+            color=series_color(i, len(columns)),
+            linestyle=LINE_STYLES[i % len(LINE_STYLES)],
+            marker=marker,
+            markersize=4,
+            label=column.removeprefix(RATE_PREFIX),
+        )
+    if log_scale:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+    add_side_legend(figure, len(columns))
+    return figure
+
+
+def series_color(i: int, num: int) -> tuple[float, float, float, float]:
+    """Colour of line i of `num` that have an order: cividis, made for colour-blind readers
+    (Nunez et al. 2018), without its palest end, which is lost on white."""
+    color: tuple[float, float, float, float] = colormaps["cividis"](0.85 * i / max(1, num - 1))
+    return color
+
+
+def add_side_legend(figure: Figure, num: int) -> None:
+    """A legend to the right of the axes, where it covers no line, in as many columns as needed."""
+    columns = 1 + (num - 1) // 24
+    size = "medium" if num <= 14 else "small" if num <= 24 else "x-small"
+    figure.legend(loc="outside right upper", frameon=False, ncols=columns, fontsize=size)
 
 
 def draw_pair(axes: Axes, table: pd.DataFrame, metric: str) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 from pochitrain.data.picture_set import ImageData
 from pochitrain.engine.state import TrainState
@@ -14,16 +14,13 @@ MAX_CLASSES = 12
 
 def print_start(console: Console, rows: dict[str, str], data: ImageData) -> None:
     """The start-up summary: `rows` (label -> text), then pictures per class."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    width = max(map(len, rows))
     for label, text in rows.items():
-        table.add_row(label, text)
-    console.print(table)
+        console.print(f"[bold]{label:<{width}}[/bold]  {escape(text)}")
     if data.skipped:
         console.print(f"Left out {len(data.skipped)} unreadable picture(s):", style="yellow")
         for line in data.skipped:
-            console.print(f"  {line}", highlight=False)
+            console.print(f"  {line}", markup=False)
 
 
 def describe_classes(data: ImageData) -> str:
@@ -42,7 +39,7 @@ def describe_classes(data: ImageData) -> str:
 def print_end(console: Console, state: TrainState, folder: Path, files: list[Path]) -> None:
     """The closing summary: best epoch and value, and the files written."""
     if state.stop_reason is not None:
-        console.print(f"Stopped after epoch {state.epoch}: {state.stop_reason}", highlight=False)
+        console.print(f"Stopped after epoch {state.epoch}: {state.stop_reason}", markup=False)
     if state.best is None:
         console.print("No epoch gave a usable metric.", style="yellow")
     else:
@@ -52,8 +49,7 @@ def print_end(console: Console, state: TrainState, folder: Path, files: list[Pat
         console.print(
             f"Best epoch {state.best.epoch} of {state.epoch}: {name} {value}{unit}",
             style="bold",
-            highlight=False,
         )
-    console.print(f"Written to {folder}:", highlight=False, soft_wrap=True)
+    console.print(f"Written to {folder}:")
     names = [str(file.relative_to(folder)) for file in files if file.exists()]
-    console.print(f"  {'  '.join(names)}", highlight=False)
+    console.print(f"  {'  '.join(names)}")

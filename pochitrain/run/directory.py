@@ -36,8 +36,8 @@ def open_run_directory(cfg: DictConfig) -> Path:
     it is the next free `<work_dir>/YYYYMMDD_NNN`. Hydra is told, so that
     ${hydra:runtime.output_dir} and --experimental-rerun find it.
     """
-    explicit = explicit_directory()
-    path = make_run_directory(cfg.work_dir) if explicit is None else require_new_directory(explicit)
+    parent, explicit = requested_directory(cfg)
+    path = make_run_directory(parent) if explicit is None else require_new_directory(explicit)
     if HydraConfig.initialized():
         hydra_cfg: Any = HydraConfig.instance().cfg
         runtime = hydra_cfg.hydra.runtime
@@ -47,16 +47,16 @@ def open_run_directory(cfg: DictConfig) -> Path:
     return path
 
 
-def explicit_directory() -> Path | None:
-    """The directory that the person or a sweeper gave to Hydra, if any."""
+def requested_directory(cfg: DictConfig) -> tuple[Path, Path | None]:
+    """Where run directories go, and the one that the person or a sweeper gave to Hydra, if any."""
     if not HydraConfig.initialized():
-        return None
+        return Path(cfg.work_dir), None
     node = HydraConfig.get()
     if node.mode == RunMode.MULTIRUN:
-        path = Path(node.sweep.dir) / node.sweep.subdir
-    else:
-        path = Path(node.run.dir)
-    return None if path == Path() else path
+        parent, subdir = Path(node.sweep.dir), Path(node.sweep.subdir)
+        return parent, None if subdir == Path() else parent / subdir
+    path = Path(node.run.dir)
+    return Path(cfg.work_dir), None if path == Path() else path
 
 
 def save_hydra_files(cfg: DictConfig, hydra_cfg: DictConfig, folder: Path) -> None:

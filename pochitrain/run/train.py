@@ -8,17 +8,24 @@ from omegaconf import DictConfig
 from rich.console import Console
 from torch import nn
 
-from pochitrain.callback.metrics_csv import MetricsCSV
 from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.data.loader import EpochLoader, build_loader
-from pochitrain.data.picture_set import ImageData
+from pochitrain.data.picture_set import ImageData, require_one_size
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision, select_device, select_precision
 from pochitrain.engine.state import Monitor, Sums, TrainState
 from pochitrain.engine.trainer import Trainer
 from pochitrain.error import ConfigError
+from pochitrain.model.block import find_blocks
+from pochitrain.optimizer.layer_wise_lr import (
+    RateRule,
+    assign_rates,
+    build_parameter_groups,
+    decay_rates,
+)
 from pochitrain.report.summary import describe_classes, print_end, print_start
+from pochitrain.run.callback import build_callbacks
 from pochitrain.run.component import Components, plain
 from pochitrain.run.directory import collect_versions, open_run_directory, save_facts
 from pochitrain.seed import derive_seed, seed_everything
@@ -38,15 +45,16 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     Raises:
         ConfigError: before any training, for input that cannot work.
     """
-    console = Console(highlight=False, soft_wrap=False)
+    console = Console(highlight=False, soft_wrap=True)
     parts = Components(cfg)
     device = select_device(cfg.device)
     precision = select_precision(cfg.precision, device)
     set_backends(cfg)
     seed_everything(cfg.seed)
 
-    pipelines = build_pipelines(parts)
+    pipelines, keep_size = build_pipelines(parts)
     data: ImageData = parts.build_data()
+    check_sizes(data, keep_size)
     check_num_classes(cfg, data)
     criterion = parts.build("loss", num_images_per_class=data.count_per_class(data.train))
     train_loader, val_loader = build_loaders(parts, data, pipelines, device)
@@ -57,15 +65,12 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     rows = describe_run(cfg, data, state.model, precision, folder)
     save_facts(folder, cfg, {"device": rows["device"], "seed": cfg.seed})
     for note in notes:
-        console.print(f"Warning: {note}", style="yellow")
+        console.print(f"Warning: {note}", style="yellow", markup=False)
     print_start(console, rows, data)
 
     progress = ProgressDisplay(console, len(train_loader), train_loader.num_samples)
-    callbacks: list[Callback] = [*user_callbacks]
+    callbacks: list[Callback] = [*user_callbacks, *build_callbacks(cfg, folder), progress]
     metrics_csv = folder / "training_metrics.csv"
-    if cfg.metrics.export:
-        callbacks.append(MetricsCSV(metrics_csv))
-    callbacks.append(progress)
     trainer = Trainer(
         state,
         train_loader,
@@ -82,16 +87,17 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     finally:
         progress.close()
 
-    graphs = draw_graphs(metrics_csv, folder) if cfg.metrics.export else []
+    log_rates = cfg.layer_wise_lr.graph_config.use_log_scale
+    graphs = draw_graphs(metrics_csv, folder, log_rates) if cfg.metrics.export else []
     files = [folder / "models" / "best.pth", folder / "models" / "last.pth", metrics_csv, *graphs]
     print_end(console, state, folder, [*files, folder / "config.yaml", folder / "environment.json"])
     return None if state.best is None else state.best.value
 
 
-def draw_graphs(metrics_csv: Path, folder: Path) -> list[Path]:
+def draw_graphs(metrics_csv: Path, folder: Path, log_rates: bool) -> list[Path]:
     from pochitrain.report.curve import draw_curves  # pandas and matplotlib can wait until here
 
-    return draw_curves(metrics_csv, folder / "graphs")
+    return draw_curves(metrics_csv, folder / "graphs", log_rates=log_rates)
 
 
 def set_backends(cfg: DictConfig) -> None:
@@ -100,16 +106,24 @@ def set_backends(cfg: DictConfig) -> None:
     torch.backends.cudnn.deterministic = cfg.deterministic
 
 
-def build_pipelines(parts: Components) -> dict[str, Any]:
-    """The training and validation pipelines, each tried once."""
-    pipelines = {}
+def build_pipelines(parts: Components) -> tuple[dict[str, Any], list[str]]:
+    """The training and validation pipelines, each tried once; and those that keep sizes as is."""
+    pipelines, keep_size = {}, []
     for split in ("train", "val"):
         key = f"transform.{split}"
         nodes = parts.cfg.transform[split]
         steps = [parts.build(f"{key}[{i}]", node) for i, node in enumerate(nodes)]
         pipelines[split] = build_pipeline(steps)
-        try_pipeline(pipelines[split], key)
-    return pipelines
+        if not try_pipeline(pipelines[split], key):
+            keep_size.append(split)
+    return pipelines, keep_size
+
+
+def check_sizes(data: ImageData, keep_size: list[str]) -> None:
+    for split in keep_size:
+        pictures = data.train if split == "train" else data.val
+        if pictures is not None:
+            require_one_size(pictures, f"transform.{split}")
 
 
 def check_num_classes(cfg: DictConfig, data: ImageData) -> None:
@@ -150,7 +164,7 @@ def build_state(
     model = model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
     if cfg.compile:
         model.compile()
-    optimizer = parts.build("optimizer")(model.parameters())
+    optimizer = parts.build("optimizer")(group_parameters(cfg, model))
     scheduler = parts.build("scheduler")(optimizer)
     return TrainState(
         model,
@@ -161,6 +175,23 @@ def build_state(
         cfg.epochs,
         Sums(device),
     )
+
+
+def group_parameters(cfg: DictConfig, model: nn.Module) -> list[dict[str, Any]]:
+    """What the optimizer gets: the parameters with their learning rates."""
+    no_decay = cfg.layer_wise_lr.no_weight_decay_on_bias_and_norm
+    return build_parameter_groups(find_rate_rules(cfg, model), no_decay)
+
+
+def find_rate_rules(cfg: DictConfig, model: nn.Module) -> list[RateRule]:
+    """The rules of group `layer_wise_lr`; one for all parameters where it is off."""
+    node, rate = cfg.layer_wise_lr, cfg.optimizer.lr
+    named = list(model.named_parameters())
+    if not node.enabled:
+        return [RateRule(None, rate, named)]
+    if node.decay is not None:
+        return decay_rates(named, find_blocks(name for name, _ in named), node.decay, rate)
+    return assign_rates(named, plain(node.layer_rates), rate)
 
 
 def choose_monitor(cfg: DictConfig, data: ImageData) -> Monitor:

@@ -1,0 +1,150 @@
+"""Layer-wise learning rates: which parameter learns how fast."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from pochitrain.error import ConfigError
+
+NamedParameters = Iterable[tuple[str, nn.Parameter]]
+
+
+@dataclass
+class RateRule:
+    """Some parameters and their learning rate before any schedule."""
+
+    name: str | None
+    """The pattern or block as the CSV column `lr_<name>` shows it; None for the rest."""
+    rate: float
+    parameters: list[tuple[str, nn.Parameter]] = field(default_factory=list)
+
+    @property
+    def num_values(self) -> int:
+        return sum(parameter.numel() for _, parameter in self.parameters)
+
+
+def assign_rates(
+    named_parameters: NamedParameters, layer_rates: Mapping[str, float], learning_rate: float
+) -> list[RateRule]:
+    """Parameters by the first pattern that matches the start of their dotted name.
+
+    `re.match`, so `conv1` takes `conv1.weight` and leaves `layer1.0.conv1.weight`.
+
+    Args:
+        layer_rates: ordered; regular expression -> learning rate.
+        learning_rate: of what no pattern matches.
+
+    Returns:
+        One rule per pattern, in order; then, if anything is left, one without a name.
+
+    Raises:
+        ConfigError: a pattern that matches nothing, or nothing that is left by earlier ones.
+    """
+    named = list(named_parameters)
+    rules = [RateRule(pattern, float(rate)) for pattern, rate in layer_rates.items()]
+    rest = RateRule(None, learning_rate)
+    for name, parameter in named:
+        rule = next((rule for rule in rules if re.match(str(rule.name), name)), rest)
+        rule.parameters.append((name, parameter))
+    for rule in rules:
+        if not rule.parameters:
+            refuse_idle_pattern(str(rule.name), list(layer_rates), [name for name, _ in named])
+    return [*rules, rest] if rest.parameters else rules
+
+
+def refuse_idle_pattern(pattern: str, patterns: list[str], names: list[str]) -> None:
+    """Say why `pattern` got no parameter."""
+    key = f"layer_wise_lr.layer_rates[{pattern!r}]"
+    matched = [name for name in names if re.match(pattern, name)]
+    if not matched:
+        parts = ", ".join(dict.fromkeys(name.split(".")[0] for name in names))
+        inside = [name for name in names if re.search(pattern, name)]
+        hint = f" To reach {inside[0]} write '.*{pattern}'." if inside else ""
+        raise ConfigError(
+            f"{key} must match the start of a parameter's name, got {pattern!r}, which matches "
+            f"none of {len(names)}.{hint} The model has: {parts}. "
+            "`pochi lr --all` lists every name."
+        )
+    takers: list[str] = []
+    for name in matched:
+        taker = next(other for other in patterns if re.match(other, name))
+        if taker not in takers:
+            takers.append(taker)
+    raise ConfigError(
+        f"{key} must match something that earlier patterns leave, got {pattern!r}: all "
+        f"{len(matched)} tensor(s) that it matches ({shorten(matched)}) are taken by "
+        f"{', '.join(map(repr, takers))}. Write the more specific pattern first."
+    )
+
+
+def shorten(names: list[str], most: int = 4) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def decay_rates(
+    named_parameters: NamedParameters,
+    block_of: Mapping[str, str],
+    decay: float,
+    learning_rate: float,
+) -> list[RateRule]:
+    """Rates that fall geometrically with the distance from the head.
+
+    rate = learning_rate * decay ** (blocks between this one and the last), as in ULMFiT (Howard &
+    Ruder 2018) and BEiT (Bao et al. 2022). Blocks that only normalise or hold a bare embedding
+    are no depth of their own: they go with the block before them, at the start with the one after.
+
+    Args:
+        block_of: parameter name -> block, in the order of the model.
+        decay: 0 < decay <= 1.
+    """
+    named = list(named_parameters)
+    members: dict[str, list[tuple[str, nn.Parameter]]] = {}
+    for name, parameter in named:
+        members.setdefault(block_of[name], []).append((name, parameter))
+    levels: list[RateRule] = []
+    waiting: list[tuple[str, nn.Parameter]] = []
+    for block, parameters in members.items():
+        if any(name.endswith("weight") and p.ndim > 1 for name, p in parameters):
+            levels.append(RateRule(block, 0.0, [*waiting, *parameters]))
+            waiting = []
+        elif levels:
+            levels[-1].parameters += parameters
+        else:
+            waiting += parameters
+    if waiting:
+        levels.append(RateRule("model", 0.0, waiting))
+    for distance, level in enumerate(reversed(levels)):
+        level.rate = learning_rate * decay**distance
+    return levels
+
+
+def build_parameter_groups(
+    rules: Sequence[RateRule], no_weight_decay_on_bias_and_norm: bool = False
+) -> list[dict[str, Any]]:
+    """Parameter groups for a torch optimizer.
+
+    A rule with a name gives its group(s) the key `name`, which is logged with the group's rate.
+
+    Args:
+        no_weight_decay_on_bias_and_norm: put vectors and scalars (biases, the scales and shifts
+            of normalisation) into groups without weight decay, as timm does.
+    """
+    groups = []
+    for rule in rules:
+        shared: dict[str, Any] = {"lr": rule.rate}
+        if rule.name is not None:
+            shared["name"] = rule.name
+        parameters = [parameter for _, parameter in rule.parameters]
+        if not no_weight_decay_on_bias_and_norm:
+            groups.append({**shared, "params": parameters})
+            continue
+        decayed = [parameter for parameter in parameters if parameter.ndim > 1]
+        exempt = [parameter for parameter in parameters if parameter.ndim <= 1]
+        if decayed:
+            groups.append({**shared, "params": decayed})
+        if exempt:
+            groups.append({**shared, "params": exempt, "weight_decay": 0.0})
+    return groups
