@@ -11,6 +11,7 @@ from pochitrain.error import ConfigError, PochiError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("pochitrain.cli.train", "train a model (the same as python train.py)"),
+    "optimize": ("pochitrain.cli.optimize", "search hyper-parameters with Optuna"),
 }
 """Name -> module with `run(argv)`, one line for the overview."""
 
@@ -25,9 +26,9 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
             raise
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as error:  # engine/interrupt.py raises one with a message and a code
+        print(error if str(error) else "Interrupted.", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 130))
 
 
 def dispatch(argv: list[str], prog: str) -> None:

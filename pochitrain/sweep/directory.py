@@ -23,7 +23,7 @@ def search_directory(config: DictConfig, study: Study | None) -> Path:
     """
     known = None if study is None else study.user_attrs.get(RESULTS)
     given = Path(config.hydra.sweep.dir)
-    if given != Path():
+    if given not in (Path(), Path(config.work_dir)):
         path = Path.absolute(given)
         if str(path) != known and any(path.glob("trial_*")):
             raise ConfigError(

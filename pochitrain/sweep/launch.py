@@ -19,15 +19,14 @@ def runs_here(config: Any, num_jobs: int, is_search: bool) -> bool:
 
 
 class Launching:
-    """Up to `width` trials at the same time through any launcher.
+    """Several trials at the same time through any launcher.
 
     A launcher waits for the jobs that it is given; called from a thread per trial, each time with
     one job, even one that knows only batches starts a trial as soon as another ends.
     """
 
-    def __init__(self, launcher: Any, width: int, is_here: bool) -> None:
+    def __init__(self, launcher: Any, is_here: bool) -> None:
         self.launcher = launcher
-        self.width = width
         self.is_here = is_here
 
     def __enter__(self) -> "Launching":

@@ -6,7 +6,7 @@ needed to find the trial: no environment variable, no override in the job's save
 """
 
 import contextlib
-import functools
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +54,8 @@ class TrialLink:
 
 
 _current: list[TrialLink] = []
-_here: dict[str, dict[int, Any]] = {}
-"""Token of a search in this process -> number -> trial."""
+_here: dict[tuple[int, str], dict[int, Any]] = {}
+"""Process and token of a search -> number -> trial. A forked child must not use the parent's."""
 
 
 def current_trial() -> TrialLink | None:
@@ -65,11 +65,11 @@ def current_trial() -> TrialLink | None:
 
 def share_trials(token: str) -> dict[int, Any]:
     """The table in which the search `token` leaves its running trials for jobs in this process."""
-    return _here.setdefault(token, {})
+    return _here.setdefault((os.getpid(), token), {})
 
 
 def forget_trials(token: str) -> None:
-    _here.pop(token, None)
+    _here.pop((os.getpid(), token), None)
 
 
 @dataclass
@@ -78,10 +78,10 @@ class StudyAddress:
 
     token: str
     """Of the search, for jobs in the same process."""
-    storage: str | None
+    storage: str | None = None
     """None: in memory, only jobs in the same process can report."""
-    study_name: str
-    pruner: Any
+    study_name: str = ""
+    pruner: Any = None
     num_repeats: int = 1
     """Jobs per trial; only the first of them reports."""
     quiet: bool = False
@@ -92,8 +92,9 @@ class StudyAddress:
         number, repeat = divmod(job_num, self.num_repeats)
         if repeat:
             return None
-        if self.token in _here:
-            return _here[self.token].get(number)
+        table = _here.get((os.getpid(), self.token))
+        if table is not None:
+            return table.get(number)
         return None if self.storage is None else self.load(number)
 
     def load(self, number: int) -> Any | None:
@@ -122,9 +123,20 @@ class TrialTask:
     """
 
     def __init__(self, task: Callable[[Any], Any], address: StudyAddress) -> None:
-        functools.update_wrapper(self, task)
         self.task = task
         self.address = address
+
+    def __getstate__(self) -> dict[str, Any]:
+        """With the task by value: under its name the decorated function is found, not this one."""
+        import cloudpickle
+
+        return {"task": cloudpickle.dumps(self.task), "address": self.address}
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        import cloudpickle
+
+        self.task = cloudpickle.loads(saved["task"])
+        self.address = saved["address"]
 
     def __call__(self, cfg: Any) -> Any:
         from optuna.exceptions import TrialPruned

@@ -27,13 +27,25 @@ class Outcome:
     returned: JobReturn | None = None
     """Of the failed job."""
 
-    def raise_error(self) -> None:
-        """Raise what the job raised, as an error of the search."""
+    def raise_error(self, is_search: bool) -> None:
+        """Raise what the job raised.
+
+        Args:
+            is_search: of our own application, where people get one message and no traceback.
+        """
+        if not is_search:
+            if self.returned is not None:
+                _ = self.returned.return_value  # raises, with the job's traceback
+            return
         if isinstance(self.error, PochiError):
             raise self.error
         raise PochiError(f"The search stopped, too many trials failed: {self.reason}") from (
             self.error
         )
+
+    def forget_error(self) -> None:
+        """Let go of the traceback, which holds the tensors of the trial."""
+        self.error = self.returned = None
 
 
 def read_outcome(

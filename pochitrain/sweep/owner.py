@@ -9,16 +9,15 @@ import os
 import socket
 import threading
 import time
-import uuid
 from datetime import datetime
 from typing import Any
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-OWNER = "search"
+OWNER = "pochitrain:search"
 """User attribute of a trial: token of the search that runs it."""
-REASON = "reason"
+REASON = "fail_reason"
 """User attribute of a trial: why it failed."""
 INTERVAL_S = 20.0
 """Between two signatures."""
@@ -49,9 +48,9 @@ def process_start(pid: int) -> str | None:
 class Owner:
     """This search's signature in the study."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, token: str) -> None:
         self.study = study
-        self.token = uuid.uuid4().hex[:12]
+        self.token = token
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self.keep_signing, daemon=True)
 

@@ -53,8 +53,6 @@ def build_sampler(name: str, seed: int | None) -> Any:
     if name == "GridSampler":
         return functools.partial(ResumableGridSampler, seed=seed)
     kind = getattr(samplers, name)
-    if name == "TPESampler":
-        return kind(seed=seed, warn_independent_sampling=False)
     if name in ("CmaEsSampler", "GPSampler", "QMCSampler"):
         return kind(seed=seed, warn_independent_sampling=False)
     return kind(seed=seed)
