@@ -48,9 +48,7 @@ class Outcome:
         self.error = self.returned = None
 
 
-def read_outcome(
-    future: Future[list[JobReturn]], directions: Sequence[StudyDirection]
-) -> Outcome:
+def read_outcome(future: Future[list[JobReturn]], directions: Sequence[StudyDirection]) -> Outcome:
     """The outcome of a trial; the value is the mean over its jobs (repeats with other seeds)."""
     error = future.exception()
     if error is not None:
@@ -85,8 +83,7 @@ def read_values(value: Any, num_objectives: int) -> list[float]:
             values = [float(item) for item in value]
         except (ValueError, TypeError):
             raise ValueError(
-                "Return value must be a list or tuple of float-castable values."
-                f" Got '{value}'."
+                f"Return value must be a list or tuple of float-castable values. Got '{value}'."
             ) from None
         if len(values) != num_objectives:
             raise ValueError(

@@ -122,7 +122,9 @@ def require_key(name: str, key: str, config: DictConfig) -> None:
     leaves = [leaf for leaf in flatten(config) if not leaf.startswith("hydra")]
     close = difflib.get_close_matches(key, leaves, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]}?" if close else ""
-    raise ConfigError(f"optuna.search_space.{name} must name a key of the config, got {key!r}.{hint}")
+    raise ConfigError(
+        f"optuna.search_space.{name} must name a key of the config, got {key!r}.{hint}"
+    )
 
 
 def flatten(node: DictConfig, prefix: str = "") -> list[str]:

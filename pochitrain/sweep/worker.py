@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
-from typing import Any
 
 import cloudpickle
 from hydra.core.singleton import Singleton
@@ -165,5 +164,3 @@ def threads_per_trial(num_trials: int) -> int:
     """Cores of this machine that one of `num_trials` trials at a time may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, (cores or 1) // num_trials)
-
-
