@@ -6,6 +6,7 @@ the stock one waits for the slowest job of every batch and takes a pruned job fo
 
 import logging
 import uuid
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
@@ -45,19 +46,42 @@ DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 class SearchDriver(OptunaSweeperImpl):
     """One search, from the arguments of the command line to the files of the results."""
 
+    config: DictConfig
+    hydra_context: HydraContext
     study: optuna.Study
     folder: Path
 
-    def __init__(self, *arguments: Any, pruner: Any = None, search: Any = None) -> None:
+    def __init__(
+        self,
+        sampler: Any,
+        direction: Any,
+        storage: Any | None,
+        study_name: str | None,
+        n_trials: int,
+        n_jobs: int,
+        max_failure_rate: float,
+        custom_search_space: str | None,
+        params: DictConfig | None,
+        pruner: Any = None,
+        search: Any = None,
+    ) -> None:
         """As the stock implementation, and:
 
         Args:
             pruner: an Optuna pruner; None never prunes.
             search: group `optuna` of our own application, None in others.
         """
-        *others, custom_search_space, params = arguments
-        # The stock class would import the function at once, before our allow-list is known.
-        super().__init__(*others, None, params)
+        super().__init__(
+            sampler,
+            direction,
+            storage,
+            study_name,
+            n_trials,
+            n_jobs,
+            max_failure_rate,
+            None,  # the stock class would import the function at once, our allow-list unknown
+            params,
+        )
         self.custom_search_space = custom_search_space
         self.pruner = optuna.pruners.NopPruner() if pruner is None else pruner
         self.search = search
@@ -69,6 +93,7 @@ class SearchDriver(OptunaSweeperImpl):
         self.parameters: dict[str, Parameter] = {}
         self.fixed_params: dict[str, Any] = {}
         self.fixed_overrides: list[str] = []
+        self.fixed_real: dict[str, Any] = {}
         self.distributions: dict[str, BaseDistribution] = {}
         self.num_launched = 0
         self.num_failed = 0
@@ -134,6 +159,7 @@ class SearchDriver(OptunaSweeperImpl):
 
     def set_epochs(self) -> None:
         """Trials train `optuna_epochs`, however long the real training is to be."""
+        self.fixed_real = dict(self.fixed_params)
         if "epochs" not in self.distributions:
             self.fixed_params["epochs"] = self.search.optuna_epochs
         if self.num_repeats > 1 and "seed" in self.distributions:
@@ -359,6 +385,14 @@ class SearchDriver(OptunaSweeperImpl):
         if self.search is None:
             return [common]
         return [[*common, *self.place(trial, repeat)] for repeat in range(self.num_repeats)]
+
+    def real_overrides(self, params: Mapping[str, Any]) -> list[str]:
+        """The overrides of a training of full length with `params` (of the study)."""
+        return [
+            *(self.override(name, value) for name, value in params.items()),
+            *(f"{name}={value}" for name, value in self.fixed_real.items()),
+            *self.fixed_overrides,
+        ]
 
     def override(self, name: str, value: Any) -> str:
         """The override of a job for a parameter of the study."""

@@ -172,6 +172,8 @@ def output_to(folder: Path | None) -> Iterator[None]:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / OUTPUT_FILE, "a", encoding="utf-8") as file:
-        with contextlib.redirect_stdout(file):
-            yield
+    with (
+        open(folder / OUTPUT_FILE, "a", encoding="utf-8") as file,
+        contextlib.redirect_stdout(file),
+    ):
+        yield

@@ -86,7 +86,7 @@ def is_alive(signature: dict[str, Any] | None) -> bool:
     if signature is None:
         return False
     if signature["host"] == socket.gethostname():
-        return process_start(signature["pid"]) == signature["start"]
+        return bool(process_start(signature["pid"]) == signature["start"])
     return bool(time.time() - signature["time"] < SILENCE_S)
 
 

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pochitrain.atomic import write_text
+from pochitrain.sweep.optimized import describe_best, write_optimized
 from pochitrain.sweep.outcome import Outcome
 from pochitrain.sweep.page import write_pages
 from pochitrain.sweep.result import (
@@ -41,6 +42,7 @@ class SearchReport:
         self.folder = driver.folder
         self.console = Console(highlight=False, soft_wrap=True)
         self.importances: dict[str, float] = {}
+        self.best_written: int | None = None
         self.slow_cost_s = 0.0
         self.slow_end = time.monotonic()
         done = count_states(self.study)
@@ -91,6 +93,26 @@ class SearchReport:
         self.save("best_params", summarize_best(self.study, self.written))
         self.save("trials_history", list_trials(self.study, self.written))
         self.save("study_statistics", summarize_study(self.study, self.importances))
+
+        self.write_best()
+
+    def write_best(self) -> None:
+        """The configs with the best parameters, when there are better ones."""
+        best = best_trial(self.study)
+        if best is None or best.number == self.best_written:
+            return
+        self.best_written = best.number
+        shown = shown_params(best, self.written)
+        assert best.value is not None
+        problems = write_optimized(
+            self.folder,
+            self.driver.real_overrides(best.params),
+            self.driver.config,
+            self.driver.hydra_context.config_loader,
+            describe_best(shown, best.value, self.study.study_name),
+        )
+        for problem in problems:
+            self.print(problem, "yellow")
 
     def save(self, name: str, content: Any) -> None:
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)

@@ -21,7 +21,8 @@ class ResumableGridSampler(samplers.GridSampler):
         if {"grid_id", "fixed_params"} & trial.system_attrs.keys():
             return
         storage = study._storage
-        settled, failed = set(), set()
+        settled: set[int] = set()
+        failed: set[int] = set()
         for other in storage.get_all_trials(study._study_id, deepcopy=False):
             grid_id = other.system_attrs.get("grid_id")
             if grid_id is None or other.system_attrs["search_space"] != self._search_space:

@@ -129,7 +129,7 @@ def require_key(name: str, key: str, config: DictConfig) -> None:
 
 def flatten(node: DictConfig, prefix: str = "") -> list[str]:
     keys: list[str] = []
-    for name in node:
+    for name in map(str, node):
         child = node._get_node(name)
         if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
             keys += flatten(child, f"{prefix}{name}.")
