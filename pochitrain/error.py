@@ -13,6 +13,10 @@ class ConfigError(PochiError):
     exit_code = 2
 
 
+class DataError(PochiError):
+    """A picture or a loader process failed in the middle of a run; the state is still good."""
+
+
 class Interrupted(KeyboardInterrupt):
     """A run that was asked to stop and has saved its state; passes through `except Exception`.
 

@@ -17,7 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
-    """Run a subcommand and exit: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    """Run a subcommand and exit: 0 done, 1 failed, 2 wrong input, 130 Ctrl+C, 143 SIGTERM."""
     argv = sys.argv[1:] if argv is None else argv
     try:
         dispatch(argv, prog)

@@ -15,7 +15,7 @@ def register_config() -> None:
     """Make schemas and resolvers known to Hydra; must run before composing, in every process."""
     OmegaConf.register_resolver("scale_px", scale_px, replace=True)
     store = ConfigStore.instance()
-    store.store(group="schema", name="root", node=RootConfig, package="_global_")
+    store.store(group="schema", name="root", node=RootConfig, package="_global_", replace=True)
     for group, (schemas, _) in GROUPS.items():
         for name, schema in schemas.items():
-            store.store(group=f"schema/{group}", name=name, node=schema)
+            store.store(group=f"schema/{group}", name=name, node=schema, replace=True)

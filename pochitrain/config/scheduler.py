@@ -71,6 +71,8 @@ CONSTANT_REMEDY = "To keep the learning rate constant use scheduler=none."
 
 
 def check_scheduler(node: Node, root: Node) -> None:
+    require_int(root, "warmup_epochs", low=0, remedy="0 starts with the full learning rate.")
+    require_range(root, "warmup_start_factor", low=0, high=1, open_low=True)
     require_positive_int(node, "step_size", "scheduler.", CONSTANT_REMEDY)
     require_positive_int(node, "T_max", "scheduler.", "Usually T_max equals epochs.")
     require_int(node, "total_iters", "scheduler.", low=0)
@@ -99,6 +101,18 @@ def scheduler_warnings(node: Node, root: Node) -> list[str]:
     """Settings that are legal but surely not meant."""
     epochs = root["epochs"]
     found = []
+    if root["warmup_epochs"] >= epochs:
+        found.append(
+            f"warmup_epochs={root['warmup_epochs']} is not below epochs={epochs}: the run never "
+            "reaches the full learning rate."
+        )
+    rates = root["layer_wise_lr"].get("layer_rates") or {}
+    low = [name for name, rate in rates.items() if rate < node.get("eta_min", 0)]
+    if low and root["layer_wise_lr"].get("enabled"):
+        found.append(
+            f"scheduler.eta_min={node['eta_min']:g} is above the learning rate of "
+            f"{', '.join(low)}: these layers speed up instead of slowing down."
+        )
     if node.get("T_max", epochs) < epochs:
         found.append(
             f"scheduler.T_max={node['T_max']} is below epochs={epochs}: the learning rate climbs "

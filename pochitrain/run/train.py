@@ -14,6 +14,8 @@ from pochitrain.data.picture_set import ImageData, require_one_size
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision, select_device, select_precision
+from pochitrain.engine.fault import FaultPolicy
+from pochitrain.engine.interrupt import StopRequest, stop_on_signal
 from pochitrain.engine.state import Monitor, Sums, TrainState
 from pochitrain.engine.trainer import Trainer
 from pochitrain.error import ConfigError
@@ -28,6 +30,7 @@ from pochitrain.report.summary import describe_classes, print_end, print_start
 from pochitrain.run.callback import build_callbacks
 from pochitrain.run.component import Components, plain
 from pochitrain.run.directory import collect_versions, open_run_directory, save_facts
+from pochitrain.scheduler.warm_up import WarmUp
 from pochitrain.seed import derive_seed, seed_everything
 from pochitrain.transform.pipeline import build_pipeline, try_pipeline
 
@@ -71,6 +74,7 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     progress = ProgressDisplay(console, len(train_loader), train_loader.num_samples)
     callbacks: list[Callback] = [*user_callbacks, *build_callbacks(cfg, folder), progress]
     metrics_csv = folder / "training_metrics.csv"
+    stop_request = StopRequest()
     trainer = Trainer(
         state,
         train_loader,
@@ -81,9 +85,12 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
         checkpoint_writer(cfg, folder, data),
         gradient_accumulation=cfg.gradient_accumulation,
         gradient_clip_norm=cfg.gradient_clip_norm,
+        faults=FaultPolicy(cfg.fault.nonfinite, cfg.fault.out_of_memory),
+        stop_request=stop_request,
     )
     try:
-        trainer.fit()
+        with stop_on_signal(stop_request):
+            trainer.fit()
     finally:
         progress.close()
 
@@ -166,6 +173,8 @@ def build_state(
         model.compile()
     optimizer = parts.build("optimizer")(group_parameters(cfg, model))
     scheduler = parts.build("scheduler")(optimizer)
+    if cfg.warmup_epochs:
+        scheduler = WarmUp(scheduler, cfg.warmup_epochs, cfg.warmup_start_factor)
     return TrainState(
         model,
         optimizer,
@@ -185,7 +194,7 @@ def group_parameters(cfg: DictConfig, model: nn.Module) -> list[dict[str, Any]]:
 
 def find_rate_rules(cfg: DictConfig, model: nn.Module) -> list[RateRule]:
     """The rules of group `layer_wise_lr`; one for all parameters where it is off."""
-    node, rate = cfg.layer_wise_lr, cfg.optimizer.lr
+    node, rate = cfg.layer_wise_lr, cfg.optimizer.get("lr", cfg.learning_rate)
     named = list(model.named_parameters())
     if not node.enabled:
         return [RateRule(None, rate, named)]
@@ -218,7 +227,13 @@ def checkpoint_writer(cfg: DictConfig, folder: Path, data: ImageData) -> Checkpo
     }
     node = cfg.checkpoint
     return CheckpointWriter(
-        folder / "models", facts, node.every_epochs, node.every_steps, node.every_minutes
+        folder / "models",
+        facts,
+        node.every_epochs,
+        node.every_steps,
+        node.every_minutes,
+        node.keep_last,
+        node.in_background,
     )
 
 

@@ -1,0 +1,1 @@
+"""What torch's learning-rate schedulers lack."""

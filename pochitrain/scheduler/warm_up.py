@@ -1,0 +1,67 @@
+"""A slow start in front of any scheduler."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+
+class WarmUp(LRScheduler):
+    """Multiplies the rates of another scheduler by a factor that rises to 1 (Goyal et al. 2017).
+
+    In epoch e (0-based) the factor is start_factor + (1 - start_factor) * e / epochs until it
+    reaches 1. The other scheduler counts its epochs from the start of the run, so milestones and
+    T_max mean the same with and without a warm-up (timm without --warmup-prefix). It never sees
+    the factor: torch's schedulers compute the next rate from the present one.
+    """
+
+    def __init__(self, scheduler: LRScheduler, epochs: int, start_factor: float) -> None:
+        """Wrap `scheduler`; the first epoch's rates are set at once.
+
+        Args:
+            epochs: the factor is 1 from epoch `epochs` (0-based) on.
+            start_factor: of the first epoch, 0 < x <= 1.
+        """
+        self.inner = scheduler
+        self.optimizer = scheduler.optimizer
+        self.epochs = epochs
+        self.start_factor = start_factor
+        self.last_epoch = 0
+        self.rates = [float(group["lr"]) for group in self.optimizer.param_groups]
+        self.apply_factor()
+
+    def apply_factor(self) -> None:
+        share = min(1.0, self.last_epoch / self.epochs)
+        factor = self.start_factor + (1 - self.start_factor) * share
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
+
+    def step(self, *metric: Any) -> None:
+        """Go to the next epoch; `metric` is handed on to ReduceLROnPlateau."""
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate
+        self.inner.step(*metric)
+        self.last_epoch += 1
+        self.rates = [float(group["lr"]) for group in self.optimizer.param_groups]
+        self.apply_factor()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "inner": self.inner.state_dict(),
+            "last_epoch": self.last_epoch,
+            "rates": self.rates,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The reverse of `state_dict`; the rates in use come back with the optimizer."""
+        self.inner.load_state_dict(state_dict["inner"])
+        self.last_epoch = state_dict["last_epoch"]
+        self.rates = list(state_dict["rates"])
+
+
+def step_scheduler(scheduler: LRScheduler, metric: float) -> None:
+    """Go to the next epoch; only ReduceLROnPlateau looks at `metric`."""
+    inner = scheduler.inner if isinstance(scheduler, WarmUp) else scheduler
+    needs_metric = isinstance(inner, ReduceLROnPlateau)
+    step: Callable[..., None] = scheduler.step
+    step(*([metric] if needs_metric else []))
