@@ -13,6 +13,22 @@ class ConfigError(PochiError):
     exit_code = 2
 
 
+class DataError(PochiError):
+    """A picture or a loader process failed in the middle of a run; the state is still good."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run that was asked to stop and has saved its state; passes through `except Exception`.
+
+    Attributes:
+        exit_code: 130 after Ctrl+C, 143 after SIGTERM (128 + the signal).
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 def require(ok: bool, key: str, rule: str, value: object, remedy: str = "") -> None:
     """Refuse a setting with one sentence: ``<key> must be <rule>, got <value>. <remedy>``.
 

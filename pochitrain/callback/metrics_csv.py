@@ -24,6 +24,10 @@ class MetricsCSV(Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def on_fit_start(self, state: TrainState) -> None:
+        if state.history:  # resumed: the file may be ahead of the checkpoint, or lost
+            write_text(self.path, format_history(state.history))
+
     def on_epoch_end(self, state: TrainState) -> None:
         write_text(self.path, format_history(state.history))
 

@@ -16,7 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
-    """Run a subcommand and exit: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    """Run a subcommand and exit: 0 done, 1 failed, 2 wrong input, 130 Ctrl+C, 143 SIGTERM."""
     argv = sys.argv[1:] if argv is None else argv
     try:
         dispatch(argv, prog)
@@ -25,9 +25,9 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
             raise
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as error:  # engine/interrupt.py raises one with a message and a code
+        print(error if str(error) else "Interrupted.", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 130))
 
 
 def dispatch(argv: list[str], prog: str) -> None:

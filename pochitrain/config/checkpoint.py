@@ -11,9 +11,12 @@ class CheckpointConfig:
     every_minutes: float | None = None
     """Also in mid-epoch, after this many minutes."""
     every_steps: int | None = None
-    """Also in mid-epoch, after this many batches."""
-    keep_last: int = 1
-    """How many of the newest checkpoints stay on disk; the best one always does."""
+    """Also in mid-epoch, after this many optimizer steps."""
+    keep_last: int = 2
+    """How many of the newest checkpoints stay on disk; the best one always does. With 2, a damaged
+    newest one costs the time since the one before it, not the run."""
+    in_background: bool = True
+    """Write beside the training; it waits only while the state is copied."""
 
 
 def check_checkpoint(node: Node, root: Node) -> None:

@@ -13,6 +13,7 @@ from pochitrain.config import (
     confusion_matrix,
     data,
     early_stopping,
+    fault,
     gradient_tracking,
     layer_wise_lr,
     loss,
@@ -24,6 +25,7 @@ from pochitrain.config import (
     transform,
 )
 from pochitrain.config.checkpoint import CheckpointConfig
+from pochitrain.config.fault import FaultConfig
 from pochitrain.config.rule import (
     Node,
     is_number,
@@ -71,6 +73,7 @@ class RootConfig:
     mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
     std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    fault: FaultConfig = field(default_factory=FaultConfig)
     callbacks: dict[str, Any] = field(default_factory=dict)
     """Callbacks of the user's own: name -> _target_ node."""
     allow_targets: list[str] = field(default_factory=list)
@@ -106,6 +109,7 @@ GROUPS: dict[str, tuple[Mapping[str, type[Any]], Check]] = {
     "confusion_matrix": (confusion_matrix.SCHEMAS, confusion_matrix.check_confusion_matrix),
     "optuna": (optuna.SCHEMAS, optuna.check_optuna),
     "checkpoint": (checkpoint.SCHEMAS, checkpoint.check_checkpoint),
+    "fault": (fault.SCHEMAS, fault.check_fault),
 }
 WARNINGS = {
     "scheduler": scheduler.scheduler_warnings,

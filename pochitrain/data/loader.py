@@ -1,6 +1,7 @@
 """Pictures to batches on the device."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,8 +14,11 @@ from torch.utils.data import DataLoader, Dataset
 from pochitrain.data.decode import UnreadableImageError
 from pochitrain.data.picture_set import PictureSet
 from pochitrain.data.sampler import EpochBatches, SampleKey
-from pochitrain.error import ConfigError, PochiError
+from pochitrain.error import ConfigError, DataError, PochiError
 from pochitrain.seed import seeded_cpu
+
+TERM_GRACE_S = 30
+"""Seconds that a loader process goes on after SIGTERM."""
 
 Transform = Callable[[Image.Image], Tensor]
 
@@ -46,7 +50,7 @@ class TransformedPictures(Dataset[tuple[Tensor, int, int]]):
         try:
             picture = self.pictures.load(index)
         except UnreadableImageError as error:
-            raise PochiError(f"Cannot read {self.pictures.name(index)}: {error}.") from None
+            raise DataError(f"Cannot read {self.pictures.name(index)}: {error}.") from None
         with seeded_cpu(self.seed, "augment", epoch, index):
             return self.transform(picture), self.pictures.labels[index], index
 
@@ -92,13 +96,14 @@ class EpochLoader:
         return len(self.batches)
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch (0-based) from `start_batch` on."""
+        """The batches of an epoch (0-based) from `start_batch` on.
+
+        Raises:
+            DataError: for a picture that cannot be read any more, or a loader process that died.
+        """
         self.batches.epoch, self.batches.start_batch = epoch, start_batch
-        try:
-            for batch in self.loader:
-                yield self.to_device(batch)
-        except PochiError as error:
-            raise type(error)(without_worker_traceback(str(error))) from None
+        for batch in readable(self.loader):
+            yield self.to_device(batch)
 
     def to_device(self, batch: Batch) -> Batch:
         images, labels, indices = batch
@@ -117,6 +122,33 @@ def without_worker_traceback(text: str) -> str:
     if "Original Traceback" not in text or marker not in text:
         return text
     return text.rpartition(marker)[2].partition(": ")[2].strip()
+
+
+def readable(loader: DataLoader[Any]) -> Iterator[Batch]:
+    """The batches of `loader`; failures in its processes become one line."""
+    try:
+        yield from loader
+    except PochiError as error:
+        raise type(error)(without_worker_traceback(str(error))) from None
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        first = str(error).splitlines()[0].rstrip(". ")
+        raise DataError(
+            f"A process that loads pictures ended ({first}). If the machine was short of memory, "
+            f"use fewer: data.num_workers={max(0, loader.num_workers // 2)}."
+        ) from None
+
+
+def outlive_signals(worker: int) -> None:
+    """In a loader process: let the run finish its batch when a whole process group is signalled.
+
+    Ctrl+C in a terminal and some clusters signal every process of a job. The main process decides
+    when to stop; a SIGTERM only makes sure that no loader process outlives it by long.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(TERM_GRACE_S))
 
 
 def build_loader(
@@ -152,6 +184,7 @@ def build_loader(
         batch_sampler=batches,
         num_workers=num_workers,
         collate_fn=collate,
+        worker_init_fn=outlive_signals,
         pin_memory=on_gpu if pin_memory is None else pin_memory and on_gpu,
         persistent_workers=num_workers > 0,
         prefetch_factor=4 if num_workers else None,

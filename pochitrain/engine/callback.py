@@ -13,6 +13,11 @@
 A callback reads the state and may only set `state.stop_reason`, add numbers to the `extra` of the
 epoch's record, and at on_epoch_start freeze parts of the model. One that remembers something puts
 it into `state_dict`, so that a resumed run is the same run.
+
+On resume the state and the memory of the callbacks are loaded before on_fit_start, which must not
+forget them. In the middle of an epoch on_epoch_start comes again, with `state.batch` > 0: prepare
+the model again, but do not reset what the first batches added up. A run that was stopped in
+validation does it anew, so on_validation_start comes again too.
 """
 
 from typing import Any

@@ -5,34 +5,41 @@ no code in it can run:
 
     format          version of this layout
     model, optimizer, scheduler, scaler, random, epoch, batch, step, sums, history, best,
-    stop_reason     as TrainState
+    stop_reason, num_parts, num_skipped
+                    as TrainState
     callbacks       memory of each callback, by name
-    class_names, transforms, config, versions, monitor
+    class_names, transforms, config, versions, monitor, precision, data
+
+The folder holds `last.pth`, before it `last_1.pth`, `last_2.pth`, ... (`checkpoint.keep_last` files
+together), and `best.pth`.
 """
 
+import copy
 import os
 import pickle
 import shutil
+import threading
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pochitrain.atomic import sync_directory, write_with
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.state import TrainState
-from pochitrain.error import ConfigError
+from pochitrain.error import ConfigError, PochiError
 
 FORMAT = 1
 
 
 @dataclass
 class CheckpointWriter:
-    """Writes `last.pth` and `best.pth` into a folder."""
+    """Writes `last.pth` and `best.pth` into a folder, in a thread beside the training."""
 
     folder: Path
     facts: dict[str, Any]
@@ -40,43 +47,156 @@ class CheckpointWriter:
     every_epochs: int = 1
     every_steps: int | None = None
     every_minutes: float | None = None
+    keep_last: int = 2
+    in_background: bool = True
+    """Off: training waits until the file is on the disk."""
     written: float = field(default_factory=time.monotonic)
     written_step: int = 0
+    job: "WriteJob | None" = None
 
     def end_of_epoch(self, state: TrainState, callbacks: Sequence[Callback]) -> None:
         """Save if it is time, if the epoch is the best, or if it is the last."""
         final = state.epoch >= state.epochs or state.stop_reason is not None
         if state.epoch % self.every_epochs and not final and not state.is_best:
             return
-        last = self.save_last(state, callbacks)
-        if state.is_best:
+        self.save_last(state, callbacks, best=state.is_best)
+
+    def is_due(self, state: TrainState) -> bool:
+        """In mid-epoch: whether `every_steps` or `every_minutes` have passed."""
+        if self.every_steps is not None and state.step - self.written_step >= self.every_steps:
+            return True
+        minutes = (time.monotonic() - self.written) / 60  # not the wall clock, which people set
+        return self.every_minutes is not None and minutes >= self.every_minutes
+
+    def save_last(
+        self, state: TrainState, callbacks: Sequence[Callback], *, best: bool = False
+    ) -> None:
+        """Copy the state now and write it; an earlier write is finished first.
+
+        Raises:
+            PochiError: if this or an earlier one cannot be written.
+        """
+        content = snapshot(
+            {
+                "format": FORMAT,
+                **self.facts,
+                **state.state_dict(),
+                "monitor": state.monitor.metric,
+                "callbacks": memory(callbacks),
+            }
+        )
+        self.finish()
+        self.written, self.written_step = time.monotonic(), state.step
+        self.job = WriteJob(lambda: self.write(content, best))
+        if not self.in_background:
+            self.finish()
+
+    def write(self, content: dict[str, Any], best: bool) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        last = self.folder / "last.pth"
+        self.keep_earlier(last)
+        write_with(last, lambda file: torch.save(content, file))
+        if best:
             link(last, self.folder / "best.pth")
 
-    def in_mid_epoch(self, state: TrainState, callbacks: Sequence[Callback]) -> None:
-        """Save if `every_steps` or `every_minutes` have passed."""
-        steps = self.every_steps is not None and state.step - self.written_step >= self.every_steps
-        minutes = (time.monotonic() - self.written) / 60
-        due = steps or (self.every_minutes is not None and minutes >= self.every_minutes)
-        if due:
-            self.save_last(state, callbacks)
+    def keep_earlier(self, last: Path) -> None:
+        """Give the checkpoint that is about to be replaced, and those before it, their next name.
 
-    def save_last(self, state: TrainState, callbacks: Sequence[Callback]) -> Path:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        content = {
-            "format": FORMAT,
-            **self.facts,
-            **state.state_dict(),
-            "monitor": state.monitor.metric,
-            "callbacks": {callback_name(c): c.state_dict() for c in callbacks},
-        }
-        path = self.folder / "last.pth"
-        write_with(path, lambda file: torch.save(content, file))
-        self.written, self.written_step = time.monotonic(), state.step
-        return path
+        `last.pth` itself stays where it is until the new one is complete.
+        """
+        names = [last, *(self.folder / f"last_{age}.pth" for age in range(1, self.keep_last))]
+        for older, newer in reversed(list(zip(names[1:], names, strict=False))):
+            if newer.exists():
+                if newer == last:
+                    link(last, older)
+                else:
+                    os.replace(newer, older)
+        for path in self.folder.glob("last_*.pth"):  # more than that were kept in an earlier part
+            if path not in names:
+                path.unlink()
+
+    def finish(self) -> None:
+        """Wait until what was saved is on the disk.
+
+        Raises:
+            PochiError: if it could not be written; what was there before is still complete.
+        """
+        if self.job is None:
+            return
+        job, self.job = self.job, None
+        job.thread.join()
+        if isinstance(
+            job.error, (OSError, RuntimeError)
+        ):  # torch raises RuntimeError for a full disk
+            raise PochiError(cannot_write(self.folder / "last.pth", job.error)) from job.error
+        if job.error is not None:
+            raise job.error
 
 
-def callback_name(callback: Callback) -> str:
-    return type(callback).__name__
+class WriteJob:
+    """A function that runs in a thread; its error is kept for whoever waits for it."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work = work
+        self.error: BaseException | None = None
+        self.thread = threading.Thread(target=self.run, name="checkpoint", daemon=True)
+        self.thread.start()
+
+    def run(self) -> None:
+        try:
+            self.work()
+        except BaseException as error:
+            self.error = error
+
+
+def cannot_write(path: Path, error: BaseException) -> str:
+    """One sentence on a checkpoint that could not be written."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    try:
+        free = f", {shutil.disk_usage(path.parent).free / 1e6:,.0f} MB free there"
+    except OSError:
+        free = ""
+    first = (reason.splitlines() or [type(error).__name__])[0]
+    return f"Cannot write the checkpoint {path} ({first}{free}). The one before it is complete."
+
+
+def memory(callbacks: Sequence[Callback]) -> dict[str, dict[str, Any]]:
+    """State of each callback that has one, by name."""
+    states = {
+        name: callback.state_dict()
+        for name, callback in zip(callback_names(callbacks), callbacks, strict=True)
+    }
+    return {name: state for name, state in states.items() if state}
+
+
+def callback_names(callbacks: Sequence[Callback]) -> list[str]:
+    """The class name of each; the second of a class gets `_2`, and so on."""
+    kinds = [type(callback).__name__ for callback in callbacks]
+    counts = [kinds[: i + 1].count(kind) for i, kind in enumerate(kinds)]
+    return [
+        kind if count == 1 else f"{kind}_{count}" for kind, count in zip(kinds, counts, strict=True)
+    ]
+
+
+def restore_memory(callbacks: Sequence[Callback], saved: dict[str, dict[str, Any]]) -> None:
+    """The reverse of `memory`; a callback that had nothing to save is left as it is made."""
+    for name, callback in zip(callback_names(callbacks), callbacks, strict=True):
+        if name in saved:
+            callback.load_state_dict(saved[name])
+
+
+def snapshot(value: Any) -> Any:
+    """A copy on the CPU that later training does not change."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        twin = copy.copy(value)  # keeps the kind (Counter, OrderedDict) and its attributes
+        for key, item in value.items():
+            twin[key] = snapshot(item)
+        return twin
+    if isinstance(value, (list, tuple)):
+        return type(value)([snapshot(item) for item in value])
+    return value
 
 
 def link(source: Path, target: Path) -> None:

@@ -104,6 +104,10 @@ class TrainState:
     """Finished batches of the epoch under way."""
     step: int = 0
     """Optimizer steps since the start."""
+    num_parts: int = 1
+    """Parts that a batch is computed in; doubled where the whole does not fit into memory."""
+    num_skipped: int = 0
+    """Batches left out so far because their loss was NaN or infinite."""
     history: list[EpochRecord] = field(default_factory=list)
     best: Best | None = None
     is_best: bool = False
@@ -134,6 +138,8 @@ class TrainState:
             "epoch": self.epoch,
             "batch": self.batch,
             "step": self.step,
+            "num_parts": self.num_parts,
+            "num_skipped": self.num_skipped,
             "sums": self.sums.values.cpu(),
             "history": [asdict(record) for record in self.history],
             "best": None if best is None else dict(best),
@@ -147,6 +153,7 @@ class TrainState:
         self.scheduler.load_state_dict(saved["scheduler"])
         self.scaler.load_state_dict(saved["scaler"])
         self.epoch, self.batch, self.step = saved["epoch"], saved["batch"], saved["step"]
+        self.num_parts, self.num_skipped = saved["num_parts"], saved["num_skipped"]
         self.sums.values.copy_(saved["sums"])
         self.history = [EpochRecord(**record) for record in saved["history"]]
         self.best = None if saved["best"] is None else Best(**saved["best"])

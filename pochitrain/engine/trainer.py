@@ -1,6 +1,7 @@
 """The training loop, and the only backward pass."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +11,19 @@ from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision
 from pochitrain.engine.evaluate import Evaluation, evaluate, loss_sums
+from pochitrain.engine.fault import (
+    FaultPolicy,
+    FiniteLoss,
+    is_out_of_memory,
+    out_of_memory_message,
+    split_batch,
+)
+from pochitrain.engine.interrupt import StopRequest
 from pochitrain.engine.state import EpochRecord, TrainState
-from pochitrain.error import ConfigError
+from pochitrain.error import ConfigError, DataError, Interrupted, PochiError
 from pochitrain.scheduler.warm_up import step_scheduler
+
+log = logging.getLogger(__name__)
 
 
 class Trainer:
@@ -30,12 +41,16 @@ class Trainer:
         *,
         gradient_accumulation: int = 1,
         gradient_clip_norm: float | None = None,
+        faults: FaultPolicy | None = None,
+        stop_request: StopRequest | None = None,
     ) -> None:
         """Wire a run.
 
         Args:
             gradient_accumulation: batches per optimizer step.
             gradient_clip_norm: largest L2 norm of all gradients together; None = not clipped.
+            faults: what to do about a loss that is no number and about too little memory.
+            stop_request: looked at between batches.
         """
         self.state = state
         self.train_loader = train_loader
@@ -48,11 +63,36 @@ class Trainer:
         self.gradient_accumulation = gradient_accumulation
         self.gradient_clip_norm = gradient_clip_norm
         self.group_samples = samples_per_step(train_loader, gradient_accumulation)
+        self.faults = faults or FaultPolicy()
+        self.stop_request = stop_request or StopRequest()
+        self.finite = FiniteLoss(self.faults.nonfinite, train_loader.pictures)
 
     def fit(self) -> TrainState:
-        """Run the remaining epochs."""
+        """Run the remaining epochs.
+
+        Raises:
+            Interrupted: when asked to stop; the state is saved.
+            DataError: if pictures cannot be read any more; the state is saved if no optimizer
+                step was half done.
+            PochiError: a loss that is no number, too little memory, a checkpoint that cannot be
+                written; the last checkpoint is complete.
+        """
+        try:
+            self.emit("on_fit_start")
+            self.run_epochs()
+            self.emit("on_fit_end")
+        except (Interrupted, DataError):
+            # Raised between batches only, and out here all that validation changed is undone.
+            if self.between_steps():
+                self.finite.settle()
+                self.checkpoints.save_last(self.state, self.callbacks)
+            self.checkpoints.finish()
+            raise
+        self.checkpoints.finish()
+        return self.state
+
+    def run_epochs(self) -> None:
         state = self.state
-        self.emit("on_fit_start")
         while state.epoch < state.epochs and state.stop_reason is None:
             self.model.train()  # before the event, at which a callback may freeze parts of it
             self.emit("on_epoch_start")
@@ -61,37 +101,111 @@ class Trainer:
             self.finish_epoch(validation)
             self.emit("on_epoch_end")
             self.checkpoints.end_of_epoch(state, self.callbacks)
-        self.emit("on_fit_end")
-        return state
 
     def train_epoch(self) -> None:
         """The batches of the epoch that are still to do."""
+        while not self.try_epoch():
+            log.warning(
+                "%s",
+                f"Out of memory: batches are computed in {self.state.num_parts} parts from now on, "
+                f"as batch_size={self.train_loader.batches.batch_size // self.state.num_parts} "
+                f"gradient_accumulation={self.gradient_accumulation * self.state.num_parts} would.",
+            )
+        self.finite.settle()
+
+    def try_epoch(self) -> bool:
+        """Train to the end of the epoch, or until memory is short and `num_parts` was doubled."""
         state = self.state
-        for batch in self.train_loader.epoch(state.epoch, state.batch):
-            self.backward(batch)
+        for batch in self.batches(self.train_loader, state.epoch, state.batch):
+            if state.batch % self.gradient_accumulation == 0:
+                self.sums_before_group = state.sums.values.clone()
+                self.skipped_before_group = state.num_skipped
+            try:
+                self.backward(batch)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self.double_parts(error, batch)
+                return False
             state.batch += 1
-            last = state.batch == len(self.train_loader)
-            complete = state.batch % self.gradient_accumulation == 0
-            if complete or last:
+            if self.between_steps():
                 self.step()
             self.emit("on_batch_end")
-            if complete and not last:  # between steps there is no gradient to save
-                self.checkpoints.in_mid_epoch(state, self.callbacks)
+            if self.between_steps() and state.batch < len(self.train_loader):
+                self.save_in_mid_epoch()
+        return True
+
+    def between_steps(self) -> bool:
+        """Whether no gradient is waiting, which a checkpoint would lose."""
+        batch = self.state.batch
+        return batch % self.gradient_accumulation == 0 or batch == len(self.train_loader)
+
+    def save_in_mid_epoch(self) -> None:
+        if self.checkpoints.is_due(self.state):
+            self.finite.settle()
+            self.checkpoints.save_last(self.state, self.callbacks)
+
+    def batches(self, loader: EpochLoader, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Batches of an epoch; ends with `Interrupted` when the run was asked to stop."""
+        iterator = loader.epoch(epoch, start)
+        while True:
+            if self.stop_request.signal is not None and self.between_steps():
+                done = f"after {self.state.batch} of {len(self.train_loader)} batches"
+                raise self.stop_request.error(f"in epoch {self.state.epoch + 1}, {done}")
+            batch = next(iterator, None)
+            if batch is None:
+                return
+            yield batch
+
+    def double_parts(self, error: BaseException, batch: Batch) -> None:
+        """Go back to where the gradients of this step begin, to compute them in smaller parts.
+
+        Raises:
+            PochiError: if that is not wanted or not possible.
+        """
+        state = self.state
+        if self.faults.out_of_memory == "stop" or len(batch.images) < 4 * state.num_parts:
+            message = out_of_memory_message(error, batch, self.gradient_accumulation)
+            raise PochiError(message) from None
+        state.num_parts *= 2
+        state.batch -= state.batch % self.gradient_accumulation
+        state.sums.values.copy_(self.sums_before_group)
+        state.num_skipped = self.skipped_before_group
+        state.optimizer.zero_grad(set_to_none=True)
 
     def backward(self, batch: Batch) -> None:
         """Add the gradient of one batch."""
-        images, labels, _ = batch
+        state = self.state
+        # Each batch counts by its samples, so that k batches give the gradient of a big one.
+        group = state.batch // self.gradient_accumulation
+        share = len(batch.images) / self.group_samples[group]
+        if state.num_parts == 1:
+            self.backward_part(batch, batch, share)
+            return
+        for part in split_batch(batch, state.num_parts):
+            self.backward_part(part, batch, share * self.weight_share(part, batch))
+
+    def backward_part(self, part: Batch, batch: Batch, share: float | Tensor) -> None:
+        """Add `share` times the gradient of the mean loss of a part (perhaps all) of a batch."""
+        images, labels, _ = part
         with self.precision.autocast():
             logits = self.call_model(images)
             loss, weight = loss_sums(self.criterion, logits, labels)
-        # Each batch counts by its samples, so that k batches give the gradient of a big one.
-        group = self.state.batch // self.gradient_accumulation
-        share = len(images) / self.group_samples[group]
+        if not self.finite.accept(loss, batch, self.state):
+            return
         scaled: Tensor = self.state.scaler.scale(loss / weight * share)
         torch.autograd.backward(scaled)
         hard = labels if labels.ndim == 1 else labels.argmax(dim=1)
         correct = (logits.detach().argmax(dim=1) == hard).sum()
         self.state.sums.add(loss, weight, correct, len(images))
+
+    def weight_share(self, part: Batch, batch: Batch) -> Tensor:
+        """Weight of a part in the mean loss of its batch; class weights depend on labels only."""
+        weights = []
+        for labels in (part.labels, batch.labels):
+            blank = torch.zeros(len(labels), self.num_classes, device=labels.device)
+            weights.append(loss_sums(self.criterion, blank, labels)[1])
+        return weights[0] / weights[1]
 
     def call_model(self, images: Tensor) -> Tensor:
         try:
@@ -103,11 +217,15 @@ class Trainer:
                     f"cannot work on one value), got a batch of {len(images)}."
                 ) from None
             raise
+        self.num_classes = logits.shape[1]
         return logits
 
     def step(self) -> None:
-        """Apply the gradients."""
+        """Apply the gradients, if there are any."""
         state = self.state
+        skipped = state.num_skipped > self.skipped_before_group
+        if skipped and all(parameter.grad is None for parameter in state.model.parameters()):
+            return
         state.scaler.unscale_(state.optimizer)
         self.emit("on_gradients")
         if self.gradient_clip_norm is not None:
@@ -121,12 +239,18 @@ class Trainer:
         if self.val_loader is None:
             return None
         self.emit("on_validation_start")
-        return evaluate(self.model, self.val_loader.epoch(0), self.criterion, self.precision)
+        batches = self.batches(self.val_loader, epoch=0)
+        return evaluate(self.model, batches, self.criterion, self.precision)
 
     def finish_epoch(self, validation: Evaluation | None) -> None:
         """Record the epoch with the learning rates used in it, then step the scheduler."""
         state = self.state
         loss, accuracy = state.sums.result()
+        if loss != loss:
+            raise PochiError(
+                f"No batch of epoch {state.epoch + 1} had a finite loss, so there was nothing to "
+                "learn from. Lower learning_rate or set gradient_clip_norm."
+            )
         state.sums.values.zero_()
         state.epoch += 1
         state.batch = 0

@@ -14,6 +14,8 @@ from pochitrain.data.picture_set import ImageData, require_one_size
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision, select_device, select_precision
+from pochitrain.engine.fault import FaultPolicy
+from pochitrain.engine.interrupt import StopRequest, stop_on_signal
 from pochitrain.engine.state import Monitor, Sums, TrainState
 from pochitrain.engine.trainer import Trainer
 from pochitrain.error import ConfigError
@@ -72,6 +74,7 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     progress = ProgressDisplay(console, len(train_loader), train_loader.num_samples)
     callbacks: list[Callback] = [*user_callbacks, *build_callbacks(cfg, folder), progress]
     metrics_csv = folder / "training_metrics.csv"
+    stop_request = StopRequest()
     trainer = Trainer(
         state,
         train_loader,
@@ -82,9 +85,12 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
         checkpoint_writer(cfg, folder, data),
         gradient_accumulation=cfg.gradient_accumulation,
         gradient_clip_norm=cfg.gradient_clip_norm,
+        faults=FaultPolicy(cfg.fault.nonfinite, cfg.fault.out_of_memory),
+        stop_request=stop_request,
     )
     try:
-        trainer.fit()
+        with stop_on_signal(stop_request):
+            trainer.fit()
     finally:
         progress.close()
 
@@ -218,7 +224,13 @@ def checkpoint_writer(cfg: DictConfig, folder: Path, data: ImageData) -> Checkpo
     }
     node = cfg.checkpoint
     return CheckpointWriter(
-        folder / "models", facts, node.every_epochs, node.every_steps, node.every_minutes
+        folder / "models",
+        facts,
+        node.every_epochs,
+        node.every_steps,
+        node.every_minutes,
+        node.keep_last,
+        node.in_background,
     )
 
 

@@ -1,0 +1,22 @@
+"""Key `fault`: what a run does when something goes wrong in a batch."""
+
+from dataclasses import dataclass
+
+from pochitrain.config.rule import Node, require_choice
+
+
+@dataclass
+class FaultConfig:
+    nonfinite: str = "stop"
+    """A loss of NaN or infinity. stop: name the pictures and end; skip: leave the batch out."""
+    out_of_memory: str = "stop"
+    """stop: say what would fit; halve: compute each batch in halves (then quarters, ...) whose
+    gradients are added up, so that the optimizer still sees the whole batch."""
+
+
+def check_fault(node: Node, root: Node) -> None:
+    require_choice(node, "nonfinite", ("stop", "skip"), "fault.")
+    require_choice(node, "out_of_memory", ("stop", "halve"), "fault.")
+
+
+SCHEMAS = {"fault": FaultConfig}
