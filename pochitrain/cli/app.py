@@ -38,10 +38,21 @@ def app(cfg: DictConfig) -> Any:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return train_task(cfg)
     try:
+        require_multirun(cfg)
         return train_task(cfg)
     except Exception as error:
         _outcome["error"] = error
         return None
+
+
+def require_multirun(cfg: DictConfig) -> None:
+    """A search is many runs; Hydra must be told so on the command line."""
+    if cfg.optuna.enabled and "optuna" in HydraConfig.get().runtime.choices:
+        option = HydraConfig.get().runtime.choices["optuna"]
+        raise ConfigError(
+            f"optuna={option} is a search and needs --multirun: python train.py --multirun "
+            f"optuna={option}, or pochi optimize. For a single run use optuna=none."
+        )
 
 
 def train_task(cfg: DictConfig) -> float | None:

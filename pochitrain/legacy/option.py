@@ -1,0 +1,155 @@
+"""The table of the old names: where each of them lives in the config tree of today."""
+
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
+from pochitrain.config.data import FolderConfig
+from pochitrain.config.early_stopping import EarlyStoppingConfig
+from pochitrain.config.gradient_tracking import GradientTrackingConfig
+from pochitrain.config.layer_wise_lr import LayerWiseGraphConfig, LayerWiseLRConfig
+from pochitrain.config.metrics import MetricsConfig
+from pochitrain.config.model import ModelConfig
+from pochitrain.config.optuna import OptunaConfig
+from pochitrain.config.root import RootConfig
+
+
+@dataclass(frozen=True)
+class Row:
+    """One value: `name` in the file is `key` in the tree; the type is that of the schema's field."""
+
+    name: str
+    """Name in the file, `name[entry]` for an entry of a dictionary."""
+    group: str
+    """Group of the tree, "" for the root."""
+    field: str
+    schema: type[Any]
+
+    @property
+    def hint(self) -> Any:
+        return get_type_hints(self.schema)[self.field]
+
+
+def root_row(name: str) -> Row:
+    return Row(name, "", name, RootConfig)
+
+
+ROWS = [
+    root_row("epochs"),
+    root_row("learning_rate"),
+    root_row("batch_size"),
+    root_row("device"),
+    root_row("cudnn_benchmark"),
+    root_row("work_dir"),
+    root_row("mean"),
+    root_row("std"),
+    # Keys of today that have a value of their own at the root keep their name in a file too.
+    *map(
+        root_row,
+        (
+            "seed",
+            "precision",
+            "compile",
+            "channels_last",
+            "deterministic",
+            "gradient_accumulation",
+            "gradient_clip_norm",
+        ),
+    ),
+    Row("num_classes", "model", "num_classes", ModelConfig),
+    Row("pretrained", "model", "pretrained", ModelConfig),
+    Row("train_data_root", "data", "train_root", FolderConfig),
+    Row("val_data_root", "data", "val_root", FolderConfig),
+    Row("num_workers", "data", "num_workers", FolderConfig),
+    Row("train_pin_memory", "data", "pin_memory", FolderConfig),
+    Row("infer_pin_memory", "data", "infer_pin_memory", FolderConfig),
+    Row("gpu_non_blocking", "data", "non_blocking", FolderConfig),
+    Row("enable_metrics_export", "metrics", "export", MetricsConfig),
+    Row("enable_tensorboard", "metrics", "tensorboard", MetricsConfig),
+    Row("enable_layer_wise_lr", "layer_wise_lr", "enabled", LayerWiseLRConfig),
+    Row("enable_gradient_tracking", "gradient_tracking", "enabled", GradientTrackingConfig),
+]
+
+DICTIONARIES: dict[str, tuple[str, type[Any], tuple[str, ...]]] = {
+    "early_stopping": (
+        "early_stopping",
+        EarlyStoppingConfig,
+        tuple(EarlyStoppingConfig.__dataclass_fields__),
+    ),
+    "gradient_tracking_config": (
+        "gradient_tracking",
+        GradientTrackingConfig,
+        ("record_frequency", "exclude_patterns", "group_by_block", "aggregation_method"),
+    ),
+    "confusion_matrix_config": (
+        "confusion_matrix",
+        ConfusionMatrixConfig,
+        tuple(ConfusionMatrixConfig.__dataclass_fields__),
+    ),
+    "layer_wise_lr_config": (
+        "layer_wise_lr",
+        LayerWiseLRConfig,
+        ("layer_rates", "graph_config"),
+    ),
+    "layer_wise_lr_config.graph_config": (
+        "layer_wise_lr.graph_config",
+        LayerWiseGraphConfig,
+        tuple(LayerWiseGraphConfig.__dataclass_fields__),
+    ),
+    "optuna": (
+        "optuna",
+        OptunaConfig,
+        (
+            "study_name",
+            "direction",
+            "n_trials",
+            "n_jobs",
+            "optuna_epochs",
+            "sampler",
+            "pruner",
+            "storage",
+            "search_space",
+        ),
+    ),
+}
+"""Dictionary in the file -> group of the tree, schema, entries that it may have."""
+
+MODELS = ("resnet18", "resnet34", "resnet50")
+"""Models that are options by themselves; others are `model=torchvision model.name=...`."""
+
+OPTIMIZERS = {"Adam": "adam", "AdamW": "adamw", "SGD": "sgd"}
+
+SCHEDULERS = {
+    "StepLR": "steplr",
+    "MultiStepLR": "multisteplr",
+    "CosineAnnealingLR": "cosineannealinglr",
+    "ExponentialLR": "exponentiallr",
+    "LinearLR": "linearlr",
+}
+
+SPECIAL = (
+    "model_name",
+    "optimizer",
+    "scheduler",
+    "scheduler_params",
+    "class_weights",
+    "train_transform",
+    "val_transform",
+    "image_size",
+    "save_every",
+    "overrides",
+)
+"""Names that translate.py handles one by one."""
+
+FLAT_OPTUNA = DICTIONARIES["optuna"][2]
+"""Names that stood at the top level before `optuna = {...}`; the guide abolished them there."""
+
+OPTIONS = (
+    *(row.name for row in ROWS),
+    *(name for name in DICTIONARIES if "." not in name),
+    *SPECIAL,
+)
+"""Every name that a file may give."""
+
+DEFAULT_WORK_DIR = "work_dirs"
+"""The guide's `work_dir`; the only default of a file that differs from the tree's."""

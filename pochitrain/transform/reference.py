@@ -1,0 +1,40 @@
+"""Objects of a user's Python config (a lambda, a function, a class), by file and name."""
+
+from collections.abc import Callable
+from typing import Any
+
+from hydra.core.singleton import Singleton
+
+from pochitrain.error import ConfigError
+
+
+class TrustedFiles(metaclass=Singleton):
+    """The Python files that this command may execute: those that came with `--config`.
+
+    Hydra hands its singletons to the worker processes of a sweep, so this reaches them too.
+    """
+
+    def __init__(self) -> None:
+        self.resolvers: dict[str, Callable[[str, str], Any]] = {}
+        """File -> function that executes the file and finds an object in it by its name."""
+
+
+def load_reference(file: str, attribute: str) -> Any:
+    """The object `attribute` of a Python config.
+
+    Args:
+        file: absolute path of the file.
+        attribute: a name in the file, or a path such as train_transform.transforms[0].lambd.
+
+    Raises:
+        ConfigError: if the person did not give the file with `--config` on this command line.
+    """
+    resolve = TrustedFiles.instance().resolvers.get(file)
+    if resolve is None:
+        raise ConfigError(
+            f"The transform uses {attribute!r} of the Python file {file!r}, which is code and runs "
+            f"only where the command says --config {file}. To do without the file, move "
+            "the code into a module that can be imported, say `_target_: mymodule.name` in the "
+            "transform, and allow it with 'allow_targets=[mymodule.*]'."
+        )
+    return resolve(file, attribute)
