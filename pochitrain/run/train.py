@@ -28,7 +28,7 @@ from pochitrain.optimizer.layer_wise_lr import (
 )
 from pochitrain.report.summary import describe_classes, print_end, print_start
 from pochitrain.run.callback import build_callbacks
-from pochitrain.run.component import Components, plain
+from pochitrain.config.component import Components, plain
 from pochitrain.run.directory import collect_versions, open_run_directory, save_facts
 from pochitrain.scheduler.warm_up import WarmUp
 from pochitrain.seed import derive_seed, seed_everything
