@@ -9,6 +9,7 @@ from rich.console import Console
 from torch import nn
 
 from pochitrain.callback.progress import ProgressDisplay
+from pochitrain.config.component import Components, plain
 from pochitrain.data.loader import EpochLoader, build_loader
 from pochitrain.data.picture_set import ImageData, require_one_size
 from pochitrain.engine.callback import Callback
@@ -28,7 +29,6 @@ from pochitrain.optimizer.layer_wise_lr import (
 )
 from pochitrain.report.summary import describe_classes, print_end, print_start
 from pochitrain.run.callback import build_callbacks
-from pochitrain.config.component import Components, plain
 from pochitrain.run.directory import collect_versions, open_run_directory, save_facts
 from pochitrain.scheduler.warm_up import WarmUp
 from pochitrain.seed import derive_seed, seed_everything
