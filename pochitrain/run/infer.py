@@ -120,15 +120,17 @@ def write_files(
         return files
     write_text(folder / "classification_report.csv", format_report(scores))
     write_text(folder / "mistakes.html", gallery(source.pictures, rows, names))
-    draw_matrix(folder / "confusion_matrix.png", classifier, scores)
+    draw_matrix(folder, classifier, scores)
     return [*files, "classification_report.csv", "confusion_matrix.png", "mistakes.html"]
 
 
-def draw_matrix(path: Path, classifier: Classifier, scores: Scores) -> None:
+def draw_matrix(folder: Path, classifier: Classifier, scores: Scores) -> None:
     from pochitrain.report.confusion_matrix import draw_confusion_matrix  # loads matplotlib
 
-    settings = classifier.config["confusion_matrix"]
-    draw_confusion_matrix(scores.confusion, classifier.class_names, settings, path)
+    table = folder / "confusion_matrix.csv"
+    write_text(table, format_confusion(scores.confusion, classifier.class_names))
+    style = ConfusionMatrixConfig(**classifier.config["confusion_matrix"])
+    draw_confusion_matrix(table, folder / "confusion_matrix.png", style)
 
 
 def gallery(pictures: PictureSet, rows: list[PredictionRow], class_names: list[str]) -> str:

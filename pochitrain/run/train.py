@@ -10,6 +10,7 @@ from torch import nn
 
 from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.config.component import Components, plain
+from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
 from pochitrain.data.loader import EpochLoader, build_loader
 from pochitrain.data.picture_set import ImageData, require_one_size
 from pochitrain.engine.callback import Callback
@@ -27,12 +28,14 @@ from pochitrain.optimizer.layer_wise_lr import (
     build_parameter_groups,
     decay_rates,
 )
-from pochitrain.report.summary import describe_classes, print_end, print_start
-from pochitrain.run.callback import build_callbacks
+from pochitrain.report.summary import describe_classes, describe_weights, print_end, print_start
+from pochitrain.run.callback import build_callbacks, build_ema, check_callbacks
 from pochitrain.run.directory import collect_versions, open_run_directory, save_facts
 from pochitrain.scheduler.warm_up import WarmUp
 from pochitrain.seed import derive_seed, seed_everything
 from pochitrain.transform.pipeline import build_pipeline, try_pipeline
+
+TABLES = ("training_metrics.csv", "confusion_matrix.csv", "gradient_trace.csv")
 
 
 def train(cfg: DictConfig, notes: list[str]) -> float | None:
@@ -63,26 +66,34 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     train_loader, val_loader = build_loaders(parts, data, pipelines, device)
     state = build_state(parts, data, device, precision)
     user_callbacks = [parts.build(f"callbacks.{name}") for name in cfg.callbacks]
+    check_callbacks(cfg, state.model)
 
     folder = open_run_directory(cfg)
     rows = describe_run(cfg, data, state.model, precision, folder)
+    rows["loss"] = describe_weights(criterion, data.class_names)
     save_facts(folder, cfg, {"device": rows["device"], "seed": cfg.seed})
     for note in notes:
         console.print(f"Warning: {note}", style="yellow", markup=False)
     print_start(console, rows, data)
 
     progress = ProgressDisplay(console, len(train_loader), train_loader.num_samples)
-    callbacks: list[Callback] = [*user_callbacks, *build_callbacks(cfg, folder), progress]
-    metrics_csv = folder / "training_metrics.csv"
+    criterion = criterion.to(device)
+    writer = checkpoint_writer(cfg, folder, data)
+    ema = build_ema(cfg, folder, state.model, val_loader, criterion, precision, writer.facts)
+    callbacks: list[Callback] = [
+        *build_callbacks(cfg, folder, state.model, data.class_names, ema),
+        *user_callbacks,
+        progress,
+    ]
     stop_request = StopRequest()
     trainer = Trainer(
         state,
         train_loader,
         val_loader,
-        criterion.to(device),
+        criterion,
         precision,
         callbacks,
-        checkpoint_writer(cfg, folder, data),
+        writer,
         gradient_accumulation=cfg.gradient_accumulation,
         gradient_clip_norm=cfg.gradient_clip_norm,
         faults=FaultPolicy(cfg.fault.nonfinite, cfg.fault.out_of_memory),
@@ -94,17 +105,18 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     finally:
         progress.close()
 
-    log_rates = cfg.layer_wise_lr.graph_config.use_log_scale
-    graphs = draw_graphs(metrics_csv, folder, log_rates) if cfg.metrics.export else []
-    files = [folder / "models" / "best.pth", folder / "models" / "last.pth", metrics_csv, *graphs]
+    graphs = draw_graphs(cfg, folder) if cfg.metrics.export else []
+    files = [folder / "models" / name for name in ("best.pth", "last.pth", "ema.pth")]
+    files += [folder / name for name in TABLES] + graphs
     print_end(console, state, folder, [*files, folder / "config.yaml", folder / "environment.json"])
     return None if state.best is None else state.best.value
 
 
-def draw_graphs(metrics_csv: Path, folder: Path, log_rates: bool) -> list[Path]:
-    from pochitrain.report.curve import draw_curves  # pandas and matplotlib can wait until here
+def draw_graphs(cfg: DictConfig, folder: Path) -> list[Path]:
+    from pochitrain.report.run import draw_run  # pandas and matplotlib can wait until here
 
-    return draw_curves(metrics_csv, folder / "graphs", log_rates=log_rates)
+    style = ConfusionMatrixConfig(**plain(cfg.confusion_matrix))
+    return draw_run(folder, style, log_rates=cfg.layer_wise_lr.graph_config.use_log_scale)
 
 
 def set_backends(cfg: DictConfig) -> None:
