@@ -24,7 +24,7 @@ from pochitrain.engine.callback import Callback
 from pochitrain.engine.device import Precision
 from pochitrain.engine.evaluate import Evaluation, evaluate
 from pochitrain.model.block import find_blocks
-from pochitrain.run.component import plain
+from pochitrain.config.component import plain
 >>>>>>> insight
 
 

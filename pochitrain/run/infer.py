@@ -10,6 +10,8 @@ import torch
 from rich.console import Console
 
 from pochitrain.atomic import write_text
+from pochitrain.callback.confusion_csv import format_confusion
+from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
 from pochitrain.data.picture_set import PictureSet
 from pochitrain.error import ConfigError
 from pochitrain.inference.classifier import Classifier, load_classifier
@@ -121,14 +123,16 @@ def write_files(
     write_text(folder / "classification_report.csv", format_report(scores))
     write_text(folder / "mistakes.html", gallery(source.pictures, rows, names))
     draw_matrix(folder, classifier, scores)
-    return [*files, "classification_report.csv", "confusion_matrix.png", "mistakes.html"]
+    tables = ["classification_report.csv", "confusion_matrix.csv"]
+    return [*files, *tables, "confusion_matrix.png", "mistakes.html"]
 
 
 def draw_matrix(folder: Path, classifier: Classifier, scores: Scores) -> None:
     from pochitrain.report.confusion_matrix import draw_confusion_matrix  # loads matplotlib
 
     table = folder / "confusion_matrix.csv"
-    write_text(table, format_confusion(scores.confusion, classifier.class_names))
+    counts = torch.from_numpy(scores.confusion)
+    write_text(table, format_confusion(counts, classifier.class_names))
     style = ConfusionMatrixConfig(**classifier.config["confusion_matrix"])
     draw_confusion_matrix(table, folder / "confusion_matrix.png", style)
 
