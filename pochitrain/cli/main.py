@@ -11,6 +11,7 @@ from pochitrain.error import ConfigError, PochiError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("pochitrain.cli.train", "train a model (the same as python train.py)"),
+    "migrate": ("pochitrain.cli.migrate", "write a Python config as a YAML experiment"),
 }
 """Name -> module with `run(argv)`, one line for the overview."""
 

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from pochitrain.config.allow import allowed_targets
 from pochitrain.config.data import LOADER_FIELDS
 from pochitrain.error import ConfigError, PochiError
+from pochitrain.transform.reference import TrustedFiles
 
 
 class Components:
@@ -18,7 +19,8 @@ class Components:
     def __init__(self, cfg: DictConfig) -> None:
         overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else None
         self.cfg = cfg
-        self.allowed = allowed_targets(list(cfg.allow_targets), overrides)
+        extra = TrustedFiles.instance().targets
+        self.allowed = [*allowed_targets(list(cfg.allow_targets), overrides), *extra]
 
     def build(self, key: str, node: Any = None, **arguments: Any) -> Any:
         """The object that the node at `key` describes.
@@ -33,7 +35,10 @@ class Components:
         """
         node = OmegaConf.select(self.cfg, key) if node is None else node
         try:
-            return instantiate(node, **arguments, _execution_whitelist_=self.allowed)
+            # Real lists and dictionaries: torchvision refuses OmegaConf's, checkpoints hold them.
+            return instantiate(
+                node, **arguments, _convert_="all", _execution_whitelist_=self.allowed
+            )
         except InstantiationException as error:
             cause = error.__cause__
             while cause is not None and not isinstance(cause, PochiError):

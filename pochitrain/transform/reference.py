@@ -17,6 +17,8 @@ class TrustedFiles(metaclass=Singleton):
     def __init__(self) -> None:
         self.resolvers: dict[str, Callable[[str, str], Any]] = {}
         """File -> function that executes the file and finds an object in it by its name."""
+        self.targets: list[str] = []
+        """The callables that the references stand for, as entries of Hydra's allow-list."""
 
 
 def load_reference(file: str, attribute: str) -> Any:
