@@ -13,7 +13,9 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from pochitrain.cli.message import explain, null_option, refuse_unknown_flags
 from pochitrain.config.allow import ALLOWED_TARGETS
 from pochitrain.config.registry import register_config
 from pochitrain.config.root import validate
@@ -36,10 +38,21 @@ def app(cfg: DictConfig) -> Any:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return train_task(cfg)
     try:
+        require_multirun(cfg)
         return train_task(cfg)
     except Exception as error:
         _outcome["error"] = error
         return None
+
+
+def require_multirun(cfg: DictConfig) -> None:
+    """A search is many runs; Hydra must be told so on the command line."""
+    if cfg.optuna.enabled and "optuna" in HydraConfig.get().runtime.choices:
+        option = HydraConfig.get().runtime.choices["optuna"]
+        raise ConfigError(
+            f"optuna={option} is a search and needs --multirun: python train.py --multirun "
+            f"optuna={option}, or pochi optimize. For a single run use optuna=none."
+        )
 
 
 def train_task(cfg: DictConfig) -> float | None:
@@ -63,12 +76,20 @@ def run_app(argv: list[str], prog: str) -> None:
     _outcome.clear()
     argv = [word.removeprefix("+") if word.startswith("+experiment=") else word for word in argv]
     with command_line([prog, *argv]):
+        refuse_unknown_flags(argv, prog)
         try:
             app()
-        except HydraException as error:
-            raise ConfigError(describe(error)) from error
-        except OmegaConfBaseException as error:
-            raise ConfigError(describe(error)) from error
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(explain(error)) from error
+        except ValueError as error:
+            if not str(error).startswith("Config group override"):
+                raise
+            groups = [word[:-5] for word in argv if word.endswith("=null")]
+            raise ConfigError(null_option(groups[0]) if groups else str(error)) from error
+        except YAMLError as error:
+            raise ConfigError(
+                f"A config file is not YAML: {' '.join(str(error).split())}."
+            ) from None
     if "error" in _outcome:
         raise _outcome["error"]
 
@@ -88,16 +109,3 @@ def command_line(argv: list[str]) -> Iterator[None]:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = full
-
-
-OMIT = ("full_key:", "object_type=", "reference_type=", "Config search path:", "See https")
-
-
-def describe(error: BaseException) -> str:
-    """Hydra's message without the lines that only help Hydra's developers."""
-    texts = [str(error)]
-    if error.__cause__ is not None and str(error.__cause__) not in texts[0]:
-        texts.append(str(error.__cause__))
-    lines = [line.strip() for text in texts for line in text.splitlines()]
-    kept = [line for line in lines if line and not line.startswith(OMIT)]
-    return "\n".join(dict.fromkeys(kept))

@@ -1,13 +1,29 @@
 """Group `optuna`: the hyper-parameter search."""
 
+import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pochitrain.config.data import has_validation
-from pochitrain.config.rule import Node, require_choice, require_positive_int
-from pochitrain.error import require
+from pochitrain.config.rule import (
+    Node,
+    is_number,
+    require_choice,
+    require_positive_int,
+    require_range,
+)
+from pochitrain.error import ConfigError, require
 
-SAMPLERS = ("TPESampler", "RandomSampler", "CmaEsSampler", "GridSampler")
+SAMPLERS = (
+    "TPESampler",
+    "RandomSampler",
+    "CmaEsSampler",
+    "GridSampler",
+    "GPSampler",
+    "QMCSampler",
+    "NSGAIISampler",
+)
 PRUNERS = (
     "MedianPruner",
     "PercentilePruner",
@@ -16,30 +32,54 @@ PRUNERS = (
     "NopPruner",
     None,
 )
+FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "float": (("low", "high"), ("log", "step")),
+    "int": (("low", "high"), ("log", "step")),
+    "categorical": (("choices",), ()),
+}
+"""Type of a search space entry -> its mandatory and its optional fields."""
+EXAMPLE = "{learning_rate: {type: float, low: 1e-5, high: 1e-1, log: true}}"
 
 
 @dataclass
 class OptunaConfig:
+    """The search; its options choose the sweeper, so that `--multirun` runs it."""
+
     enabled: bool = False
     study_name: str = "pochitrain_optimization"
     direction: str = "maximize"
+    """maximize: best val_accuracy of a trial; minimize: its lowest val_loss."""
     n_trials: int = 20
+    """Finished trials that the study is to have in the end, earlier runs included."""
     n_jobs: int = 1
+    """Trials at the same time."""
     optuna_epochs: int = 10
+    """`epochs` of a trial."""
     sampler: str = "TPESampler"
     pruner: str | None = "MedianPruner"
     storage: str | None = None
+    """null = in memory; sqlite:///file.db, journal://file.log, or any SQLAlchemy URL."""
     search_space: dict[str, Any] | None = None
+    custom_search_space: str | None = None
+    """Dotted path of `f(cfg, trial)`, which may suggest more (conditional) parameters."""
+    max_failure_rate: float = 0.5
+    """Stop when more than this share of the trials of this run has failed."""
+    repeats: int = 1
+    """Trainings per trial, each with a seed of its own; their mean is the trial's value."""
 
 
 def check_optuna(node: Node, root: Node) -> None:
     if not node.get("enabled"):
         return
     require_choice(node, "direction", ("maximize", "minimize"), "optuna.")
-    for key in ("n_trials", "n_jobs", "optuna_epochs"):
+    for key in ("n_trials", "n_jobs", "optuna_epochs", "repeats"):
         require_positive_int(node, key, "optuna.")
     require_choice(node, "sampler", SAMPLERS, "optuna.")
     require_choice(node, "pruner", PRUNERS, "optuna.")
+    require_range(node, "max_failure_rate", "optuna.", low=0, high=1)
+    require(bool(node.get("study_name")), "optuna.study_name", "a name", node.get("study_name"))
+    for name, entry in (node.get("search_space") or {}).items():
+        check_entry(entry, f"optuna.search_space.{name}")
     require(
         has_validation(root),
         "optuna.enabled",
@@ -47,6 +87,58 @@ def check_optuna(node: Node, root: Node) -> None:
         True,
         "A search compares validation results: set data.val_root or data.val_fraction.",
     )
+
+
+def check_entry(entry: Any, key: str) -> None:
+    """One parameter of the search space, by itself.
+
+    Raises:
+        ConfigError: wrong type, missing or unknown field, or a range that has no values.
+    """
+    is_mapping = isinstance(entry, Mapping)
+    require(is_mapping, key, "a mapping with type", entry, f"Example: {EXAMPLE}.")
+    entry = {field: value for field, value in entry.items() if value is not None}
+    kind = entry.get("type")
+    require(kind in FIELDS, f"{key}.type", "one of " + ", ".join(FIELDS), kind)
+    mandatory, optional = FIELDS[kind]
+    for field in mandatory:
+        if field not in entry:
+            raise ConfigError(f"{key}.{field} must be given for type {kind}, got nothing.")
+    for field in entry:
+        if field not in ("type", *mandatory, *optional):
+            close = difflib.get_close_matches(str(field), [*mandatory, *optional], n=1)
+            hint = f"Did you mean {close[0]}?" if close else f"Choices: {', '.join(mandatory)}"
+            raise ConfigError(f"{key}.{field} is not a field of type {kind}. {hint}")
+    if kind == "categorical":
+        choices = entry["choices"]
+        ok = isinstance(choices, (list, tuple)) and len(choices) > 0
+        require(ok, f"{key}.choices", "a list with at least one value", choices)
+        require(
+            len({repr(choice) for choice in choices}) == len(choices),
+            f"{key}.choices",
+            "different values",
+            choices,
+        )
+    else:
+        check_range(entry, kind, key)
+
+
+def check_range(entry: Node, kind: str, key: str) -> None:
+    low, high, step, log = (entry.get(field) for field in ("low", "high", "step", "log"))
+    numbers = ("low", "high") if step is None else ("low", "high", "step")
+    for field in numbers:
+        value = entry[field]
+        ok = is_number(value) and (kind == "float" or isinstance(value, int))
+        require(ok, f"{key}.{field}", "an integer" if kind == "int" else "a number", value)
+    require(low <= high, f"{key}.low", f"<= high ({high})", low)  # type: ignore[operator]
+    require(log in (None, True, False), f"{key}.log", "true or false", log)
+    if log:
+        smallest = 1 if kind == "int" else 0
+        ok = low >= 1 if kind == "int" else low > 0  # type: ignore[operator]
+        rule = f"{'>=' if smallest else '>'} {smallest} when log is true"
+        require(ok, f"{key}.low", rule, low)
+        require(step is None, f"{key}.step", "null when log is true", step)
+    require(step is None or step > 0, f"{key}.step", "> 0", step)
 
 
 SCHEMAS = {"optuna": OptunaConfig}

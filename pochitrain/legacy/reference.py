@@ -4,9 +4,9 @@ import functools
 import re
 from typing import Any
 
+from pochitrain.config.trust import TrustedFiles
 from pochitrain.error import ConfigError
 from pochitrain.legacy.read import PythonConfig, read_python_config
-from pochitrain.transform.reference import TrustedFiles
 
 STEP = re.compile(r"\.(?P<name>\w+)|\[(?P<index>\d+)\]|\['(?P<key>[^']*)'\]")
 

@@ -6,7 +6,9 @@ from omegaconf import DictConfig
 
 from pochitrain.callback.early_stopping import EarlyStopping
 from pochitrain.callback.metrics_csv import MetricsCSV
+from pochitrain.callback.trial_report import TrialReport
 from pochitrain.engine.callback import Callback
+from pochitrain.sweep.link import current_trial
 
 
 def build_callbacks(cfg: DictConfig, folder: Path) -> list[Callback]:
@@ -19,4 +21,7 @@ def build_callbacks(cfg: DictConfig, folder: Path) -> list[Callback]:
         callbacks.append(
             EarlyStopping(patience=node.patience, min_delta=node.min_delta, monitor=node.monitor)
         )
+    trial = current_trial()
+    if trial is not None:
+        callbacks.append(TrialReport(trial))
     return callbacks

@@ -28,7 +28,7 @@ from pochitrain.optimizer.layer_wise_lr import (
 )
 from pochitrain.report.summary import describe_classes, print_end, print_start
 from pochitrain.run.callback import build_callbacks
-from pochitrain.run.component import Components, plain
+from pochitrain.config.component import Components, plain
 from pochitrain.run.directory import collect_versions, open_run_directory, save_facts
 from pochitrain.scheduler.warm_up import WarmUp
 from pochitrain.seed import derive_seed, seed_everything
@@ -204,14 +204,17 @@ def find_rate_rules(cfg: DictConfig, model: nn.Module) -> list[RateRule]:
 
 
 def choose_monitor(cfg: DictConfig, data: ImageData) -> Monitor:
-    """val_accuracy, or val_loss if early stopping watches that; without validation train_loss."""
+    """What the search or early stopping watches, else val_accuracy; without validation train_loss.
+
+    A search comes first: its trials must be comparable.
+    """
     if data.val is None:
         return Monitor("train_loss")
-    watched: Literal["val_accuracy", "val_loss"] = (
-        "val_loss"
-        if cfg.early_stopping.enabled and cfg.early_stopping.monitor == "val_loss"
-        else "val_accuracy"
-    )
+    watched: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+    if cfg.optuna.enabled:
+        watched = "val_loss" if cfg.optuna.direction == "minimize" else "val_accuracy"
+    elif cfg.early_stopping.enabled and cfg.early_stopping.monitor == "val_loss":
+        watched = "val_loss"
     return Monitor(watched)
 
 

@@ -1,0 +1,1 @@
+"""The Optuna sweeper for Hydra: prunes, resumes, and never waits for the slowest trial."""

@@ -1,0 +1,70 @@
+"""Refuses impossible search spaces before the first trial, by composing their corners."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.errors import HydraException
+from omegaconf import DictConfig, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from pochitrain.config.root import validate
+from pochitrain.error import ConfigError
+
+
+def extreme_values(distribution: BaseDistribution) -> list[Any]:
+    """Values that show whether the whole range works: all choices, or both ends."""
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    return list(dict.fromkeys([distribution.low, distribution.high]))  # type: ignore[attr-defined]
+
+
+def check_corners(
+    distributions: Mapping[str, BaseDistribution],
+    render: Any,
+    fixed: list[str],
+    config: DictConfig,
+    loader: ConfigLoader,
+) -> None:
+    """Compose and validate a job for every extreme of every parameter, the others at their first.
+
+    Args:
+        render: (name, value) -> override of a job.
+        fixed: overrides that every job gets.
+
+    Raises:
+        ConfigError: naming the parameter and the value that cannot work.
+    """
+    corners = {name: extreme_values(item) for name, item in distributions.items()}
+    base = {name: values[0] for name, values in corners.items()}
+    tried = set()
+    for name, values in corners.items():
+        for value in values:
+            point = {**base, name: value}
+            words = [render(key, item) for key, item in point.items()]
+            if tuple(words) in tried:
+                continue
+            tried.add(tuple(words))
+            check_point([*fixed, *words], f"{name}={value}", config, loader)
+
+
+def check_point(words: list[str], point: str, config: DictConfig, loader: ConfigLoader) -> None:
+    try:
+        job = loader.load_sweep_config(config, words)
+        with read_write(job), open_dict(job):
+            del job["hydra"]
+        validate(job)
+    except ConfigError as error:
+        raise ConfigError(f"optuna.search_space cannot be searched at {point}: {error}") from None
+    except (HydraException, OmegaConfBaseException) as error:
+        text = error if error.__cause__ is None else error.__cause__
+        lines = [line.strip() for line in f"{error}\n{text}".splitlines() if line.strip()]
+        kept = list(dict.fromkeys(line for line in lines if not line.startswith(NOISE)))[:2]
+        raise ConfigError(
+            f"optuna.search_space cannot be searched at {point}: {' '.join(kept)} "
+            "A parameter that only some options have needs optuna.custom_search_space."
+        ) from None
+
+
+NOISE = ("full_key:", "object_type=", "reference_type=", "See https", "To append")

@@ -1,0 +1,470 @@
+"""Drives a study: asks for a trial, launches its job, tells the result, and so on to the total.
+
+The search space, the directions and the grid come from the stock plugin; the loop is ours, since
+the stock one waits for the slowest job of every batch and takes a pruned job for a failed one.
+"""
+
+import logging
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from pathlib import Path
+from typing import Any
+
+import optuna
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.types import HydraContext, TaskFunction
+from hydra_plugins.hydra_optuna_sweeper._impl import (
+    OptunaSweeperImpl,
+    create_params_from_overrides,
+)
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from optuna.distributions import BaseDistribution
+from optuna.trial import Trial, TrialState
+
+from pochitrain.error import ConfigError
+from pochitrain.sweep.check import check_corners
+from pochitrain.sweep.directory import search_directory
+from pochitrain.sweep.launch import Launching, runs_here
+from pochitrain.sweep.link import StudyAddress, TrialTask, forget_trials, share_trials
+from pochitrain.sweep.outcome import Outcome, read_outcome
+from pochitrain.sweep.owner import OWNER, REASON, Owner, fail_stale_trials, live_tokens
+from pochitrain.sweep.report import SearchReport
+from pochitrain.sweep.sampler import complete_grid, is_grid
+from pochitrain.sweep.space import Parameter, read_space
+from pochitrain.sweep.stop import free_memory, stop_on_sigterm
+from pochitrain.sweep.storage import JOURNAL, open_storage, redact, resolve_storage
+from pochitrain.sweep.worker import ProcessLauncher, threads_per_trial
+
+log = logging.getLogger(__name__)
+
+DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+"""States that count towards the total."""
+
+
+class SearchDriver(OptunaSweeperImpl):
+    """One search, from the arguments of the command line to the files of the results."""
+
+    config: DictConfig
+    hydra_context: HydraContext
+    study: optuna.Study
+    folder: Path
+
+    def __init__(
+        self,
+        sampler: Any,
+        direction: Any,
+        storage: Any | None,
+        study_name: str | None,
+        n_trials: int,
+        n_jobs: int,
+        max_failure_rate: float,
+        custom_search_space: str | None,
+        params: DictConfig | None,
+        pruner: Any = None,
+        search: Any = None,
+    ) -> None:
+        """As the stock implementation, and:
+
+        Args:
+            pruner: an Optuna pruner; None never prunes.
+            search: group `optuna` of our own application, None in others.
+        """
+        super().__init__(
+            sampler,
+            direction,
+            storage,
+            study_name,
+            n_trials,
+            n_jobs,
+            max_failure_rate,
+            None,  # the stock class would import the function at once, our allow-list unknown
+            params,
+        )
+        self.custom_search_space = custom_search_space
+        self.pruner = optuna.pruners.NopPruner() if pruner is None else pruner
+        self.search = search
+        self.num_repeats = 1 if search is None else int(search.repeats)
+        self.token = uuid.uuid4().hex[:12]
+        self.address = StudyAddress(
+            self.token, pruner=self.pruner, num_repeats=self.num_repeats, quiet=search is not None
+        )
+        self.parameters: dict[str, Parameter] = {}
+        self.fixed_params: dict[str, Any] = {}
+        self.fixed_overrides: list[str] = []
+        self.fixed_real: dict[str, Any] = {}
+        self.distributions: dict[str, BaseDistribution] = {}
+        self.num_launched = 0
+        self.num_failed = 0
+        self.report: SearchReport | None = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        task = TrialTask(task_function, self.address)
+        super().setup(hydra_context=hydra_context, task_function=task, config=config)
+        self.task_function = task
+        self.is_here = runs_here(config, self.n_jobs, self.search is not None)
+        if self.custom_search_space:
+            self.custom_search_space_extender = self.load_extender(self.custom_search_space)
+        if self.search is not None:
+            hush()
+
+    def sweep(self, arguments: list[str]) -> None:
+        self.read_arguments(arguments)
+        self.open_study()
+        with stop_on_sigterm(), Owner(self.study, self.token):
+            self.prepare()
+            try:
+                self.run_trials()
+            finally:
+                forget_trials(self.token)
+                if self.report is not None:
+                    self.report.finish()
+        self.save_stock_results()
+
+    # --- before the first trial -----------------------------------------------------------------
+
+    def read_arguments(self, arguments: list[str]) -> None:
+        """The search space and the fixed overrides; everything impossible is refused here."""
+        self._process_searchspace_config()
+        guide = self.read_guide_space()
+        words = [parameter.sweep for parameter in guide] + self._parse_sweeper_params_config()
+        space, fixed, removed = create_params_from_overrides([*words, *arguments])
+        self.distributions = {name: item for name, item in space.items() if name not in fixed}
+        self.fixed_params, self.fixed_overrides = fixed, removed
+        for parameter in guide:
+            searched_by_key = parameter.key != parameter.name and parameter.key in space
+            if parameter.key in fixed or searched_by_key:
+                # The command line knows better than the space in the config.
+                self.distributions.pop(parameter.name, None)
+            elif parameter.sweep in words and parameter.name in self.distributions:
+                distribution = self.distributions[parameter.name]
+                parameter.values = list(getattr(distribution, "choices", []))
+                self.parameters[parameter.name] = parameter
+        if self.search is not None:
+            self.set_epochs()
+        self.build_grid()
+        if self.search is not None:
+            self.check_space()
+
+    def read_guide_space(self) -> list[Parameter]:
+        if self.search is None or not self.search.search_space:
+            return []
+        space = OmegaConf.to_container(self.search.search_space, resolve=True)
+        assert isinstance(space, dict)
+        given = {str(name): entry for name, entry in space.items() if entry is not None}
+        return read_space(given, self.config, self.hydra_context.config_loader.get_group_options)
+
+    def set_epochs(self) -> None:
+        """Trials train `optuna_epochs`, however long the real training is to be."""
+        self.fixed_real = dict(self.fixed_params)
+        if "epochs" not in self.distributions:
+            self.fixed_params["epochs"] = self.search.optuna_epochs
+        if self.num_repeats > 1 and "seed" in self.distributions:
+            raise ConfigError(
+                f"optuna.repeats must be 1 when seed is searched, got {self.num_repeats}. "
+                "Repeats are there to average the seed out."
+            )
+
+    def check_space(self) -> None:
+        if not self.distributions and self.custom_search_space_extender is None:
+            raise ConfigError(
+                "optuna.search_space must be given: it says what to search, got nothing. Example: "
+                "optuna.search_space={learning_rate: {type: float, low: 1e-5, high: 1e-1, "
+                "log: true}}, or give a range on the command line: "
+                "'learning_rate=tag(log,interval(1e-5,1e-1))'."
+            )
+        fixed = [f"{name}={value}" for name, value in self.fixed_params.items()]
+        loader = self.hydra_context.config_loader
+        check_corners(
+            self.distributions, self.override, [*fixed, *self.fixed_overrides], self.config, loader
+        )
+
+    def build_grid(self) -> None:
+        if not is_grid(self.sampler):
+            return
+        points, total = {}, 1
+        for name, distribution in self.distributions.items():
+            try:
+                points[name] = list(self._to_grid_sampler_choices(distribution))
+            except ValueError:
+                if self.search is None:
+                    raise
+                raise ConfigError(
+                    f"optuna.search_space.{name}.step must be given with GridSampler: a grid "
+                    f"needs a finite number of values, got {distribution}. Or use type categorical."
+                ) from None
+            total *= len(points[name])
+        self.sampler = complete_grid(self.sampler, points)
+        self.n_trials = min(self.n_trials, total)
+        log.info(f"Updating num of trials to {self.n_trials} due to using GridSampler.")
+
+    def load_extender(self, path: str) -> Any:
+        """The function `custom_search_space`, which adds parameters to a trial."""
+        from hydra.errors import InstantiationException
+        from hydra.utils import instantiate
+
+        from pochitrain.config.allow import allowed_targets
+
+        node = {"_target_": path, "_partial_": True}
+        if self.search is None:
+            return instantiate(node)
+        overrides = list(self.config.hydra.overrides.task)
+        allowed = allowed_targets(list(self.config.allow_targets), overrides)
+        try:
+            return instantiate(node, _execution_whitelist_=allowed)
+        except InstantiationException as error:
+            raise ConfigError(
+                "optuna.custom_search_space must be a function f(cfg, trial) that the command "
+                f"line allows, got {path!r}. If you trust it, add 'allow_targets=[{path}]'. "
+                f"({(str(error).splitlines() or [''])[0]})"
+            ) from None
+
+    # --- study, directory, launcher -------------------------------------------------------------
+
+    def open_study(self) -> None:
+        """Make or load the study, and know where its files go."""
+        directions = self._get_directions()
+        if len(directions) > 1 and not isinstance(self.pruner, optuna.pruners.NopPruner):
+            log.info("Nothing is pruned: Optuna prunes studies with one objective only.")
+            self.pruner = self.address.pruner = optuna.pruners.NopPruner()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        url = self.choose_storage()
+        try:
+            self.study = optuna.create_study(
+                study_name=self.study_name,
+                storage=open_storage(url),
+                sampler=self.sampler,
+                pruner=self.pruner,
+                directions=directions,  # type: ignore[arg-type]
+                load_if_exists=True,
+            )
+        except ValueError as error:
+            raise ConfigError(
+                f"optuna.study_name={self.study_name} cannot go on: {error} "
+                "Give the study another name, or keep its direction."
+            ) from None
+        self.address.storage, self.address.study_name = url, self.study.study_name
+        log.info(f"Study name: {self.study.study_name}")
+        log.info(f"Storage: {redact(str(url))}")
+        log.info(f"Sampler: {type(self.sampler).__name__}")
+        log.info(f"Directions: {directions}")
+
+    def choose_storage(self) -> str | None:
+        """The storage's URL; a journal beside the trials where memory would not reach them."""
+        url = resolve_storage(self.storage)
+        self.is_resumable = url is not None
+        if self.is_resumable:
+            return url
+        self.use_directory(None)
+        if self.is_here or isinstance(self.pruner, optuna.pruners.NopPruner):
+            return None
+        name = f"optuna_{self.token}.journal" if self.search is None else "optuna.journal"
+        return f"{JOURNAL}{(self.folder / name).absolute()}"
+
+    def use_directory(self, study: optuna.Study | None) -> None:
+        """Where trials and results go: told to Hydra, whose launchers write there too."""
+        if self.search is None:
+            self.folder = Path(self.config.hydra.sweep.dir)
+            return
+        self.folder = search_directory(self.config, study)
+        node = self.config.hydra.sweep
+        with read_write(node), open_dict(node):
+            node.dir = str(self.folder)
+
+    def prepare(self) -> None:
+        """Clean up after dead searches, count what is done, and get the launcher."""
+        if self.is_resumable:
+            self.use_directory(self.study)
+        for trial in fail_stale_trials(self.study):
+            self.retry(trial.params)
+        trials = self.study.get_trials(deepcopy=False)
+        if trials or len(live_tokens(self.study)) > 1:
+            # The same seed would suggest again what the study has tried already.
+            self.sampler.reseed_rng()
+        self.budget = self.n_trials - sum(trial.state in DONE for trial in trials)
+        if self.search is not None:
+            self.launcher = self.make_launcher()
+            self.report = SearchReport(self)
+
+    def make_launcher(self) -> Any:
+        """The launcher of the config, or one with worker processes for several trials at a time."""
+        if self.is_here or not runs_here(self.config, 1, True):
+            return Plugins.instance().instantiate_launcher(
+                config=self.config,
+                hydra_context=self.hydra_context,
+                task_function=self.task_function,
+            )
+        launcher = ProcessLauncher(self.n_jobs, threads_per_trial(self.n_jobs))
+        launcher.setup(
+            hydra_context=self.hydra_context,
+            task_function=self.task_function,
+            config=self.config,
+        )
+        return launcher
+
+    # --- the loop -------------------------------------------------------------------------------
+
+    def run_trials(self) -> None:
+        """Keep `n_jobs` trials running until the study has its total."""
+        width = 1 if self.is_here else self.n_jobs
+        here = share_trials(self.token) if self.is_here else {}
+        running: dict[Future[list[JobReturn]], Trial] = {}
+        with Launching(self.launcher, self.is_here) as launching:
+            try:
+                while True:
+                    while len(running) < width and (trial := self.ask()) is not None:
+                        here[trial.number] = trial
+                        jobs = self.compose_jobs(trial)
+                        running[launching.submit(jobs, trial.number * self.num_repeats)] = trial
+                    if not running:
+                        return
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        trial = running.pop(future)
+                        self.finish(trial, read_outcome(future, self.study.directions))
+                        del here[trial.number]
+            except BaseException as error:
+                for trial in here.values():
+                    self.give_up(trial, error)
+                raise
+
+    def ask(self) -> Trial | None:
+        """The next trial; None if the total is reached, or this run's budget is used up.
+
+        Failed trials count for the budget (else a config that always fails would never end) but
+        not for the total, so a later run makes up for them. Trials of other searches that are
+        alive count for the total.
+        """
+        if self.num_launched >= self.budget or self.num_missing() <= 0:
+            return None
+        trial = self.study.ask()
+        trial.set_user_attr(OWNER, self.token)
+        if self.is_resumable and self.num_missing() < 0:  # another search was faster
+            trial.set_user_attr(REASON, "not needed, the total was reached")
+            self.study.tell(trial, state=TrialState.FAIL)
+            return None
+        self.num_launched += 1
+        return trial
+
+    def num_missing(self) -> int:
+        """Trials that the study still needs beyond those that are done or under way."""
+        if not self.is_resumable:
+            return self.budget - self.num_launched
+        alive = live_tokens(self.study)
+        trials = self.study.get_trials(deepcopy=False)
+        return self.n_trials - sum(
+            trial.state in DONE
+            or (trial.state == TrialState.RUNNING and trial.user_attrs.get(OWNER) in alive)
+            for trial in trials
+        )
+
+    def compose_jobs(self, trial: Trial) -> list[list[str]]:
+        """The overrides of the jobs of `trial`, one per repeat."""
+        attributes = set(trial.user_attrs)
+        for name, distribution in self.distributions.items():
+            trial._suggest(name, distribution)
+        if self.search is None:  # as the stock plugin does
+            for name, value in self.fixed_params.items():
+                trial.set_user_attr(name, value)
+        if self.custom_search_space_extender is not None:
+            self.custom_search_space_extender(self.config, trial)
+        fixed = self.fixed_params.keys() | (trial.user_attrs.keys() - attributes)
+        overlap = sorted(trial.params.keys() & fixed)
+        if overlap:
+            raise ValueError(
+                "Overlapping fixed parameters and search space parameters found!"
+                f"Overlapping parameters: {overlap}"
+            )
+        common = [
+            *(self.override(name, value) for name, value in trial.params.items()),
+            *(f"{name}={value}" for name, value in self.fixed_params.items()),
+            *self.fixed_overrides,
+        ]
+        if self.search is None:
+            return [common]
+        return [[*common, *self.place(trial, repeat)] for repeat in range(self.num_repeats)]
+
+    def real_overrides(self, params: Mapping[str, Any]) -> list[str]:
+        """The overrides of a training of full length with `params` (of the study)."""
+        return [
+            *(self.override(name, value) for name, value in params.items()),
+            *(f"{name}={value}" for name, value in self.fixed_real.items()),
+            *self.fixed_overrides,
+        ]
+
+    def override(self, name: str, value: Any) -> str:
+        """The override of a job for a parameter of the study."""
+        parameter = self.parameters.get(name)
+        return f"{name}={value}" if parameter is None else parameter.override(value)
+
+    def place(self, trial: Trial, repeat: int) -> list[str]:
+        """Directory of a job, and its seed where there are several."""
+        folder = str(self.folder).replace("'", "\\'")
+        subdir = f"trial_{trial.number:04d}"
+        words = [f"hydra.sweep.dir='{folder}'"]
+        if self.num_repeats > 1:
+            subdir += f"/repeat_{repeat}"
+            words.append(f"++seed={int(self.config.seed) + repeat}")
+        return [*words, f"hydra.sweep.subdir={subdir}"]
+
+    def finish(self, trial: Trial, outcome: Outcome) -> None:
+        """Tell the study how a trial ended, refresh the results, and stop after many failures."""
+        if outcome.state == TrialState.FAIL:
+            self.num_failed += 1
+            trial.set_user_attr(REASON, outcome.reason)
+            log.warning(f"Failed experiment: {outcome.reason}")
+        self.study.tell(trial, outcome.values, state=outcome.state, skip_if_finished=True)
+        if self.report is not None:
+            self.report.trial_finished(trial, outcome)
+        share = self.num_failed / self.num_launched
+        if outcome.state == TrialState.FAIL and share > self.max_failure_rate:
+            log.error(
+                f"Failed {self.num_failed} times out of {self.num_launched} "
+                f"with max_failure_rate={self.max_failure_rate}."
+            )
+            outcome.raise_error(is_search=self.search is not None)
+        outcome.forget_error()
+        free_memory()
+
+    def give_up(self, trial: Trial, error: BaseException) -> None:
+        """Mark a trial failed whose job is stopped; a later run tries its parameters again."""
+        frozen = self.study._storage.get_trial(trial._trial_id)
+        if frozen.state.is_finished():
+            return
+        trial.set_user_attr(REASON, f"the search was stopped ({type(error).__name__})")
+        self.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+        if not isinstance(error, Exception):
+            self.retry(frozen.params)
+
+    def retry(self, params: dict[str, Any]) -> None:
+        """Queue the parameters of a trial that was cut off (a grid finds its own holes)."""
+        is_grid_study = isinstance(self.sampler, optuna.samplers.GridSampler)
+        if params.keys() >= self.distributions.keys() and params and not is_grid_study:
+            self.study.enqueue_trial(params)
+
+    # --- results --------------------------------------------------------------------------------
+
+    def save_stock_results(self) -> None:
+        """optimization_results.yaml, as the stock plugin writes it."""
+        results: dict[str, Any] = {"name": "optuna"}
+        if len(self.study.directions) > 1:
+            front = self.study.best_trials
+            results["solutions"] = [{"params": t.params, "values": t.values} for t in front]
+            log.info(f"Number of Pareto solutions: {len(front)}")
+            for trial in front:
+                log.info(f"    Values: {trial.values}, Params: {trial.params}")
+        elif any(t.state == TrialState.COMPLETE for t in self.study.trials) or not self.search:
+            best = self.study.best_trial
+            results |= {"best_params": best.params, "best_value": best.value}
+            log.info(f"Best parameters: {best.params}")
+            log.info(f"Best value: {best.value}")
+        path = Path(self.config.hydra.sweep.dir) / "optimization_results.yaml"
+        OmegaConf.save(OmegaConf.create(results), path)
+
+
+def hush() -> None:
+    """Say only what is new: the search prints a line per trial itself."""
+    for name in (__name__, "hydra._internal.core_plugins.basic_launcher", "hydra_plugins"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,104 @@
+"""How a trial ended, read from what its jobs returned."""
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from pochitrain.error import PochiError
+from pochitrain.sweep.link import Pruned
+
+
+@dataclass
+class Outcome:
+    """State of a finished trial, and what the study is told."""
+
+    state: TrialState
+    values: list[float] | None = None
+    reason: str = ""
+    """Why it failed."""
+    error: BaseException | None = None
+    returned: JobReturn | None = None
+    """Of the failed job."""
+
+    def raise_error(self, is_search: bool) -> None:
+        """Raise what the job raised.
+
+        Args:
+            is_search: of our own application, where people get one message and no traceback.
+        """
+        if not is_search:
+            if self.returned is not None:
+                _ = self.returned.return_value  # raises, with the job's traceback
+            return
+        if isinstance(self.error, PochiError):
+            raise self.error
+        raise PochiError(f"The search stopped, too many trials failed: {self.reason}") from (
+            self.error
+        )
+
+    def forget_error(self) -> None:
+        """Let go of the traceback, which holds the tensors of the trial."""
+        self.error = self.returned = None
+
+
+def read_outcome(future: Future[list[JobReturn]], directions: Sequence[StudyDirection]) -> Outcome:
+    """The outcome of a trial; the value is the mean over its jobs (repeats with other seeds)."""
+    error = future.exception()
+    if error is not None:
+        return Outcome(TrialState.FAIL, reason=describe(error), error=error)
+    rows = []
+    for returned in future.result():
+        value = returned._return_value
+        if returned.status != JobStatus.COMPLETED:
+            return Outcome(TrialState.FAIL, None, describe(value), value, returned)
+        if isinstance(value, Pruned):
+            return Outcome(TrialState.PRUNED)
+        try:
+            rows.append(read_values(value, len(directions)))
+        except ValueError as wrong:
+            return Outcome(TrialState.FAIL, None, str(wrong), wrong, returned)
+    return Outcome(TrialState.COMPLETE, [fmean(column) for column in zip(*rows, strict=True)])
+
+
+def read_values(value: Any, num_objectives: int) -> list[float]:
+    """The objective values that a job returned.
+
+    Raises:
+        ValueError: not numbers, not as many as there are objectives, or NaN.
+    """
+    if num_objectives == 1:
+        try:
+            values = [float(value)]
+        except (ValueError, TypeError):
+            raise ValueError(f"Return value must be float-castable. Got '{value}'.") from None
+    else:
+        try:
+            values = [float(item) for item in value]
+        except (ValueError, TypeError):
+            raise ValueError(
+                f"Return value must be a list or tuple of float-castable values. Got '{value}'."
+            ) from None
+        if len(values) != num_objectives:
+            raise ValueError(
+                "The number of the values and the number of the objectives are mismatched. "
+                f"Expect {num_objectives}, but actually {len(values)}."
+            )
+    if any(map(math.isnan, values)):
+        raise ValueError(f"The value is not a number (NaN). Got {value!r}.")
+    return values
+
+
+def describe(error: Any) -> str:
+    """One line about an error, first its kind: OutOfMemoryError says more than its text."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else ""
+    if isinstance(error, PochiError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,122 @@
+"""Who runs a trial, and whether that search is still alive.
+
+A killed search leaves trials in state RUNNING. A later search on the same study marks them failed,
+but never those of another search that is alive: each search signs in the study with host and
+process, and repeats the signature every few seconds as long as it lives.
+"""
+
+import os
+import socket
+import threading
+import time
+from datetime import datetime
+from typing import Any
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+OWNER = "pochitrain:search"
+"""User attribute of a trial: token of the search that runs it."""
+REASON = "fail_reason"
+"""User attribute of a trial: why it failed."""
+INTERVAL_S = 20.0
+"""Between two signatures."""
+SILENCE_S = 6 * INTERVAL_S
+"""A search on another machine counts as dead after this time without a signature."""
+GRACE_S = 60.0
+"""A trial without an owner may have been asked for just now; it is left alone for this long."""
+
+
+def process_start(pid: int) -> str | None:
+    """Start time of a process in clock ticks (Linux), to tell a reused process id; None if dead."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return None if fields[0] == "Z" else fields[19]
+    except FileNotFoundError:
+        if os.path.isdir("/proc/self"):
+            return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return "unknown"
+
+
+class Owner:
+    """This search's signature in the study."""
+
+    def __init__(self, study: Study, token: str) -> None:
+        self.study = study
+        self.token = token
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self.keep_signing, daemon=True)
+
+    def __enter__(self) -> "Owner":
+        self.sign()
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stopped.set()
+        self.thread.join()
+        self.study.set_user_attr(f"{OWNER}:{self.token}", None)
+
+    def sign(self) -> None:
+        pid = os.getpid()
+        signature = {
+            "host": socket.gethostname(),
+            "pid": pid,
+            "start": process_start(pid),
+            "time": time.time(),
+        }
+        self.study.set_user_attr(f"{OWNER}:{self.token}", signature)
+
+    def keep_signing(self) -> None:
+        while not self.stopped.wait(INTERVAL_S):
+            try:
+                self.sign()
+            except Exception:  # a storage that is busy now gets the next signature
+                continue
+
+
+def is_alive(signature: dict[str, Any] | None) -> bool:
+    if signature is None:
+        return False
+    if signature["host"] == socket.gethostname():
+        return bool(process_start(signature["pid"]) == signature["start"])
+    return bool(time.time() - signature["time"] < SILENCE_S)
+
+
+def live_tokens(study: Study) -> set[str]:
+    """Tokens of all searches on `study` that are alive."""
+    prefix = f"{OWNER}:"
+    return {
+        key.removeprefix(prefix)
+        for key, signature in study.user_attrs.items()
+        if key.startswith(prefix) and is_alive(signature)
+    }
+
+
+def is_stale(trial: FrozenTrial, alive: set[str]) -> bool:
+    """Whether a RUNNING trial has nobody who works on it."""
+    token = trial.user_attrs.get(OWNER)
+    if token is not None:
+        return token not in alive
+    started = trial.datetime_start
+    return started is None or (datetime.now() - started).total_seconds() > GRACE_S
+
+
+def fail_stale_trials(study: Study) -> list[FrozenTrial]:
+    """Mark the trials of dead searches failed, and give them back."""
+    alive = live_tokens(study)
+    found = []
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if not is_stale(trial, alive):
+            continue
+        study._storage.set_trial_user_attr(trial._trial_id, REASON, "its search was killed")
+        study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+        found.append(trial)
+    return found

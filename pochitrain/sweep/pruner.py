@@ -1,0 +1,23 @@
+"""Pruners by the guide's names."""
+
+from optuna import pruners
+
+LOWEST_SHARE = 25.0
+"""PercentilePruner keeps a trial while it is among the best 25 % at its epoch."""
+
+
+def build_pruner(name: str | None, num_epochs: int) -> pruners.BasePruner:
+    """The pruner that `optuna.pruner` names; None is NopPruner (Optuna itself would take Median).
+
+    Args:
+        num_epochs: of a trial, the largest step that Hyperband can expect.
+    """
+    if name is None or name == "NopPruner":
+        return pruners.NopPruner()
+    if name == "PercentilePruner":
+        return pruners.PercentilePruner(LOWEST_SHARE)
+    if name == "HyperbandPruner":
+        return pruners.HyperbandPruner(max_resource=num_epochs)
+    if name == "SuccessiveHalvingPruner":
+        return pruners.SuccessiveHalvingPruner()
+    return pruners.MedianPruner()

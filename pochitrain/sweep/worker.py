@@ -1,0 +1,166 @@
+"""Trials in processes of their own: one that lasts per place, so torch is imported once in each."""
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, wait
+
+import cloudpickle
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from pochitrain.error import PochiError
+
+STOP_S = 3.0
+"""How long a worker may take to end before it is killed."""
+
+
+def serve(connection: Connection, place: int, num_threads: int, payload: bytes) -> None:
+    """Main function of a worker: run the jobs that come through `connection` until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the search's to handle
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(num_threads)  # before torch is imported
+    threading.Thread(target=die_with_parent, daemon=True).start()
+    from hydra_plugins.hydra_joblib_launcher._core import execute_job
+
+    context, config, task_function, singletons = cloudpickle.loads(payload)
+    choose_gpu(place, config)
+    while True:
+        try:
+            index, overrides = connection.recv()
+        except EOFError:
+            return
+        returned = execute_job(
+            index, overrides, context, config, task_function, 0, singletons, False
+        )
+        returned.cfg = returned.hydra_cfg = None  # nobody asks, and they may not be picklable
+        connection.send(returned)
+
+
+def die_with_parent() -> None:
+    """End this process when the search is killed, or its trial would go on for nobody."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def choose_gpu(place: int, config: DictConfig) -> None:
+    """One GPU per worker, round robin; a device that the config names is left alone."""
+    if config.get("device") not in (None, "cuda"):
+        return
+    import torch
+
+    count = torch.cuda.device_count()
+    if count > 1:
+        given = os.environ.get("CUDA_VISIBLE_DEVICES")
+        names = given.split(",") if given else [str(index) for index in range(count)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = names[place % count]
+
+
+class Worker:
+    """A process that runs one job at a time."""
+
+    def __init__(self, place: int, num_threads: int, payload: bytes) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.place = place
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(
+            target=serve, args=(theirs, place, num_threads, payload), name=f"trial worker {place}"
+        )
+        self.process.start()
+        theirs.close()
+
+    def run(self, index: int, overrides: list[str]) -> JobReturn:
+        """Run a job.
+
+        Raises:
+            PochiError: if the process dies meanwhile.
+        """
+        self.connection.send((index, overrides))
+        wait([self.connection, self.process.sentinel])
+        try:
+            returned: JobReturn = self.connection.recv()
+        except (EOFError, ConnectionError):
+            self.process.join(STOP_S)
+            raise PochiError(f"the worker process died ({self.exit_status()})") from None
+        return returned
+
+    def exit_status(self) -> str:
+        code = self.process.exitcode
+        if code is None or code >= 0:
+            return f"exit status {code}"
+        killed = signal.Signals(-code).name
+        return f"{killed}, perhaps out of memory" if killed == "SIGKILL" else killed
+
+    def stop(self) -> None:
+        """Close the connection; an idle worker ends by itself, a busy one is ended."""
+        self.connection.close()
+        self.process.join(0.2)
+        if self.process.is_alive():
+            self.process.terminate()
+            self.process.join(STOP_S)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+
+class ProcessLauncher(Launcher):
+    """Runs each job in the next free worker; may be called from several threads at once.
+
+    A pool of our own, because with joblib's shared one a worker that is killed (out of memory)
+    breaks the pool for all trials, and its workers cannot have a GPU each.
+    """
+
+    def __init__(self, num_workers: int, num_threads: int) -> None:
+        self.num_workers = num_workers
+        self.num_threads = num_threads
+        self.free: queue.Queue[int] = queue.Queue()
+        self.workers: dict[int, Worker] = {}
+        for place in range(num_workers):
+            self.free.put(place)
+        self.payload = b""
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.payload = cloudpickle.dumps(
+            (hydra_context, config, task_function, Singleton.get_state())
+        )
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        place = self.free.get()
+        try:
+            return [
+                self.run(place, initial_job_idx + i, list(overrides))
+                for i, overrides in enumerate(job_overrides)
+            ]
+        finally:
+            self.free.put(place)
+
+    def run(self, place: int, index: int, overrides: list[str]) -> JobReturn:
+        if place not in self.workers:
+            self.workers[place] = Worker(place, self.num_threads, self.payload)
+        try:
+            return self.workers[place].run(index, overrides)
+        except PochiError as error:
+            self.workers.pop(place).stop()
+            return JobReturn(overrides=overrides, status=JobStatus.FAILED, _return_value=error)
+
+    def close(self) -> None:
+        for place in list(self.workers):
+            self.workers.pop(place).stop()
+
+
+def threads_per_trial(num_trials: int) -> int:
+    """Cores of this machine that one of `num_trials` trials at a time may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (cores or 1) // num_trials)
