@@ -205,8 +205,8 @@ def build_state(
     model = model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
     if cfg.compile:
         model.compile()
-    optimizer = parts.build("optimizer")(group_parameters(cfg, model))
-    scheduler = parts.build("scheduler")(optimizer)
+    optimizer = parts.complete("optimizer", group_parameters(cfg, model))
+    scheduler = parts.complete("scheduler", optimizer)
     if cfg.warmup_epochs:
         scheduler = WarmUp(scheduler, cfg.warmup_epochs, cfg.warmup_start_factor)
     return TrainState(
