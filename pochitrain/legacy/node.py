@@ -1,0 +1,234 @@
+"""Objects of a Python config as `_target_` nodes.
+
+A transform that was recorded (capture.py) becomes a node of its class and arguments; before that is
+trusted, an object is built from the node's arguments and compared with the original one. What has
+no such node (a lambda, a function, an object of the user's own class) becomes a reference to the
+file and a name in it.
+"""
+
+import enum
+import inspect
+import numbers
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from pochitrain.legacy.capture import Record, Recorder, public_name
+
+REFERENCE = "pochitrain.transform.reference.load_reference"
+VALUE = "pochitrain.transform.value"
+MAX_TENSOR = 4096
+"""Elements of a tensor that is still written into a config."""
+
+
+class ConfigNode(dict[str, Any]):
+    """A node in a Python config that no constructor call stands for; taken as it is."""
+
+
+class NodeWriter:
+    """Turns the objects of one file into nodes.
+
+    Args:
+        file: absolute path of the file, for references.
+        names: the variables of the file.
+        recorder: what was built while it ran.
+    """
+
+    def __init__(self, file: str, names: Mapping[str, Any], recorder: Recorder) -> None:
+        self.file = file
+        self.names = names
+        self.recorder = recorder
+        self.references: list[str] = []
+        """Names of the objects that exist in the file only."""
+        self.other_files: list[str] = []
+        """Files that nodes of the file refer to."""
+
+    def steps(self, pipeline: Any, name: str) -> list[Any]:
+        """The steps of a pipeline, which is the value of variable `name`, as nodes."""
+        record = self.recorder.find(pipeline)
+        if record is not None and record.kind.__name__ in ("Compose", "Sequential"):
+            (part, steps), *more = record.arguments.items()
+            if not more and isinstance(steps, (list, tuple)) and self.is_intact(record):
+                return [self.node(step, f"{name}.{part}[{i}]") for i, step in enumerate(steps)]
+        if isinstance(pipeline, (list, tuple)):
+            return [self.node(step, f"{name}[{i}]") for i, step in enumerate(pipeline)]
+        return [self.node(pipeline, name)]
+
+    def node(self, value: Any, path: str) -> Any:
+        """The node of any value; `path` says where in the file it is."""
+        record = self.recorder.find(value)
+        if record is not None:
+            return self.recorded(record, path)
+        if isinstance(value, ConfigNode):
+            if value.get("_target_") == REFERENCE:
+                self.other_files.append(str(value["file"]))
+            return {key: self.node(entry, f"{path}[{key!r}]") for key, entry in value.items()}
+        return self.plain(value, path)
+
+    def recorded(self, record: Record, path: str) -> dict[str, Any]:
+        target = public_name(record.kind)
+        arguments = self.matching_arguments(record)
+        if target is None or arguments is None:
+            return self.reference(record.built, path)
+        node: dict[str, Any] = {"_target_": target}
+        order = list(arguments)
+        before = order[: order.index(record.variadic)] if record.variadic else []
+        positional = [self.node(arguments.pop(key), f"{path}.{key}") for key in before]
+        if record.variadic:
+            entries = arguments.pop(record.variadic)
+            where = f"{path}.{record.variadic}"
+            positional += [self.node(entry, f"{where}[{i}]") for i, entry in enumerate(entries)]
+        if positional:
+            node["_args_"] = positional
+        for key, entry in arguments.items():
+            node[key] = self.node(entry, f"{path}.{key}")
+        return node
+
+    def matching_arguments(self, record: Record) -> dict[str, Any] | None:
+        """Arguments that build an equal object: with lists for tuples, else as they were."""
+        for arguments in (lists_for_tuples(record), record.arguments):
+            if is_equal(record, arguments):
+                return {
+                    key: Exact(value) if holds_tuple(value) and key != record.variadic else value
+                    for key, value in arguments.items()
+                }
+        return None  # changed after it was built
+
+    def is_intact(self, record: Record) -> bool:
+        return is_equal(record, record.arguments)
+
+    def plain(self, value: Any, path: str) -> Any:
+        if isinstance(value, Exact):
+            return self.exact(value.value, path)
+        if isinstance(value, list) and (link := self.link(value)):
+            return link
+        if isinstance(value, enum.Enum):
+            return self.special(value, path)
+        if isinstance(value, str):
+            return str(value).replace("${", "\\${")
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, numbers.Real):  # NumPy's scalars too
+            return int(value) if isinstance(value, numbers.Integral) else float(value)
+        if isinstance(value, (list, tuple)):
+            return [self.node(entry, f"{path}[{i}]") for i, entry in enumerate(value)]
+        if isinstance(value, dict):
+            return self.dictionary(value, path)
+        return self.special(value, path)
+
+    def link(self, value: Any) -> str | None:
+        """The interpolation of the root key that `value` is: the file's own mean or std."""
+        for name in ("mean", "std"):
+            if value is self.names.get(name) and len(value) == 3:
+                return f"${{{name}}}"
+        return None
+
+    def exact(self, value: Any, path: str) -> Any:
+        """Like plain, but tuples stay tuples."""
+        if not isinstance(value, (list, tuple)):
+            return self.node(value, path)
+        if isinstance(value, tuple) and (link := self.link(value)):
+            return {"_target_": f"{VALUE}.as_tuple", "items": link}
+        entries = [self.exact(entry, f"{path}[{i}]") for i, entry in enumerate(value)]
+        if isinstance(value, list):
+            return entries
+        return {"_target_": f"{VALUE}.as_tuple", "items": entries}
+
+    def dictionary(self, value: dict[Any, Any], path: str) -> dict[str, Any]:
+        if all(isinstance(key, str) for key in value) and "_target_" not in value:
+            return {key: self.node(entry, f"{path}[{key!r}]") for key, entry in value.items()}
+        return {
+            "_target_": f"{VALUE}.mapping",
+            "keys": [self.node(key, path) for key in value],
+            "values": [self.node(entry, f"{path}[{key!r}]") for key, entry in value.items()],
+        }
+
+    def special(self, value: Any, path: str) -> Any:
+        """Enums, dtypes, tensors, functions and classes of torchvision; else a reference."""
+        import torch
+
+        if isinstance(value, enum.Enum):
+            target = public_name(type(value))
+            if target is not None and target.startswith("torchvision.transforms."):
+                return {"_target_": enum_name(type(value)), "value": value.value}
+        if isinstance(value, torch.dtype):
+            name = str(value).removeprefix("torch.")
+            return {"_target_": f"{VALUE}.torch_dtype", "name": name}
+        if type(value) is torch.Tensor and value.numel() <= MAX_TENSOR:
+            name = str(value.dtype).removeprefix("torch.")
+            return {"_target_": f"{VALUE}.tensor", "data": value.tolist(), "dtype": name}
+        if isinstance(value, type) and value.__module__.startswith("torchvision.tv_tensors"):
+            return {"_target_": f"{VALUE}.tv_tensor_type", "name": value.__name__}
+        if inspect.isfunction(value) and value.__module__.startswith("torchvision.transforms"):
+            target = public_name(value)
+            if target is not None:
+                return {"_target_": target, "_partial_": True}
+        return self.reference(value, path)
+
+    def reference(self, value: Any, path: str) -> dict[str, Any]:
+        """Where in the file the object is: its variable if it has one."""
+        names = [name for name, entry in self.names.items() if entry is value]
+        attribute = names[0] if names else path
+        if attribute not in self.references:
+            self.references.append(attribute)
+        return {"_target_": REFERENCE, "file": self.file, "attribute": attribute}
+
+
+class Exact:
+    """An argument in which tuples must stay tuples."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def enum_name(kind: type[enum.Enum]) -> str:
+    """torchvision.transforms offers its enums at the top too."""
+    import torchvision.transforms
+
+    short = getattr(torchvision.transforms, kind.__name__, None) is kind
+    return f"torchvision.transforms.{kind.__name__}" if short else str(public_name(kind))
+
+
+def holds_tuple(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(holds_tuple, value))
+    return isinstance(value, tuple)
+
+
+def lists_for_tuples(record: Record) -> dict[str, Any]:
+    def convert(value: Any) -> Any:
+        return [convert(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+    return {key: convert(value) for key, value in record.arguments.items()}
+
+
+def is_equal(record: Record, arguments: dict[str, Any]) -> bool:
+    """Whether building with `arguments` gives an object like the recorded one."""
+    rest = dict(arguments)
+    positional: list[Any] = []
+    if record.variadic:
+        for key in list(rest):
+            entry = rest.pop(key)
+            positional += entry if key == record.variadic else [entry]
+            if key == record.variadic:
+                break
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            copy = record.kind(*positional, **rest)
+            return state(copy) == state(record.built)
+    except Exception:
+        return False
+
+
+def state(built: Any) -> tuple[str, dict[str, Any]]:
+    """What one can see of an object: its repr and its simple attributes."""
+    simple = (bool, int, float, str, enum.Enum, type(None))
+
+    def is_simple(value: Any) -> bool:
+        if isinstance(value, (list, tuple)):
+            return all(map(is_simple, value))
+        return isinstance(value, simple)
+
+    shown = {key: value for key, value in vars(built).items() if is_simple(value)}
+    return repr(built), shown

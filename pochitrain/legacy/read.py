@@ -1,0 +1,208 @@
+"""Executes a Python config and keeps its values.
+
+A Python config is code: it runs with all rights of the person who starts the command. So only the
+file that `--config` names on this command line is ever executed (cli/config_file.py); a run
+directory carries its composed config, and nothing that starts from a run reads the file again.
+
+Which names of a file are settings
+- A name of the table in option.py is a setting, however it got its value.
+- Any other name is a helper of the file's own, and no error, if it starts with an underscore, holds
+  a module, function or class, was imported, or is read somewhere in the file.
+- Whatever remains was assigned and is never used: a setting that we do not know, most likely a
+  spelling mistake, and an error. So is a helper that looks like a misspelt setting.
+"""
+
+import ast
+import contextlib
+import difflib
+import importlib.util
+import os
+import sys
+import traceback
+import types
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pochitrain.error import ConfigError
+from pochitrain.legacy.capture import Recorder
+from pochitrain.legacy.option import FLAT_OPTUNA, OPTIONS
+
+
+@dataclass
+class PythonConfig:
+    """An executed file."""
+
+    path: str
+    """Absolute."""
+    shown: str
+    """As the person wrote it, for messages."""
+    names: dict[str, Any]
+    """Every global name of the module."""
+    settings: dict[str, Any]
+    """Those that are in the table."""
+    helpers: list[str] = field(default_factory=list)
+    """Variables that are no settings."""
+    used: set[str] = field(default_factory=set)
+    """Names that the file itself reads."""
+    recorder: Recorder = field(default_factory=Recorder)
+
+
+def read_python_config(path: str | Path) -> PythonConfig:
+    """Execute `path`.
+
+    Raises:
+        ConfigError: no such file, an error in it (with its line), or a name that is no setting.
+    """
+    shown = str(path)
+    source = read_source(path)
+    tree = parse(source, shown)
+    recorder = Recorder()
+    names = execute(Path(path).resolve(), shown, source, recorder, needs_torch(tree))
+    settings = {name: names[name] for name in OPTIONS if name in names}
+    config = PythonConfig(str(Path(path).resolve()), shown, names, settings, recorder=recorder)
+    sort_names(config, tree)
+    return config
+
+
+def read_source(path: str | Path) -> str:
+    """The text of a Python file.
+
+    Raises:
+        ConfigError: if it cannot be read as one.
+    """
+    path = Path(path)
+    if path.suffix in (".yaml", ".yml"):
+        raise ConfigError(
+            f"--config must be a Python file, got {str(path)!r}. A YAML file in conf/experiment is "
+            f"chosen with experiment={path.stem}."
+        )
+    try:
+        with open(path, "rb") as file:
+            return importlib.util.decode_source(file.read())
+    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(
+            f"--config must be a Python file that can be read, got {str(path)!r} ({reason}). "
+            f"It is looked up from {os.getcwd()!r}."
+        ) from None
+
+
+def parse(source: str, shown: str) -> ast.Module:
+    try:
+        return ast.parse(source, shown)
+    except SyntaxError as error:
+        line = f"\n    {error.text.strip()}" if error.text else ""
+        raise ConfigError(
+            f"{shown}, line {error.lineno}: {type(error).__name__}: {error.msg}{line}"
+        ) from None
+    except ValueError as error:  # null bytes
+        raise ConfigError(f"{shown}: {error}") from None
+
+
+def needs_torch(tree: ast.Module) -> bool:
+    """Whether the file imports anything beyond the standard library, and so perhaps transforms."""
+    modules: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules.append(node.module or ".")
+    return any(name.partition(".")[0] not in sys.stdlib_module_names for name in modules)
+
+
+def execute(
+    path: Path, shown: str, source: str, recorder: Recorder, with_torch: bool
+) -> dict[str, Any]:
+    """Run the file as a module of its own; what it prints goes to stderr.
+
+    Raises:
+        ConfigError: naming the line of the file that failed and what it said.
+    """
+    spec = importlib.util.spec_from_file_location(module_name(path), path)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # dataclasses and pickle look classes up by module
+    try:
+        code = compile(source, str(path), "exec")
+        recording = recorder.recording() if with_torch else contextlib.nullcontext()
+        with contextlib.redirect_stdout(sys.stderr), recording:
+            exec(code, vars(module))
+    except (Exception, SystemExit) as error:
+        raise ConfigError(explain(error, path, shown)) from None
+    return vars(module)
+
+
+def module_name(path: Path) -> str:
+    return f"pochi_python_config_{path.stem}"
+
+
+def explain(error: BaseException, path: Path, shown: str) -> str:
+    """The line of the user's file where it went wrong, and the user's own message."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    where = f"{shown}, line {frames[-1].lineno}" if frames else shown
+    line = f"\n    {frames[-1].line}" if frames and frames[-1].line else ""
+    text = f"{where}: {type(error).__name__}: {error}{line}"
+    if isinstance(error, NameError) and error.name in ("transforms", "v2", "T"):
+        text += "\nImport it at the top of the file: import torchvision.transforms as transforms"
+    return text
+
+
+def sort_names(config: PythonConfig, tree: ast.Module) -> None:
+    """Tell helpers from mistakes.
+
+    Raises:
+        ConfigError: for a name that is neither a setting nor a helper.
+    """
+    used = config.used = {node.id for node in ast.walk(tree) if is_read(node)}
+    assigned = [node.id for node in walk_top_level(tree) if is_assigned(node)]
+    for name in dict.fromkeys(assigned):
+        value = config.names.get(name)
+        known = name in OPTIONS or name not in config.names
+        if known or name.startswith("_") or is_code(value):
+            continue
+        if name in FLAT_OPTUNA:
+            if name not in used or "optuna" not in config.settings:
+                continue  # translate.py shows the nested form of all of them at once
+        elif name not in used or looks_misspelt(name, config.settings):
+            raise ConfigError(unknown(name, config))
+        config.helpers.append(name)
+
+
+def is_read(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+
+
+def is_assigned(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+
+
+def walk_top_level(tree: ast.AST) -> Iterable[ast.AST]:
+    """All nodes outside functions, classes and comprehensions, whose names are their own."""
+    inner = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+    inner += (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)  # type: ignore[assignment]
+    for child in ast.iter_child_nodes(tree):
+        if not isinstance(child, inner):
+            yield child
+            yield from walk_top_level(child)
+
+
+def is_code(value: Any) -> bool:
+    return isinstance(value, (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type))
+
+
+def looks_misspelt(name: str, settings: Iterable[str]) -> bool:
+    """A helper that is nearly the name of a setting which the file does not give."""
+    missing = [option for option in OPTIONS if option not in settings]
+    return bool(difflib.get_close_matches(name, missing, n=1, cutoff=0.9))
+
+
+def unknown(name: str, config: PythonConfig) -> str:
+    close = difflib.get_close_matches(name, OPTIONS, n=1, cutoff=0.6)
+    hint = f"Did you mean {close[0]}? " if close else ""
+    return (
+        f"{name} in {config.shown} is not a setting. {hint}"
+        f"If it is a helper of your own, call it _{name}. "
+        f"Settings: {', '.join(OPTIONS)}."
+    )

@@ -1,0 +1,55 @@
+"""Finds the objects that references name, by executing the file that `--config` named."""
+
+import re
+from typing import Any
+
+from pochitrain.error import ConfigError
+from pochitrain.legacy.read import PythonConfig, read_python_config
+from pochitrain.transform.reference import TrustedFiles
+
+STEP = re.compile(r"\.(?P<name>\w+)|\[(?P<index>\d+)\]|\['(?P<key>[^']*)'\]")
+
+_executed: dict[str, PythonConfig] = {}
+"""Files that this process has executed; each runs once."""
+
+
+def trust(config: PythonConfig, other_files: list[str]) -> None:
+    """Let references to this file, and to those that it names itself, find their objects."""
+    _executed[config.path] = config
+    TrustedFiles.instance().resolvers = dict.fromkeys([config.path, *other_files], resolve)
+
+
+def trust_nothing() -> None:
+    TrustedFiles.instance().resolvers = {}
+
+
+def resolve(file: str, attribute: str) -> Any:
+    """The object at `attribute`: a name, followed by `.part`, `[number]` or `['key']`.
+
+    A part of a recorded transform is the argument of that name.
+
+    Raises:
+        ConfigError: if the file holds no such object any more.
+    """
+    if file not in _executed:  # in a worker process
+        _executed[file] = read_python_config(file)
+    config = _executed[file]
+    name = re.split(r"[.\[]", attribute, maxsplit=1)[0]
+    try:
+        value = config.names[name]
+        for step in STEP.finditer(attribute, len(name)):
+            value = follow(config, value, step)
+    except (KeyError, IndexError, AttributeError, TypeError):
+        raise ConfigError(f"{file} no longer holds {attribute!r}.") from None
+    return value
+
+
+def follow(config: PythonConfig, value: Any, step: re.Match[str]) -> Any:
+    if step["index"] is not None:
+        return value[int(step["index"])]
+    if step["key"] is not None:
+        return value[step["key"]]
+    record = config.recorder.find(value)
+    if record is not None and step["name"] in record.arguments:
+        return record.arguments[step["name"]]
+    return getattr(value, step["name"])

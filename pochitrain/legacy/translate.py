@@ -1,0 +1,294 @@
+"""Values of a Python config -> options of today, one table row or one function per old name."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_type_hints
+
+from pochitrain.config.root import RootConfig
+from pochitrain.config.scheduler import SCHEMAS as SCHEDULER_SCHEMAS
+from pochitrain.error import ConfigError
+from pochitrain.legacy.node import NodeWriter
+from pochitrain.legacy.option import (
+    DEFAULT_WORK_DIR,
+    DICTIONARIES,
+    FLAT_OPTUNA,
+    MODELS,
+    OPTIMIZERS,
+    ROWS,
+    SCHEDULERS,
+)
+from pochitrain.legacy.read import PythonConfig
+from pochitrain.legacy.selection import OPTION_GROUPS, Option, Selection
+from pochitrain.legacy.value import check_value, plain_value
+
+DEFAULT_OPTIONS = {
+    "model": "resnet18",
+    "data": "folder",
+    "transform": "minimal",
+    "optimizer": "adam",
+    "scheduler": "none",
+    "loss": "balanced",
+    "layer_wise_lr": "none",
+    "optuna": "none",
+}
+"""What conf/config.yaml chooses where a file chooses nothing; the other groups have `default`."""
+
+
+@dataclass
+class Translation:
+    selection: Selection
+    warnings: list[str] = field(default_factory=list)
+    """Settings of the file that have no effect."""
+    references: list[str] = field(default_factory=list)
+    """Objects that only the file itself can provide (lambdas, functions, own classes)."""
+    other_files: list[str] = field(default_factory=list)
+    """Files that the file in turn refers to."""
+
+
+def translate(config: PythonConfig) -> Translation:
+    """The selection that a file stands for.
+
+    Raises:
+        ConfigError: for a setting that is wrong in itself; ranges and rules across groups are
+            checked with the composed tree.
+    """
+    settings = {
+        name: value if name in ("train_transform", "val_transform") else plain_value(value)
+        for name, value in config.settings.items()
+    }
+    refuse_flat_optuna(config)
+    found = Translation(Selection({"work_dir": DEFAULT_WORK_DIR}))
+    options = found.selection.options
+    options["data"] = Option("folder")
+    translate_rows(settings, found.selection)
+    translate_model(settings, options)
+    translate_optimizer(settings, options)
+    translate_scheduler(settings, options, found.warnings)
+    translate_loss(settings, options)
+    translate_dictionaries(settings, options)
+    translate_transforms(config, settings, found)
+    apply_overrides(config, settings, found)
+    if "save_every" in settings:
+        found.warnings.append(
+            "save_every has no effect: models/best.pth and models/last.pth are kept up to date "
+            "after every epoch. See checkpoint.every_epochs and checkpoint.keep_last."
+        )
+    return found
+
+
+def option_of(options: dict[str, Option], group: str) -> Option:
+    """The option of `group`, made from the default one if the file has not chosen yet."""
+    return options.setdefault(group, Option(DEFAULT_OPTIONS.get(group, "default")))
+
+
+def translate_rows(settings: Mapping[str, Any], selection: Selection) -> None:
+    for row in ROWS:
+        if row.name not in settings:
+            continue
+        value = check_value(settings[row.name], row.hint, row.name)
+        if row.group:
+            option_of(selection.options, row.group).values[row.field] = value
+        else:
+            selection.root[row.field] = value
+
+
+def translate_model(settings: Mapping[str, Any], options: dict[str, Option]) -> None:
+    if "model_name" not in settings:
+        return
+    name = check_value(settings["model_name"], str, "model_name")
+    option = option_of(options, "model")
+    option.base = name if name in MODELS else "torchvision"
+    if name not in MODELS:
+        option.values["name"] = name
+
+
+def translate_optimizer(settings: Mapping[str, Any], options: dict[str, Option]) -> None:
+    if "optimizer" in settings:
+        options["optimizer"] = Option(find_choice("optimizer", settings["optimizer"], OPTIMIZERS))
+
+
+def find_choice(name: str, value: object, choices: Mapping[str, str], guide_text: str = "") -> str:
+    """The option that a name of the guide stands for, in upper or lower case.
+
+    Raises:
+        ConfigError: with the guide's text in front, if there is no such choice.
+    """
+    lower = {choice.lower(): option for choice, option in choices.items()}
+    if isinstance(value, str) and value.lower() in lower:
+        return lower[value.lower()]
+    close = difflib.get_close_matches(str(value).lower(), lower, n=1)
+    hint = f" Did you mean {next(c for c in choices if c.lower() == close[0])}?" if close else ""
+    start = f"{guide_text}{value}: " if guide_text else ""
+    raise ConfigError(f"{start}{name} must be one of {', '.join(choices)}, got {value!r}.{hint}")
+
+
+def translate_scheduler(
+    settings: Mapping[str, Any], options: dict[str, Option], warnings: list[str]
+) -> None:
+    name, params = settings.get("scheduler"), settings.get("scheduler_params")
+    if name is None:
+        if params:
+            warnings.append(f"scheduler_params={params!r} has no effect, because scheduler is None.")
+        if "scheduler" in settings:
+            options["scheduler"] = Option("none")
+        return
+    option = find_choice("scheduler", name, SCHEDULERS, "サポートされていないスケジューラー: ")
+    params = check_value(params or {}, dict[str, Any], "scheduler_params")
+    if "verbose" in params:
+        warnings.append("scheduler_params['verbose'] has no effect: torch has removed it.")
+    params = {key: value for key, value in params.items() if key != "verbose"}
+    if params.get("last_epoch") == -1:  # torch's own default
+        del params["last_epoch"]
+    hints = get_type_hints(SCHEDULER_SCHEMAS[option])
+    values = check_entries("scheduler_params", params, hints, f" of {name}")
+    options["scheduler"] = Option(option, values)
+
+
+def translate_loss(settings: Mapping[str, Any], options: dict[str, Option]) -> None:
+    if "class_weights" not in settings:
+        return
+    weights = settings["class_weights"]
+    if weights is None:
+        options["loss"] = Option("balanced")
+        return
+    values = check_value(weights, list[float], "class_weights")
+    options["loss"] = Option("manual", {"class_weights": values})
+
+
+def translate_dictionaries(settings: Mapping[str, Any], options: dict[str, Option]) -> None:
+    for name, (place, schema, allowed) in DICTIONARIES.items():
+        outer, _, inner = name.partition(".")
+        given = settings.get(outer)
+        if inner and isinstance(given, dict):
+            given = given.get(inner)
+        if given is None:
+            continue
+        given = check_value(given, dict[str, Any], name)
+        hints = {key: hint for key, hint in get_type_hints(schema).items() if key in allowed}
+        values = check_entries(name, given, hints)
+        group, _, part = place.partition(".")
+        option = option_of(options, group)
+        if part:
+            option.values[part] = values
+        else:
+            option.values.update(values)
+
+
+def check_entries(
+    name: str, given: Mapping[str, Any], hints: Mapping[str, Any], owner: str = ""
+) -> dict[str, Any]:
+    """The entries of a dictionary of the file, each of the type that its field has.
+
+    Raises:
+        ConfigError: for an entry that is not known, or of a wrong type.
+    """
+    known = [key for key in hints if not key.startswith("_")]
+    values = {}
+    for key, value in given.items():
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise ConfigError(
+                f"{name}[{key!r}] is not a setting{owner}.{hint} Choices: {', '.join(known)}."
+            )
+        values[key] = check_value(value, hints[key], f"{name}[{key!r}]")
+    return values
+
+
+def translate_transforms(
+    config: PythonConfig, settings: Mapping[str, Any], found: Translation
+) -> None:
+    """train_transform and val_transform as lists of nodes, or default ones of `image_size`."""
+    size = settings.get("image_size")
+    given = [name for name in ("train_transform", "val_transform") if name in settings]
+    if size is not None and not given:
+        found.selection.options["transform"] = Option("imagenet", {"size": square(size)})
+        return
+    if size is not None and "image_size" not in config.used:
+        found.warnings.append(
+            "image_size has no effect, because the file has transforms of its own."
+        )
+    writer = NodeWriter(config.path, config.names, config.recorder)
+    values: dict[str, Any] = {"train": None, "val": None}
+    for name in given:
+        if settings[name] is not None:
+            values[name.removesuffix("_transform")] = writer.steps(settings[name], name)
+    found.selection.options["transform"] = Option("minimal", values)
+    found.references = writer.references
+    found.other_files = writer.other_files
+
+
+def square(size: Any) -> int:
+    if isinstance(size, list) and len(size) == 2 and size[0] == size[1]:
+        size = size[0]
+    if isinstance(size, list):
+        raise ConfigError(
+            f"image_size must be one integer (pixels), got {size!r}. For pictures that are not "
+            "square write train_transform and val_transform."
+        )
+    return int(check_value(size, int, "image_size"))
+
+
+def refuse_flat_optuna(config: PythonConfig) -> None:
+    """The flat keys were abolished by the guide.
+
+    Raises:
+        ConfigError: with the nested form, ready to paste.
+    """
+    flat = flat_optuna(config)
+    if flat:
+        raise ConfigError(
+            f"{', '.join(flat)} in {config.shown} must stand in optuna = {{...}}; flat keys were "
+            "abolished in version 1.1. Write instead (or let `pochi migrate` convert the file):\n"
+            f"{nested_optuna(config)}"
+        )
+
+
+def flat_optuna(config: PythonConfig) -> dict[str, Any]:
+    """Search settings at the top level of the file that are no helpers."""
+    return {
+        name: plain_value(config.names[name])
+        for name in FLAT_OPTUNA
+        if name in config.names and name not in config.helpers
+    }
+
+
+def nested_optuna(config: PythonConfig) -> str:
+    from pochitrain.legacy.code import PythonCode
+
+    given = config.settings.get("optuna")
+    whole = {**(given if isinstance(given, dict) else {}), **flat_optuna(config)}
+    return f"optuna = {PythonCode().render(whole)}"
+
+
+def apply_overrides(config: PythonConfig, settings: Mapping[str, Any], found: Translation) -> None:
+    """`overrides = {"optimizer.momentum": 0.8, "data": "digits"}`: what no old name can say."""
+    given = check_value(settings.get("overrides") or {}, dict[str, Any], "overrides")
+    writer = NodeWriter(config.path, config.names, config.recorder)
+    options = found.selection.options
+    for key, raw in given.items():
+        value = writer.node(raw, f"overrides[{key!r}]")
+        group, _, rest = key.partition(".")
+        if group not in OPTION_GROUPS:
+            if group not in RootConfig.__dataclass_fields__ or group in ("resume", "allow_targets"):
+                raise ConfigError(f"overrides[{key!r}] is not a key that a file may set.")
+            set_nested(found.selection.root, key, value)
+        elif rest:
+            set_nested(option_of(options, group).values, rest, value)
+        elif isinstance(value, str):
+            before = options.get(group)
+            options[group] = Option(value, before.values if before else {})
+        elif isinstance(value, dict):
+            options[group] = Option(None, value)
+        else:
+            raise ConfigError(f"overrides[{key!r}] must be the name of an option, got {value!r}.")
+    found.references += [name for name in writer.references if name not in found.references]
+    found.other_files += writer.other_files
+
+
+def set_nested(values: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+    values[last] = value

@@ -1,0 +1,69 @@
+"""Plain values of a Python config, and their types."""
+
+import numbers
+import re
+import types
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any, Union, get_args, get_origin
+
+from pochitrain.error import require
+from pochitrain.legacy.node import ConfigNode
+
+NAMES = {int: "an integer", float: "a number", bool: "True or False", str: "a text"}
+
+
+def plain_value(value: Any) -> Any:
+    """Tuples, ranges, sets of NumPy, paths and torch devices as lists, numbers and texts."""
+    if isinstance(value, ConfigNode):
+        return value
+    if isinstance(value, PurePath) or type(value).__module__ == "torch" and "device" in repr(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: plain_value(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, range)):
+        return [plain_value(entry) for entry in value]
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):  # NumPy and torch
+        return plain_value(value.tolist())
+    return value
+
+
+def check_value(value: Any, hint: Any, name: str) -> Any:
+    """`value` as the type that its field has in the tree, texts made literal for OmegaConf.
+
+    Raises:
+        ConfigError: naming the setting and the value; a bool is no number, a text is neither.
+    """
+    kind = get_origin(hint)
+    if kind in (Union, types.UnionType):
+        inner = [part for part in get_args(hint) if part is not type(None)]
+        return None if value is None else check_value(value, inner[0], name)
+    if hint is Any:
+        return value
+    if kind is list:
+        require(isinstance(value, list), name, "a list", value)
+        (entry_hint,) = get_args(hint)
+        return [check_value(entry, entry_hint, f"{name}[{i}]") for i, entry in enumerate(value)]
+    if kind is dict:
+        require(isinstance(value, dict), name, "a dictionary", value)
+        entry_hint = get_args(hint)[1]
+        for key in value:
+            require(isinstance(key, str), name, "a dictionary with texts as keys", value)
+        return {
+            key: check_value(entry, entry_hint, f"{name}[{key!r}]") for key, entry in value.items()
+        }
+    require(has_type(value, hint), name, NAMES[hint], value)
+    if hint is str:
+        return re.sub(r"\$\{", r"\\${", str(value))
+    converted = hint(value)
+    return converted
+
+
+def has_type(value: Any, hint: type) -> bool:
+    if hint is bool:
+        return isinstance(value, bool)
+    if isinstance(value, bool):
+        return False
+    if hint is int:
+        return isinstance(value, numbers.Integral)
+    return isinstance(value, numbers.Real if hint is float else hint)
