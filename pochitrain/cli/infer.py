@@ -14,9 +14,7 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
         help="folder (with class folders: scored) or picture; default: the run's validation data",
     )
     parser.add_argument("--output", metavar="DIR", help="default: inference in the run directory")
-    parser.add_argument(
-        "--device", help="cuda, cuda:1, mps, cpu; default: the first there"
-    )
+    parser.add_argument("--device", help="cuda, cuda:1, mps, cpu; default: the first there")
     parser.add_argument("--batch-size", type=positive, metavar="N", help="default: as in training")
     parser.add_argument("--num-workers", type=natural, metavar="N", help="default: half the cores")
     parser.add_argument("--top-k", type=positive, default=5, metavar="K", help="default: 5")

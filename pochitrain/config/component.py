@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pochitrain.config.allow import ALLOWED_TARGETS, allowed_targets
 from pochitrain.config.data import LOADER_FIELDS
+from pochitrain.config.trust import TrustedFiles
 from pochitrain.error import ConfigError, PochiError
 
 
@@ -24,11 +25,12 @@ class Components:
                 command line of this Hydra run allows.
         """
         self.cfg = cfg
+        trusted = TrustedFiles.instance().targets
         if allow is not None:
-            self.allowed = [*ALLOWED_TARGETS, *allow]
+            self.allowed = [*ALLOWED_TARGETS, *allow, *trusted]
             return
         overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else None
-        self.allowed = allowed_targets(list(cfg.allow_targets), overrides)
+        self.allowed = [*allowed_targets(list(cfg.allow_targets), overrides), *trusted]
 
     def build(self, key: str, node: Any = None, **arguments: Any) -> Any:
         """The object that the node at `key` describes.
@@ -43,7 +45,10 @@ class Components:
         """
         node = OmegaConf.select(self.cfg, key) if node is None else node
         try:
-            return instantiate(node, **arguments, _execution_whitelist_=self.allowed)
+            # Real lists and dictionaries: torchvision refuses OmegaConf's, checkpoints hold them.
+            return instantiate(
+                node, **arguments, _convert_="all", _execution_whitelist_=self.allowed
+            )
         except InstantiationException as error:
             cause = error.__cause__
             while cause is not None and not isinstance(cause, PochiError):
@@ -55,6 +60,18 @@ class Components:
             raise
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{key} cannot be built: {error}") from error
+
+    def complete(self, key: str, *arguments: Any) -> Any:
+        """The object of the partial node at `key`, given the arguments that it lacks.
+
+        Raises:
+            ConfigError: as `build`.
+        """
+        partial = self.build(key)
+        try:
+            return partial(*arguments)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{key} cannot be built: {first(str(error))}") from error
 
     def build_data(self) -> Any:
         """The data set of group `data`, without the fields that belong to the loader."""
