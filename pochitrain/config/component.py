@@ -61,6 +61,18 @@ class Components:
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{key} cannot be built: {error}") from error
 
+    def complete(self, key: str, *arguments: Any) -> Any:
+        """The object of the partial node at `key`, given the arguments that it lacks.
+
+        Raises:
+            ConfigError: as `build`.
+        """
+        partial = self.build(key)
+        try:
+            return partial(*arguments)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{key} cannot be built: {first(str(error))}") from error
+
     def build_data(self) -> Any:
         """The data set of group `data`, without the fields that belong to the loader."""
         node = {key: value for key, value in self.cfg.data.items() if key not in LOADER_FIELDS}
