@@ -12,20 +12,16 @@ from pochitrain.callback.early_stopping import EarlyStopping
 from pochitrain.callback.freeze import FreezeBackbone
 from pochitrain.callback.gradient_tracking import GradientTracking
 from pochitrain.callback.metrics_csv import MetricsCSV
-<<<<<<< HEAD
-from pochitrain.callback.trial_report import TrialReport
-from pochitrain.engine.callback import Callback
-from pochitrain.sweep.link import current_trial
-=======
 from pochitrain.callback.tensorboard import TensorBoard, require_tensorboard
+from pochitrain.callback.trial_report import TrialReport
 from pochitrain.callback.weight_ema import WeightEMA
+from pochitrain.config.component import plain
 from pochitrain.data.loader import EpochLoader
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.device import Precision
 from pochitrain.engine.evaluate import Evaluation, evaluate
 from pochitrain.model.block import find_blocks
-from pochitrain.config.component import plain
->>>>>>> insight
+from pochitrain.sweep.link import current_trial
 
 
 def build_callbacks(
