@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pochitrain.atomic import write_text
 from pochitrain.engine.callback import Callback
@@ -76,6 +76,10 @@ class GradientTracking(Callback):
         self.sums_2P = torch.zeros(2, len(tracked), dtype=dtype, device=device)
         self.rows: list[list[float]] = []
 
+    def on_fit_start(self, state: TrainState) -> None:
+        if self.rows:  # resumed: the file may be ahead of the checkpoint, or lost
+            write_text(self.path, self.format_rows())
+
     def on_epoch_start(self, state: TrainState) -> None:
         if state.batch == 0:  # not in the middle of an epoch that is being resumed
             self.sums_2P.zero_()
@@ -109,20 +113,20 @@ class GradientTracking(Callback):
                 norms[column].append(total / count)
         row = [self.aggregate(v) if v else float("nan") for v in norms.values()]
         self.rows.append([state.epoch, *row])
-        write_text(self.path, self.format_rows(list(norms)))
+        write_text(self.path, self.format_rows())
 
-    def format_rows(self, columns: list[str]) -> str:
+    def format_rows(self) -> str:
         """CSV text; a layer that had no gradient in an epoch (frozen) has an empty cell."""
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["epoch", *columns])
+        writer.writerow(["epoch", *dict.fromkeys(self.columns)])
         for epoch, *values in self.rows:
             cells = ["" if value != value else repr(value) for value in values]
             writer.writerow([int(epoch), *cells])
         return stream.getvalue()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"sums": self.sums_2P.cpu(), "rows": self.rows}
+        return {"sums": self.sums_2P.cpu().clone(), "rows": list(self.rows)}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         self.sums_2P.copy_(saved["sums"])

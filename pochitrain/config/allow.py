@@ -22,6 +22,7 @@ ALLOWED_TARGETS = [
     "torch.optim.*",
     "torchvision.models.*",
     "torchvision.transforms.*",
+    "torchvision.tv_tensors.*",
 ]
 
 

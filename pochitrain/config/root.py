@@ -51,6 +51,8 @@ class RootConfig:
     """The learning rate rises to the scheduler's over this many epochs; 0 = full from the start."""
     warmup_start_factor: float = 0.1
     """Part of the learning rate that a warm-up starts with."""
+    ema_decay: float | None = None
+    """Also average the weights with this decay (0.999, 0.9999) and evaluate the average."""
     batch_size: int = 32
     seed: int = 0
     device: str | None = None
@@ -114,6 +116,7 @@ GROUPS: dict[str, tuple[Mapping[str, type[Any]], Check]] = {
     "fault": (fault.SCHEMAS, fault.check_fault),
 }
 WARNINGS = {
+    "model": model.model_warnings,
     "scheduler": scheduler.scheduler_warnings,
     "early_stopping": early_stopping.early_stopping_warnings,
 }
@@ -221,6 +224,7 @@ def check_root(root: Node) -> None:
     require_int(root, "seed", low=0)
     require_range(root, "learning_rate", low=0, high=1, open_low=True)
     require_range(root, "gradient_clip_norm", low=0, open_low=True)
+    require_range(root, "ema_decay", low=0, high=1, open_low=True, open_high=True)
     require_choice(root, "precision", PRECISIONS)
     device = root["device"]
     ok = device is None or re.fullmatch(r"cpu|mps|cuda(:\d+)?", device) is not None

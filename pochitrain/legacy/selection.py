@@ -7,10 +7,9 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from pochitrain.config.root import GROUPS, RootConfig
+from pochitrain.legacy.option import PER_COMMAND
 from pochitrain.paths import config_directory
 
-# Keys of the root that belong to a command, not to a config that is kept.
-PER_COMMAND = ("resume", "allow_targets", "optuna.enabled")
 OPTION_GROUPS = tuple(group for group in GROUPS if group != "checkpoint")
 
 

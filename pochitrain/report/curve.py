@@ -12,6 +12,7 @@ from pochitrain.report.figure import (
     LINE_STYLES,
     MAX_MARKED,
     ORANGE,
+    PURPLE,
     add_side_legend,
     new_figure,
     save_figure,
@@ -89,12 +90,22 @@ def draw_layer_rates(table: pd.DataFrame, columns: list[str], log_scale: bool) -
 
 
 def draw_pair(axes: Axes, table: pd.DataFrame, metric: str) -> None:
+    """Training and validation; and the validation of averaged weights, where there are any."""
     marker = "o" if len(table) <= MAX_MARKED else None
-    for split, color, style in (("train", BLUE, "--"), ("val", ORANGE, "-")):
-        values = table[f"{split}_{metric}"]
-        if values.notna().any():
-            label = {"train": "training", "val": "validation"}[split]
+    lines = (
+        ("train", "training", BLUE, "--"),
+        ("val", "validation", ORANGE, "-"),
+        ("ema_val", "validation, averaged weights", PURPLE, "-."),
+    )
+    for split, label, color, style in lines:
+        column = f"{split}_{metric}"
+        if column in table and table[column].notna().any():
             axes.plot(
-                table["epoch"], values, color=color, linestyle=style, marker=marker, label=label
+                table["epoch"],
+                table[column],
+                color=color,
+                linestyle=style,
+                marker=marker,
+                label=label,
             )
     axes.legend(frameon=False)

@@ -13,7 +13,7 @@ from pochitrain.atomic import write_with
 
 matplotlib_fontja.japanize()
 
-BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 """Colours that colour-blind people tell apart (Okabe & Ito 2008)."""
 
 LINE_STYLES = ("-", "--", "-.", ":")
@@ -21,12 +21,18 @@ MAX_MARKED = 30
 """Epochs up to which each one is marked by a dot."""
 
 
+def empty_figure(size: tuple[float, float]) -> Figure:
+    """A figure of `size` inches that needs no display."""
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
 def new_figure(
     title: str, xlabel: str, ylabel: str, size: tuple[float, float] = (8, 5)
 ) -> tuple[Figure, Axes]:
     """A figure of `size` inches with one pair of axes; whole numbers along x."""
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure(size)
     axes = figure.add_subplot()
     axes.set_title(title)
     axes.set_xlabel(xlabel)

@@ -9,6 +9,8 @@ from rich.console import Console
 from torch import nn
 
 from pochitrain.callback.progress import ProgressDisplay
+from pochitrain.config.component import Components, plain
+from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
 from pochitrain.data.loader import EpochLoader, build_loader
 from pochitrain.data.picture_set import ImageData, require_one_size
 from pochitrain.engine.callback import Callback
@@ -26,15 +28,16 @@ from pochitrain.optimizer.layer_wise_lr import (
     build_parameter_groups,
     decay_rates,
 )
-from pochitrain.report.summary import describe_classes, print_end, print_start
-from pochitrain.run.callback import build_callbacks
-from pochitrain.run.component import Components, plain
+from pochitrain.report.summary import describe_classes, describe_weights, print_end, print_start
+from pochitrain.run.callback import build_callbacks, build_ema, check_callbacks
 from pochitrain.run.directory import collect_versions, open_run_directory, save_facts
 from pochitrain.run.resume import Continuation, find_run, fingerprint, reopen, report_end, restore
 from pochitrain.run.status import hold, write_status
 from pochitrain.scheduler.warm_up import WarmUp
 from pochitrain.seed import derive_seed, seed_everything
 from pochitrain.transform.pipeline import build_pipeline, try_pipeline
+
+TABLES = ("training_metrics.csv", "confusion_matrix.csv", "gradient_trace.csv")
 
 
 def train(cfg: DictConfig, notes: list[str]) -> float | None:
@@ -70,24 +73,33 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     train_loader, val_loader = build_loaders(parts, data, pipelines, device)
     state = build_state(parts, data, device, precision)
     user_callbacks = [parts.build(f"callbacks.{name}") for name in cfg.callbacks]
+    check_callbacks(cfg, state.model)
 
     folder = open_run_directory(cfg) if continued is None else reopen(continued)
     rows = describe_run(cfg, data, state.model, precision, folder)
+    rows["loss"] = describe_weights(criterion, data.class_names)
     for note in notes:
         console.print(f"Warning: {note}", style="yellow", markup=False)
     print_start(console, rows, data)
 
     progress = ProgressDisplay(console, len(train_loader), train_loader.num_samples)
-    callbacks: list[Callback] = [*user_callbacks, *build_callbacks(cfg, folder), progress]
+    criterion = criterion.to(device)
+    writer = checkpoint_writer(cfg, folder, data, precision)
+    ema = build_ema(cfg, folder, state.model, val_loader, criterion, precision, writer.facts)
+    callbacks: list[Callback] = [
+        *build_callbacks(cfg, folder, state.model, data.class_names, ema),
+        *user_callbacks,
+        progress,
+    ]
     stop_request = StopRequest()
     trainer = Trainer(
         state,
         train_loader,
         val_loader,
-        criterion.to(device),
+        criterion,
         precision,
         callbacks,
-        checkpoint_writer(cfg, folder, data, precision),
+        writer,
         gradient_accumulation=cfg.gradient_accumulation,
         gradient_clip_norm=cfg.gradient_clip_norm,
         faults=FaultPolicy(cfg.fault.nonfinite, cfg.fault.out_of_memory),
@@ -109,10 +121,9 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
 
 def finish(cfg: DictConfig, console: Console, state: TrainState, folder: Path) -> None:
     """Graphs and the closing summary; may be repeated."""
-    metrics_csv = folder / "training_metrics.csv"
-    log_rates = cfg.layer_wise_lr.graph_config.use_log_scale
-    graphs = draw_graphs(metrics_csv, folder, log_rates) if cfg.metrics.export else []
-    files = [folder / "models" / "best.pth", folder / "models" / "last.pth", metrics_csv, *graphs]
+    graphs = draw_graphs(cfg, folder) if cfg.metrics.export else []
+    files = [folder / "models" / name for name in ("best.pth", "last.pth", "ema.pth")]
+    files += [folder / name for name in TABLES] + graphs
     print_end(console, state, folder, [*files, folder / "config.yaml", folder / "environment.json"])
 
 
@@ -123,10 +134,11 @@ def precision_name(cfg: DictConfig, continued: Continuation | None) -> str:
     return str(continued.checkpoint["precision"])
 
 
-def draw_graphs(metrics_csv: Path, folder: Path, log_rates: bool) -> list[Path]:
-    from pochitrain.report.curve import draw_curves  # pandas and matplotlib can wait until here
+def draw_graphs(cfg: DictConfig, folder: Path) -> list[Path]:
+    from pochitrain.report.run import draw_run  # pandas and matplotlib can wait until here
 
-    return draw_curves(metrics_csv, folder / "graphs", log_rates=log_rates)
+    style = ConfusionMatrixConfig(**plain(cfg.confusion_matrix))
+    return draw_run(folder, style, log_rates=cfg.layer_wise_lr.graph_config.use_log_scale)
 
 
 def set_backends(cfg: DictConfig) -> None:
@@ -193,8 +205,8 @@ def build_state(
     model = model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
     if cfg.compile:
         model.compile()
-    optimizer = parts.build("optimizer")(group_parameters(cfg, model))
-    scheduler = parts.build("scheduler")(optimizer)
+    optimizer = parts.complete("optimizer", group_parameters(cfg, model))
+    scheduler = parts.complete("scheduler", optimizer)
     if cfg.warmup_epochs:
         scheduler = WarmUp(scheduler, cfg.warmup_epochs, cfg.warmup_start_factor)
     return TrainState(

@@ -8,7 +8,7 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, open_dict, read_write
 
 from pochitrain.config.root import to_plain
-from pochitrain.error import ConfigError, PochiError
+from pochitrain.error import PochiError
 from pochitrain.legacy.write import write_python_config, write_yaml_experiment
 
 EXPERIMENT = Path("experiment") / "optimized.yaml"
@@ -43,7 +43,7 @@ def write_optimized(
             else:
                 command = f"python train.py --config-dir {folder} experiment=optimized"
                 write_yaml_experiment(plain, path, f"{note}\nTrain: {command}", choices)
-        except (ConfigError, PochiError) as error:
+        except (PochiError, OSError) as error:
             problems.append(f"{path.name} is not written: {error}")
     return problems
 

@@ -123,7 +123,8 @@ class SearchReport:
         self.refresh(final=True)
         counts = count_states(self.study)
         spent, saved = count_seconds(self.study)
-        self.console.print(self.table())
+        if counts["complete"]:
+            self.console.print(self.table())
         self.print(
             f"{counts['complete']} completed, {counts['pruned']} pruned, {counts['fail']} failed; "
             f"{spent:.0f} s of training, about {saved:.0f} s saved by pruning."
