@@ -11,7 +11,7 @@ from pochitrain.paths import config_directory
 
 # Keys of the root that belong to a command, not to a config that is kept.
 PER_COMMAND = ("resume", "allow_targets", "optuna.enabled")
-OPTION_GROUPS = tuple(group for group in GROUPS if group != "checkpoint")
+OPTION_GROUPS = tuple(group for group in GROUPS if group not in ("checkpoint", "fault"))
 
 
 @dataclass
