@@ -122,5 +122,3 @@ class SignalAt(Callback):
 
     def on_fit_end(self, state: TrainState) -> None:
         self.check("fit_end", state)
-
-
