@@ -80,7 +80,7 @@ def build_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
 
     @app.post("/predict", responses=REFUSALS, tags=["model"])
     async def predict(
-        files: Annotated[list[UploadFile], File(description="One or more pictures.")],
+        files: Annotated[list[UploadFile], File(description="One or more pictures.", min_length=1)],
     ) -> Answer:
         """Classify the pictures of a multipart form (field `files`)."""
         if len(files) > limits.max_files:
