@@ -11,12 +11,12 @@ import torch
 from hydra import compose
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from pochitrain.run.component import Components
 
 from pochitrain.config.root import GROUPS, RootConfig, validate
 from pochitrain.data.picture_set import ImageData
 from pochitrain.error import ConfigError
 from pochitrain.paths import config_directory
-from pochitrain.run.component import Components
 from pochitrain.transform.pipeline import build_pipeline, try_pipeline
 
 Compose = Callable[..., DictConfig]
