@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from pochitrain.run.component import Components
 
+from pochitrain.config.component import Components
 from pochitrain.config.root import GROUPS, RootConfig, validate
 from pochitrain.data.picture_set import ImageData
 from pochitrain.error import ConfigError
