@@ -13,7 +13,7 @@ from typing import Any
 import torch  # noqa: F401  # imported here, so that the commands need not
 import torchvision  # noqa: F401
 
-import pochitrain.report.curve  # noqa: F401
+import pochitrain.report.curve
 import pochitrain.run.train  # noqa: F401
 from pochitrain.cli.main import main
 
