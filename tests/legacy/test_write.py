@@ -13,7 +13,6 @@ from pochitrain.legacy.read import read_python_config
 from pochitrain.legacy.register import SELECT, use_config_file
 from pochitrain.legacy.translate import translate
 from pochitrain.legacy.write import write_python_config, write_selection, write_yaml_experiment
-
 from tests.legacy.conftest import HEAD, compose_plain
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=12).filter(
