@@ -3,7 +3,7 @@
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +28,9 @@ register_config()
 _outcome: dict[str, BaseException] = {}
 """Holds the error of a single run: Hydra would print a second message in front of ours."""
 
+_task: list[Callable[[DictConfig], None]] = []
+"""What to do with the composed tree instead of training, where a command asks for it."""
+
 
 @hydra.main(
     config_path=str(config_directory()),
@@ -38,6 +41,8 @@ def app(cfg: DictConfig) -> Any:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return train_task(cfg)
     try:
+        if _task:
+            return _task[0](cfg)
         require_multirun(cfg)
         return train_task(cfg)
     except Exception as error:
@@ -67,13 +72,17 @@ def train_task(cfg: DictConfig) -> float | None:
     return train(cfg, notes)
 
 
-def run_app(argv: list[str], prog: str) -> None:
+def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | None = None) -> None:
     """Run the Hydra application on `argv`.
+
+    Args:
+        task: done with the composed tree of a single run instead of training.
 
     Raises:
         ConfigError: if the command line or the config cannot be composed.
     """
     _outcome.clear()
+    _task[:] = [] if task is None else [task]
     argv = [word.removeprefix("+") if word.startswith("+experiment=") else word for word in argv]
     with command_line([prog, *argv]):
         refuse_unknown_flags(argv, prog)

@@ -3,6 +3,7 @@
 import csv
 import difflib
 from pathlib import Path
+from unicodedata import east_asian_width
 
 import numpy as np
 from matplotlib import colormaps
@@ -18,6 +19,9 @@ from pochitrain.report.figure import empty_figure, save_figure
 
 Counts = NDArray[np.int64]
 
+FEW = 20
+"""Classes up to which zeros are written and colours are linear."""
+
 MAX_NUMBERED = 50
 """Classes up to which every cell shows its number; beyond, the colour and the CSV file do."""
 
@@ -25,7 +29,7 @@ MIN_CELL_IN = 0.16
 """Inches that a class needs for a label of 8 points; figsize grows where it gives less."""
 
 MAX_NAME = 28
-"""Characters of a class name that are shown."""
+"""Columns of a class name that are shown; a Japanese character takes two."""
 
 
 def require_colormap(name: str) -> None:
@@ -67,7 +71,7 @@ def plot_confusion_matrix(
     """
     num = len(class_names)
     names = [shorten(name) for name in class_names]
-    longest = max(map(len, names)) * 8 / 72 * 0.6
+    longest = max(map(display_width, names)) * 8 / 72 * 0.6
     needed = num * MIN_CELL_IN
     size = (
         max(style.figsize[0], needed + longest + 2),
@@ -91,16 +95,25 @@ def plot_confusion_matrix(
 def color_scale(counts_CC: Counts) -> Normalize:
     """Linear; with many classes as the square root, so that single mistakes can be seen."""
     top = max(1, int(counts_CC.max()))
-    few = len(counts_CC) <= 20
-    return Normalize(0, top) if few else PowerNorm(0.5, 0, top)
+    return Normalize(0, top) if len(counts_CC) <= FEW else PowerNorm(0.5, 0, top)
 
 
 def shorten(name: str) -> str:
-    """At most MAX_NAME characters, cut in the middle: beginning and end tell names apart."""
-    if len(name) <= MAX_NAME:
+    """At most MAX_NAME columns, cut in the middle: beginning and end tell names apart."""
+    if display_width(name) <= MAX_NAME:
         return name
-    half = (MAX_NAME - 1) // 2
-    return f"{name[: MAX_NAME - 1 - half]}…{name[-half:]}"
+    head, tail = name[: len(name) // 2], name[len(name) // 2 :]
+    while display_width(head + tail) >= MAX_NAME:
+        if display_width(head) > display_width(tail):
+            head = head[:-1]
+        else:
+            tail = tail[1:]
+    return f"{head}…{tail}"
+
+
+def display_width(text: str) -> int:
+    """Columns in a fixed-width font: Chinese and Japanese characters take two."""
+    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def label_classes(axes: Axes, names: list[str], label_fontsize: int) -> None:
@@ -110,7 +123,7 @@ def label_classes(axes: Axes, names: list[str], label_fontsize: int) -> None:
     # dollar signs in a name are no formula
     axes.set_yticks(range(num), names, fontsize=size, parse_math=False)
     axes.set_xticks(range(num), names, fontsize=size, parse_math=False)
-    longest = max(map(len, names))
+    longest = max(map(display_width, names))
     if num > 25:
         axes.tick_params(axis="x", rotation=90)
     elif longest * num > 70:
@@ -128,6 +141,8 @@ def write_numbers(axes: Axes, image: AxesImage, counts_CC: Counts, fontsize: int
     rgba = np.asarray(image.to_rgba(counts_CC))
     luminance = rgba[..., :3] @ np.array([0.2126, 0.7152, 0.0722])  # ITU-R BT.709
     for (row, column), count in np.ndenumerate(counts_CC):
+        if count == 0 and len(counts_CC) > FEW:
+            continue
         color = "white" if luminance[row, column] < 0.5 else "black"
         text = axes.text(
             column, row, str(count), ha="center", va="center", color=color, fontsize=size

@@ -230,22 +230,23 @@ class SearchDriver(OptunaSweeperImpl):
         if len(directions) > 1 and not isinstance(self.pruner, optuna.pruners.NopPruner):
             log.info("Nothing is pruned: Optuna prunes studies with one objective only.")
             self.pruner = self.address.pruner = optuna.pruners.NopPruner()
+        self.address.reports = len(directions) == 1
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         url = self.choose_storage()
-        try:
-            self.study = optuna.create_study(
-                study_name=self.study_name,
-                storage=open_storage(url),
-                sampler=self.sampler,
-                pruner=self.pruner,
-                directions=directions,  # type: ignore[arg-type]
-                load_if_exists=True,
-            )
-        except ValueError as error:
+        self.study = optuna.create_study(
+            study_name=self.study_name,
+            storage=open_storage(url),
+            sampler=self.sampler,
+            pruner=self.pruner,
+            directions=directions,  # type: ignore[arg-type]
+            load_if_exists=True,
+        )
+        found = [direction.name.lower() for direction in self.study.directions]
+        if found != directions:  # Optuna would go on silently, and call the worst trial the best
             raise ConfigError(
-                f"optuna.study_name={self.study_name} cannot go on: {error} "
-                "Give the study another name, or keep its direction."
-            ) from None
+                f"optuna.direction must stay {', '.join(found)} in study {self.study.study_name}, "
+                f"got {', '.join(directions)}. Give the new search another optuna.study_name."
+            )
         self.address.storage, self.address.study_name = url, self.study.study_name
         log.info(f"Study name: {self.study.study_name}")
         log.info(f"Storage: {redact(str(url))}")
