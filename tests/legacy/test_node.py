@@ -80,7 +80,7 @@ TENSORS = [
     "transforms.ConvertImageDtype(torch.float64)",
     "v2.Normalize(mean, std)",
     "v2.ToDtype(torch.float16, scale=True)",
-    "v2.ToDtype({tv_tensors.Image: torch.float32, 'others': None}, scale=True)",
+    "v2.ToDtype({tv_tensors.Image: torch.float32, 'others': torch.float16}, scale=True)",
     "transforms.LinearTransformation(torch.eye(12), torch.full((12,), 0.25))",
     "nn.Sequential(nn.AvgPool2d(2), nn.Identity())",
 ]

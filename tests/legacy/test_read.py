@@ -119,7 +119,7 @@ def test_texts_of_the_guide(compose_text: Compose, text: str, start: str) -> Non
 def test_flat_search_settings_are_shown_nested(write_file: WriteFile) -> None:
     path = write_file("n_trials = 3\nsearch_space = {'learning_rate': {'type': 'float'}}")
     message = message_of(path)
-    nested = message[message.index("optuna = {") :]
+    nested = message[message.rindex("optuna = {") :]
     names: dict[str, Any] = {}
     exec(nested, names)  # what the message says to paste is Python
     assert names["optuna"] == {

@@ -166,27 +166,26 @@ def test_transforms_and_settings_without_a_name_round_trip(
     write_file: Callable[..., Path], tmp_path: Path, text: str
 ) -> None:
     (tmp_path / "experiment").mkdir()
-    head = (
-        HEAD
-        if text == TRANSFORMS
-        else HEAD[: HEAD.index("train_data_root")]
-        + "\n".join(
-            line for line in HEAD.splitlines() if "transform" in line and "import" not in line
-        )
-    )
+    steps = [line for line in HEAD.splitlines() if "data_root" not in line]
+    head = HEAD if text == TRANSFORMS else "\n".join([*steps, ""])
     round_trips(write_file(text, head=head).read_text(encoding="utf-8"), tmp_path)
 
 
 def test_python_file_reads_like_the_guide(tmp_path: Path, compose_text: Any) -> None:
-    plain = compose_text("model_name = 'resnet34'\nscheduler = 'CosineAnnealingLR'")
+    plain = compose_text(
+        "model_name = 'resnet34'\nscheduler = 'CosineAnnealingLR'\nmean = [0.5, 0.4, 0.3]\n"
+        "std = [0.25, 0.25, 0.25]\nnormalize = transforms.Normalize(mean, std)\n"
+        "crop = transforms.RandomResizedCrop(224, scale=(0.5, 1.0))\n"
+        "val_transform = transforms.Compose([crop, transforms.ToTensor(), normalize])"
+    )
     write_python_config(plain, tmp_path / "out.py", "Best parameters.")
     text = (tmp_path / "out.py").read_text(encoding="utf-8")
     assert text.startswith('"""pochitrain config.\n\nBest parameters.\n"""\n')
     for line in (
         'model_name = "resnet34"',
         'scheduler = "CosineAnnealingLR"',
-        "train_transform = v2.Compose([",
-        "    transforms.ToTensor(),",
+        "train_transform = v2.Compose([transforms.ToTensor()])",
+        "    transforms.Normalize(mean=mean, std=std),",
     ):
         assert line in text.splitlines()
     assert "T_max" not in text  # it goes on following the epochs
