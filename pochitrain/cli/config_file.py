@@ -3,10 +3,7 @@
 Hydra must not see them: argparse takes `--config` for a prefix of its own `--config-path`.
 """
 
-import ast
-import os
 import sys
-from pathlib import Path
 
 from pochitrain.error import ConfigError
 

@@ -47,7 +47,9 @@ def test_results_of_the_stock_plugin(tmp_path: Path) -> None:
 
 
 def test_same_seed_gives_the_stock_plugin_s_trials(tmp_path: Path) -> None:
-    ours = sweep(tmp_path / "a", *SPACE, sampler="tpe", n_trials=12, n_jobs=1, **{"sampler.seed": 3})
+    ours = sweep(
+        tmp_path / "a", *SPACE, sampler="tpe", n_trials=12, n_jobs=1, **{"sampler.seed": 3}
+    )
     run_sphere(
         "hydra/sweeper=optuna",
         f"hydra.sweep.dir={tmp_path / 'b'}",
