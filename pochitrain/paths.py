@@ -49,6 +49,22 @@ def make_run_directory(work_dir: str | Path, today: datetime | None = None) -> P
         ) from None
 
 
+def make_numbered_directory(parent: Path, name: str) -> Path:
+    """Make `parent/name`, or the first free of `name_2`, `name_3`, ... where that exists.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+    number = 1
+    while True:
+        path = parent / (name if number == 1 else f"{name}_{number}")
+        try:
+            path.mkdir()
+            return path
+        except FileExistsError:
+            number += 1
+
+
 def require_new_directory(path: Path) -> Path:
     """Make `path`, which must not hold a run yet."""
     if (path / "models").exists():

@@ -34,12 +34,13 @@ class MetricsCSV(Callback):
 
 def format_history(history: list[EpochRecord]) -> str:
     """CSV text: accuracies in percent, losses as means, rates as used in the epoch."""
-    layers = list(history[0].layer_rates)
+    layers, extra = list(history[0].layer_rates), list(history[0].extra)
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([*COLUMNS, *(f"lr_{name}" for name in layers)])
+    writer.writerow([*COLUMNS, *extra, *(f"lr_{name}" for name in layers)])
     for record in history:
         values = [getattr(record, column) for column in COLUMNS]
+        values += [record.extra.get(name) for name in extra]
         values += [record.layer_rates[name] for name in layers]
         writer.writerow(["" if value is None else repr(value) for value in values])
     return stream.getvalue()

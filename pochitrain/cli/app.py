@@ -3,7 +3,7 @@
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,9 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from pochitrain.cli.message import explain, null_option, refuse_unknown_flags
 from pochitrain.config.allow import ALLOWED_TARGETS
 from pochitrain.config.registry import register_config
 from pochitrain.config.root import validate
@@ -26,6 +28,9 @@ register_config()
 _outcome: dict[str, BaseException] = {}
 """Holds the error of a single run: Hydra would print a second message in front of ours."""
 
+_task: list[Callable[[DictConfig], None]] = []
+"""What to do with the composed tree instead of training, where a command asks for it."""
+
 
 @hydra.main(
     config_path=str(config_directory()),
@@ -36,6 +41,8 @@ def app(cfg: DictConfig) -> Any:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return train_task(cfg)
     try:
+        if _task:
+            return _task[0](cfg)
         require_multirun(cfg)
         return train_task(cfg)
     except Exception as error:
@@ -65,21 +72,33 @@ def train_task(cfg: DictConfig) -> float | None:
     return train(cfg, notes)
 
 
-def run_app(argv: list[str], prog: str) -> None:
+def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | None = None) -> None:
     """Run the Hydra application on `argv`.
+
+    Args:
+        task: done with the composed tree of a single run instead of training.
 
     Raises:
         ConfigError: if the command line or the config cannot be composed.
     """
     _outcome.clear()
+    _task[:] = [] if task is None else [task]
     argv = [word.removeprefix("+") if word.startswith("+experiment=") else word for word in argv]
     with command_line([prog, *argv]):
+        refuse_unknown_flags(argv, prog)
         try:
             app()
-        except HydraException as error:
-            raise ConfigError(describe(error)) from error
-        except OmegaConfBaseException as error:
-            raise ConfigError(describe(error)) from error
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(explain(error)) from error
+        except ValueError as error:
+            if not str(error).startswith("Config group override"):
+                raise
+            groups = [word[:-5] for word in argv if word.endswith("=null")]
+            raise ConfigError(null_option(groups[0]) if groups else str(error)) from error
+        except YAMLError as error:
+            raise ConfigError(
+                f"A config file is not YAML: {' '.join(str(error).split())}."
+            ) from None
     if "error" in _outcome:
         raise _outcome["error"]
 
@@ -99,16 +118,3 @@ def command_line(argv: list[str]) -> Iterator[None]:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = full
-
-
-OMIT = ("full_key:", "object_type=", "reference_type=", "Config search path:", "See https")
-
-
-def describe(error: BaseException) -> str:
-    """Hydra's message without the lines that only help Hydra's developers."""
-    texts = [str(error)]
-    if error.__cause__ is not None and str(error.__cause__) not in texts[0]:
-        texts.append(str(error.__cause__))
-    lines = [line.strip() for text in texts for line in text.splitlines()]
-    kept = [line for line in lines if line and not line.startswith(OMIT)]
-    return "\n".join(dict.fromkeys(kept))

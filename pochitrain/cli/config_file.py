@@ -3,7 +3,11 @@
 Hydra must not see them: argparse takes `--config` for a prefix of its own `--config-path`.
 """
 
+import glob
+import os
+import re
 import sys
+from pathlib import Path
 
 from pochitrain.error import ConfigError
 
@@ -22,9 +26,10 @@ def use_config_flag(argv: list[str]) -> list[str]:
     from pochitrain.legacy.reference import trust_nothing
 
     trust_nothing()
-    rest, files = split_flag(argv)
     if is_completion(argv):
-        return rest
+        prepare_completion()
+        return argv
+    rest, files = split_flag(argv)
     if not files:
         return rest
     if len(files) > 1:
@@ -55,3 +60,46 @@ def split_flag(argv: list[str]) -> tuple[list[str], list[str]]:
         else:
             rest.append(word)
     return rest, files
+
+
+def is_completion(argv: list[str]) -> bool:
+    return bool({"-sc", "--shell-completion"} & set(argv)) and "COMP_LINE" in os.environ
+
+
+def prepare_completion() -> None:
+    """Put what Hydra can complete in place of `--config FILE` on the line to be completed.
+
+    While the file itself is being typed, the files that it may become are printed.
+    """
+    line = re.sub(r"^(\S*pochi)\s+train\b", r"\1", os.environ["COMP_LINE"])
+    typing = re.search(rf"\s{FLAG}(=|\s+)(\S*)$", line)
+    if typing:
+        print(" ".join(complete_file(typing[2])))
+        sys.exit()
+    given = re.search(rf"\s{FLAG}(=|\s+)(\S+)(?=\s)", line)
+    if given:
+        line = line.replace(given[0], select_from_literals(given[2]), 1)
+    os.environ["COMP_LINE"] = line
+
+
+def complete_file(word: str) -> list[str]:
+    """Python files and folders that start with `word`."""
+    found = [Path(name) for name in sorted(glob.glob(f"{glob.escape(word)}*"))]
+    return [f"{path}/" if path.is_dir() else str(path) for path in found if shows(path)]
+
+
+def shows(path: Path) -> bool:
+    return path.suffix == ".py" or path.is_dir()
+
+
+def select_from_literals(file: str) -> str:
+    """The override for a file of which only the literals were read; "" if that is not possible."""
+    from pochitrain.legacy.read import read_literals
+    from pochitrain.legacy.register import SELECT, register_selection
+    from pochitrain.legacy.translate import translate
+
+    try:
+        register_selection(translate(read_literals(file)).selection)
+    except ConfigError:
+        return ""
+    return f" {SELECT}"

@@ -11,6 +11,9 @@ from pochitrain.error import ConfigError, PochiError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("pochitrain.cli.train", "train a model (the same as python train.py)"),
+    "infer": ("pochitrain.cli.infer", "evaluate a model, or classify pictures with it"),
+    "lr": ("pochitrain.cli.lr", "show the learning rate of every layer before training"),
+    "migrate": ("pochitrain.cli.migrate", "write a Python config as a YAML experiment"),
     "optimize": ("pochitrain.cli.optimize", "search hyper-parameters with Optuna"),
 }
 """Name -> module with `run(argv)`, one line for the overview."""

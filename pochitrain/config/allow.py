@@ -5,7 +5,10 @@ it may only build what is listed here. More is allowed by the person at the keyb
 `allow_targets=[mypackage.*]` on the command line.
 """
 
-from pochitrain.error import ConfigError
+from collections.abc import Sequence
+from typing import Any
+
+from pochitrain.error import ConfigError, require
 
 ALLOWED_TARGETS = [
     "pochitrain.callback.*",
@@ -19,6 +22,7 @@ ALLOWED_TARGETS = [
     "torch.optim.*",
     "torchvision.models.*",
     "torchvision.transforms.*",
+    "torchvision.tv_tensors.*",
 ]
 
 
@@ -42,3 +46,38 @@ def allowed_targets(extra: list[str], task_overrides: list[str] | None) -> list[
             f"'allow_targets=[{','.join(extra)}]' to the command."
         )
     return [*ALLOWED_TARGETS, *extra]
+
+
+def refuse_forbidden_targets(node: Any, allowed: Sequence[str], key: str = "") -> None:
+    """Walk a plain tree and refuse a `_target_` that is not allowed, before anything is imported.
+
+    Hydra checks again, with the object that the name leads to, when it instantiates the node.
+
+    Args:
+        allowed: names of callables, or of packages followed by `.*`.
+        key: dotted key of `node`, for the message.
+
+    Raises:
+        ConfigError: for the first target that is no name or is not allowed.
+    """
+    if isinstance(node, (list, tuple)):
+        for i, child in enumerate(node):
+            refuse_forbidden_targets(child, allowed, f"{key}[{i}]")
+    if not isinstance(node, dict):
+        return
+    if "_target_" in node:
+        target = node["_target_"]
+        require(isinstance(target, str), f"{key}._target_", "the name of a callable", target)
+        if not any(matches(target, pattern) for pattern in allowed):
+            raise ConfigError(
+                f"{key}._target_ must be a callable that a config may run, got {target!r}. "
+                f"If you trust it, allow it on the command line: 'allow_targets=[{target}]'."
+            )
+    for name, child in node.items():
+        refuse_forbidden_targets(child, allowed, f"{key}.{name}" if key else str(name))
+
+
+def matches(target: str, pattern: str) -> bool:
+    if pattern.endswith(".*"):
+        return target.startswith(pattern[:-1])
+    return target == pattern

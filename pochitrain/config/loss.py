@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from omegaconf import MISSING
+
 from pochitrain.config.rule import Node, is_number, require_range
 from pochitrain.error import ConfigError, require
 
@@ -15,6 +17,14 @@ class LossConfig:
     """Weight of class c = N / (C * n_c), of the training split; unused where weights are given."""
     class_weights: list[float] | None = None
     label_smoothing: float = 0.0
+
+
+@dataclass
+class ManualLossConfig(LossConfig):
+    """Weights given by hand: they must be."""
+
+    balance: bool = False
+    class_weights: list[float] | None = MISSING
 
 
 def check_loss(node: Node, root: Node) -> None:
@@ -47,4 +57,4 @@ def check_num_weights(weights: list[float], num_classes: int | None) -> None:
         )
 
 
-SCHEMAS = {"cross_entropy": LossConfig}
+SCHEMAS = {"cross_entropy": LossConfig, "manual": ManualLossConfig}

@@ -1,12 +1,13 @@
 """The config tree: run-level keys, and the check of the whole tree right after composing."""
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from pochitrain.config import (
     checkpoint,
@@ -24,6 +25,7 @@ from pochitrain.config import (
     scheduler,
     transform,
 )
+from pochitrain.config.allow import ALLOWED_TARGETS, refuse_forbidden_targets
 from pochitrain.config.checkpoint import CheckpointConfig
 from pochitrain.config.fault import FaultConfig
 from pochitrain.config.rule import (
@@ -49,6 +51,8 @@ class RootConfig:
     """The learning rate rises to the scheduler's over this many epochs; 0 = full from the start."""
     warmup_start_factor: float = 0.1
     """Part of the learning rate that a warm-up starts with."""
+    ema_decay: float | None = None
+    """Also average the weights with this decay (0.999, 0.9999) and evaluate the average."""
     batch_size: int = 32
     seed: int = 0
     device: str | None = None
@@ -112,6 +116,7 @@ GROUPS: dict[str, tuple[Mapping[str, type[Any]], Check]] = {
     "fault": (fault.SCHEMAS, fault.check_fault),
 }
 WARNINGS = {
+    "model": model.model_warnings,
     "scheduler": scheduler.scheduler_warnings,
     "early_stopping": early_stopping.early_stopping_warnings,
 }
@@ -132,6 +137,7 @@ def validate(cfg: DictConfig) -> list[str]:
     refuse_unknown_keys(cfg)
     root = to_plain(cfg)
     check_root(root)
+    refuse_forbidden_targets(root, [*ALLOWED_TARGETS, *root["allow_targets"]])
     for group, (_, check) in GROUPS.items():
         check(root[group], root)
     return [text for group, find in WARNINGS.items() for text in find(root[group], root)]
@@ -143,41 +149,73 @@ def to_plain(cfg: DictConfig) -> dict[str, Any]:
     Raises:
         ConfigError: if a mandatory value is missing or an interpolation fails.
     """
-    missing = sorted(OmegaConf.missing_keys(cfg))
+    try:
+        missing = sorted(OmegaConf.missing_keys(cfg))
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key} cannot be resolved: {first_line(error)}.") from None
+    except RecursionError:
+        raise ConfigError("The config cannot be resolved: an interpolation is circular.") from None
     if missing:
         raise ConfigError(
             f"{missing[0]} must be given, it has no default. Add {missing[0]}=... to the command."
         )
-    try:
-        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    except InterpolationResolutionError as error:
-        raise ConfigError(f"{error.full_key} cannot be resolved: {first_line(error)}") from None
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key}: {first_line(error)}") from None
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
 
 def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def refuse_unknown_keys(cfg: DictConfig | ListConfig, prefix: str = "") -> None:
-    """Refuse a key that was appended (`+scheduler.gama=1`) to a node with a fixed set of keys."""
+    """Refuse a key that was added to (`+scheduler.gama=1`) or deleted from (`~epochs`) a node with
+    a fixed set of keys."""
     if isinstance(cfg, DictConfig) and not cfg._is_none() and not cfg._is_missing():
-        kind = OmegaConf.get_type(cfg)
-        fields = getattr(kind, "__dataclass_fields__", None)
+        schema = OmegaConf.get_type(cfg)
+        fields = getattr(schema, "__dataclass_fields__", None)
         for key in map(str, cfg):
             child = cfg._get_node(key)
             if fields is not None and key not in fields:
-                close = difflib.get_close_matches(key, fields, n=1)
-                hint = f"Did you mean {prefix}{close[0]}?" if close else ""
-                choices = ", ".join(name for name in fields if not name.startswith("_"))
-                raise ConfigError(
-                    f"{prefix}{key} is not a key of the config. {hint} Choices: {choices}."
-                )
+                raise ConfigError(explain_unknown_key(prefix, key, schema))
             if isinstance(child, DictConfig):
                 refuse_unknown_keys(child, f"{prefix}{key}.")
+        deleted = [key for key in fields or () if key not in cfg._content]  # type: ignore[operator]
+        if deleted:
+            raise ConfigError(
+                f"{prefix}{deleted[0]} must have a value, got none. Leave out "
+                f"~{prefix}{deleted[0]} to keep its default."
+            )
+
+
+def explain_unknown_key(prefix: str, key: str, schema: type[Any] | None) -> str:
+    """What to say about `prefix + key`, which the node made from `schema` does not have."""
+    group = prefix.rstrip(".")
+    text = f"{prefix}{key} is not a key of the config."
+    fields = [] if schema is None else public_fields(schema)
+    owners = [
+        name
+        for name, other in (GROUPS[group][0] if group in GROUPS else {}).items()
+        if key in public_fields(other)
+    ]
+    close = difflib.get_close_matches(key, fields, n=1)
+    if owners:
+        text += f" It is a key of {group}={' or '.join(owners)}."
+    elif close:
+        text += f" Did you mean {prefix}{close[0]}?"
+    return f"{text} Choices: {', '.join(fields)}." if fields else text
+
+
+def public_fields(schema: type[Any]) -> list[str]:
+    fields: Mapping[str, Any] = getattr(schema, "__dataclass_fields__", {})
+    return [name for name in fields if not name.startswith("_")]
+
+
+def find_schema(name: str) -> type[Any] | None:
+    """The dataclass called `name` among the root and all groups."""
+    known: list[type[Any]] = [RootConfig]
+    known += [schema for schemas, _ in GROUPS.values() for schema in schemas.values()]
+    return next((schema for schema in known if schema.__name__ == name), None)
 
 
 def check_root(root: Node) -> None:
@@ -186,9 +224,16 @@ def check_root(root: Node) -> None:
     require_int(root, "seed", low=0)
     require_range(root, "learning_rate", low=0, high=1, open_low=True)
     require_range(root, "gradient_clip_norm", low=0, open_low=True)
+    require_range(root, "ema_decay", low=0, high=1, open_low=True, open_high=True)
     require_choice(root, "precision", PRECISIONS)
+    device = root["device"]
+    ok = device is None or re.fullmatch(r"cpu|mps|cuda(:\d+)?", device) is not None
+    require(ok, "device", "cuda, cuda:N, mps, cpu or null (automatic)", device)
     ok = len(root["mean"]) == 3 and all(map(is_number, root["mean"]))
     require(ok, "mean", "3 numbers (red, green, blue)", root["mean"])
     ok = len(root["std"]) == 3 and all(is_number(value) and value > 0 for value in root["std"])
     require(ok, "std", "3 numbers > 0 (red, green, blue)", root["std"])
+    for name, node in root["callbacks"].items():
+        ok = isinstance(node, dict) and "_target_" in node
+        require(ok, f"callbacks.{name}", "a node with _target_", node)
     require(bool(root["work_dir"]), "work_dir", "a directory", root["work_dir"])

@@ -30,6 +30,9 @@ def check_transform(node: Node, root: Node) -> None:
         for i, step in enumerate(steps):
             ok = isinstance(step, dict) and "_target_" in step
             require(ok, f"transform.{split}[{i}]", "a node with _target_", step)
+    batch = node.get("batch")
+    ok = batch is None or (isinstance(batch, dict) and "_target_" in batch)
+    require(ok, "transform.batch", "null or a node with _target_", batch)
     size = node.get("size", 224)
     require(isinstance(size, int) and size >= 8, "transform.size", "an integer >= 8", size)
 

@@ -59,7 +59,7 @@ def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith(("I", "F")):
         upright = to_8_bit(upright)
-    if "A" in upright.mode or "a" in upright.mode or "transparency" in upright.info:
+    if upright.has_transparency_data:
         rgba = upright.convert("RGBA")
         backdrop = Image.new("RGBA", rgba.size, (*background, 255))
         upright = Image.alpha_composite(backdrop, rgba)

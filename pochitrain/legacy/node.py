@@ -38,10 +38,8 @@ class NodeWriter:
         self.file = file
         self.names = names
         self.recorder = recorder
-        self.references: list[str] = []
-        """Names of the objects that exist in the file only."""
-        self.other_files: list[str] = []
-        """Files that nodes of the file refer to."""
+        self.references: list[tuple[str, str]] = []
+        """Objects that exist in a Python file only: (file, attribute)."""
 
     def steps(self, pipeline: Any, name: str) -> list[Any]:
         """The steps of a pipeline, which is the value of variable `name`, as nodes."""
@@ -61,7 +59,7 @@ class NodeWriter:
             return self.recorded(record, path)
         if isinstance(value, ConfigNode):
             if value.get("_target_") == REFERENCE:
-                self.other_files.append(str(value["file"]))
+                self.references.append((str(value["file"]), str(value["attribute"])))
             return {key: self.node(entry, f"{path}[{key!r}]") for key, entry in value.items()}
         return self.plain(value, path)
 
@@ -119,7 +117,7 @@ class NodeWriter:
     def link(self, value: Any) -> str | None:
         """The interpolation of the root key that `value` is: the file's own mean or std."""
         for name in ("mean", "std"):
-            if value is self.names.get(name) and len(value) == 3:
+            if value is self.names.get(name) and value is not None and len(value) == 3:
                 return f"${{{name}}}"
         return None
 
@@ -169,8 +167,8 @@ class NodeWriter:
         """Where in the file the object is: its variable if it has one."""
         names = [name for name, entry in self.names.items() if entry is value]
         attribute = names[0] if names else path
-        if attribute not in self.references:
-            self.references.append(attribute)
+        if (self.file, attribute) not in self.references:
+            self.references.append((self.file, attribute))
         return {"_target_": REFERENCE, "file": self.file, "attribute": attribute}
 
 
@@ -197,7 +195,9 @@ def holds_tuple(value: Any) -> bool:
 
 def lists_for_tuples(record: Record) -> dict[str, Any]:
     def convert(value: Any) -> Any:
-        return [convert(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+        if not holds_tuple(value):
+            return value  # the same object, so that the file's own mean is known again
+        return [convert(entry) for entry in value]
 
     return {key: convert(value) for key, value in record.arguments.items()}
 

@@ -13,10 +13,13 @@ from pochitrain.config.model import ModelConfig
 from pochitrain.config.optuna import OptunaConfig
 from pochitrain.config.root import RootConfig
 
+PER_COMMAND = ("resume", "allow_targets", "optuna.enabled")
+"""Keys that belong to a command, not to a config that is kept."""
+
 
 @dataclass(frozen=True)
 class Row:
-    """One value: `name` in the file is `key` in the tree; the type is that of the schema's field."""
+    """One value: `name` in the file, `group.field` in the tree, whose schema gives the type."""
 
     name: str
     """Name in the file, `name[entry]` for an entry of a dictionary."""
@@ -30,32 +33,21 @@ class Row:
         return get_type_hints(self.schema)[self.field]
 
 
+def run_level_names() -> list[str]:
+    """Keys of the root that hold a value, not a node, and that are not for one command only."""
+    kinds = (int, float, bool, str, int | None, float | None, str | None, list[float])
+    hints = get_type_hints(RootConfig)
+    return [name for name, hint in hints.items() if hint in kinds and name not in PER_COMMAND]
+
+
 def root_row(name: str) -> Row:
     return Row(name, "", name, RootConfig)
 
 
 ROWS = [
-    root_row("epochs"),
-    root_row("learning_rate"),
-    root_row("batch_size"),
-    root_row("device"),
-    root_row("cudnn_benchmark"),
-    root_row("work_dir"),
-    root_row("mean"),
-    root_row("std"),
-    # Keys of today that have a value of their own at the root keep their name in a file too.
-    *map(
-        root_row,
-        (
-            "seed",
-            "precision",
-            "compile",
-            "channels_last",
-            "deterministic",
-            "gradient_accumulation",
-            "gradient_clip_norm",
-        ),
-    ),
+    # Guide: epochs, learning_rate, batch_size, device, cudnn_benchmark, work_dir, mean, std. The
+    # run-level keys that are newer than the guide (seed, precision, ...) keep their name in a file.
+    *map(root_row, run_level_names()),
     Row("num_classes", "model", "num_classes", ModelConfig),
     Row("pretrained", "model", "pretrained", ModelConfig),
     Row("train_data_root", "data", "train_root", FolderConfig),

@@ -66,6 +66,21 @@ def read_python_config(path: str | Path) -> PythonConfig:
     return config
 
 
+def read_literals(path: str | Path) -> PythonConfig:
+    """The settings of a file that are plain literals, without executing it.
+
+    Raises:
+        ConfigError: if it is no Python file.
+    """
+    names = {}
+    for node in parse(read_source(path), str(path)).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            with contextlib.suppress(ValueError):
+                names[node.targets[0].id] = ast.literal_eval(node.value)
+    settings = {name: names[name] for name in OPTIONS if name in names}
+    return PythonConfig(str(Path(path).resolve()), str(path), names, settings)
+
+
 def read_source(path: str | Path) -> str:
     """The text of a Python file.
 
@@ -155,8 +170,8 @@ def sort_names(config: PythonConfig, tree: ast.Module) -> None:
     Raises:
         ConfigError: for a name that is neither a setting nor a helper.
     """
-    used = config.used = {node.id for node in ast.walk(tree) if is_read(node)}
-    assigned = [node.id for node in walk_top_level(tree) if is_assigned(node)]
+    used = config.used = set(list_names(ast.walk(tree), ast.Load))
+    assigned = list_names(walk_top_level(tree), ast.Store)
     for name in dict.fromkeys(assigned):
         value = config.names.get(name)
         known = name in OPTIONS or name not in config.names
@@ -170,12 +185,9 @@ def sort_names(config: PythonConfig, tree: ast.Module) -> None:
         config.helpers.append(name)
 
 
-def is_read(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-
-
-def is_assigned(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+def list_names(nodes: Iterable[ast.AST], use: type[ast.expr_context]) -> list[str]:
+    """The names that `nodes` read (ast.Load) or assign (ast.Store)."""
+    return [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, use)]
 
 
 def walk_top_level(tree: ast.AST) -> Iterable[ast.AST]:
@@ -189,7 +201,8 @@ def walk_top_level(tree: ast.AST) -> Iterable[ast.AST]:
 
 
 def is_code(value: Any) -> bool:
-    return isinstance(value, (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type))
+    functions = (types.FunctionType, types.BuiltinFunctionType)
+    return isinstance(value, (types.ModuleType, type, *functions))
 
 
 def looks_misspelt(name: str, settings: Iterable[str]) -> bool:
@@ -200,9 +213,8 @@ def looks_misspelt(name: str, settings: Iterable[str]) -> bool:
 
 def unknown(name: str, config: PythonConfig) -> str:
     close = difflib.get_close_matches(name, OPTIONS, n=1, cutoff=0.6)
-    hint = f"Did you mean {close[0]}? " if close else ""
+    hint = f"Did you mean {close[0]}?" if close else f"Settings: {', '.join(OPTIONS)}."
     return (
-        f"{name} in {config.shown} is not a setting. {hint}"
-        f"If it is a helper of your own, call it _{name}. "
-        f"Settings: {', '.join(OPTIONS)}."
+        f"{name} in {config.shown} is not a setting. {hint} "
+        f"If it is a helper of your own, call it _{name}."
     )

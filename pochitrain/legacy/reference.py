@@ -1,11 +1,12 @@
 """Finds the objects that references name, by executing the file that `--config` named."""
 
+import functools
 import re
 from typing import Any
 
+from pochitrain.config.trust import TrustedFiles
 from pochitrain.error import ConfigError
 from pochitrain.legacy.read import PythonConfig, read_python_config
-from pochitrain.transform.reference import TrustedFiles
 
 STEP = re.compile(r"\.(?P<name>\w+)|\[(?P<index>\d+)\]|\['(?P<key>[^']*)'\]")
 
@@ -13,14 +14,28 @@ _executed: dict[str, PythonConfig] = {}
 """Files that this process has executed; each runs once."""
 
 
-def trust(config: PythonConfig, other_files: list[str]) -> None:
-    """Let references to this file, and to those that it names itself, find their objects."""
+def trust(config: PythonConfig, references: list[tuple[str, str]]) -> None:
+    """Let `references` (file, attribute), made by this file, find their objects."""
     _executed[config.path] = config
-    TrustedFiles.instance().resolvers = dict.fromkeys([config.path, *other_files], resolve)
+    trusted = TrustedFiles.instance()
+    trusted.resolvers = dict.fromkeys([config.path, *(file for file, _ in references)], resolve)
+    trusted.targets = sorted({name for pair in references for name in target_names(resolve(*pair))})
 
 
 def trust_nothing() -> None:
-    TrustedFiles.instance().resolvers = {}
+    trusted = TrustedFiles.instance()
+    trusted.resolvers, trusted.targets = {}, []
+
+
+def target_names(found: Any) -> list[str]:
+    """What Hydra calls an object, its class, or the function that a partial calls."""
+    while isinstance(found, functools.partial):
+        found = found.func
+    names = []
+    for thing in (found, type(found)):
+        if hasattr(thing, "__qualname__") and thing.__module__ not in (None, "builtins"):
+            names.append(f"{thing.__module__}.{thing.__qualname__}")
+    return names
 
 
 def resolve(file: str, attribute: str) -> Any:

@@ -1,10 +1,10 @@
 """Makes a Python config a set of options of Hydra, so that anything can be put on top.
 
-One option per group (`scheduler/legacy` is steplr with the file's values), and one node `legacy/file`
-that selects them all and carries the run-level keys. With everything in a single node,
-`scheduler=cosineannealinglr` on the command line would break on the left-over keys of StepLR; this
-way every group can still be exchanged. The nodes live in Hydra's ConfigStore: no files are written,
-and the worker processes of a sweep receive them.
+One option per group (`scheduler/legacy` is steplr with the file's values), and one node
+`legacy/file` that selects them all and carries the run-level keys. With everything in a single
+node, `scheduler=cosineannealinglr` on the command line would break on the left-over keys of StepLR;
+this way every group can still be exchanged. The nodes live in Hydra's ConfigStore: no files are
+written, and the worker processes of a sweep receive them.
 """
 
 from pathlib import Path
@@ -34,7 +34,7 @@ def use_config_file(path: str | Path) -> Translation:
     """
     config = read_python_config(path)
     translation = translate(config)
-    trust(config, translation.other_files)
+    trust(config, translation.references)
     register_selection(translation.selection)
     return translation
 
@@ -44,12 +44,13 @@ def register_selection(selection: Selection) -> None:
     store = ConfigStore.instance()
     defaults: list[Any] = []
     for group, option in selection.options.items():
-        store.store(group=group, name="legacy", node=option_node(option))
+        store.store(group=group, name="legacy", node=option_node(option), replace=True)
         defaults.append({f"override /{group}": "legacy"})
     search = selection.options.get("optuna", Option("none"))
-    store.store(group="optuna", name=SEARCH, node=option_node(Option("default", search.values)))
+    searching = option_node(Option("default", search.values))
+    store.store(group="optuna", name=SEARCH, node=searching, replace=True)
     node = {"defaults": [*defaults, "_self_"], **selection.root}
-    store.store(group="legacy", name="file", node=node, package="_global_")
+    store.store(group="legacy", name="file", node=node, package="_global_", replace=True)
 
 
 def option_node(option: Option) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from pochitrain.config.root import GROUPS, RootConfig
+from pochitrain.legacy.option import PER_COMMAND
 from pochitrain.paths import config_directory
 
-# Keys of the root that belong to a command, not to a config that is kept.
-PER_COMMAND = ("resume", "allow_targets", "optuna.enabled")
-OPTION_GROUPS = tuple(group for group in GROUPS if group not in ("checkpoint", "fault"))
+OPTION_GROUPS = tuple(group for group in GROUPS if (config_directory() / group).is_dir())
+"""Groups that are chosen by option; the others (checkpoint, fault) are nodes of the root."""
 
 
 @dataclass

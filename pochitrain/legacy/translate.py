@@ -15,6 +15,7 @@ from pochitrain.legacy.option import (
     FLAT_OPTUNA,
     MODELS,
     OPTIMIZERS,
+    PER_COMMAND,
     ROWS,
     SCHEDULERS,
 )
@@ -40,10 +41,8 @@ class Translation:
     selection: Selection
     warnings: list[str] = field(default_factory=list)
     """Settings of the file that have no effect."""
-    references: list[str] = field(default_factory=list)
-    """Objects that only the file itself can provide (lambdas, functions, own classes)."""
-    other_files: list[str] = field(default_factory=list)
-    """Files that the file in turn refers to."""
+    references: list[tuple[str, str]] = field(default_factory=list)
+    """Objects that only a file can provide (lambdas, functions, own classes): file, attribute."""
 
 
 def translate(config: PythonConfig) -> Translation:
@@ -129,7 +128,7 @@ def translate_scheduler(
     name, params = settings.get("scheduler"), settings.get("scheduler_params")
     if name is None:
         if params:
-            warnings.append(f"scheduler_params={params!r} has no effect, because scheduler is None.")
+            warnings.append(f"scheduler_params={params!r} has no effect: scheduler is None.")
         if "scheduler" in settings:
             options["scheduler"] = Option("none")
         return
@@ -216,7 +215,6 @@ def translate_transforms(
             values[name.removesuffix("_transform")] = writer.steps(settings[name], name)
     found.selection.options["transform"] = Option("minimal", values)
     found.references = writer.references
-    found.other_files = writer.other_files
 
 
 def square(size: Any) -> int:
@@ -271,7 +269,7 @@ def apply_overrides(config: PythonConfig, settings: Mapping[str, Any], found: Tr
         value = writer.node(raw, f"overrides[{key!r}]")
         group, _, rest = key.partition(".")
         if group not in OPTION_GROUPS:
-            if group not in RootConfig.__dataclass_fields__ or group in ("resume", "allow_targets"):
+            if group not in RootConfig.__dataclass_fields__ or group in PER_COMMAND:
                 raise ConfigError(f"overrides[{key!r}] is not a key that a file may set.")
             set_nested(found.selection.root, key, value)
         elif rest:
@@ -283,8 +281,7 @@ def apply_overrides(config: PythonConfig, settings: Mapping[str, Any], found: Tr
             options[group] = Option(None, value)
         else:
             raise ConfigError(f"overrides[{key!r}] must be the name of an option, got {value!r}.")
-    found.references += [name for name in writer.references if name not in found.references]
-    found.other_files += writer.other_files
+    found.references += writer.references
 
 
 def set_nested(values: dict[str, Any], dotted: str, value: Any) -> None:

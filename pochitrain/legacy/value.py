@@ -4,6 +4,7 @@ import numbers
 import re
 import types
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from pathlib import PurePath
 from typing import Any, Union, get_args, get_origin
 
@@ -17,7 +18,8 @@ def plain_value(value: Any) -> Any:
     """Tuples, ranges, sets of NumPy, paths and torch devices as lists, numbers and texts."""
     if isinstance(value, ConfigNode):
         return value
-    if isinstance(value, PurePath) or type(value).__module__ == "torch" and "device" in repr(value):
+    kind = type(value)
+    if isinstance(value, PurePath) or (kind.__module__, kind.__name__) == ("torch", "device"):
         return str(value)
     if isinstance(value, Mapping):
         return {key: plain_value(entry) for key, entry in value.items()}
@@ -40,6 +42,8 @@ def check_value(value: Any, hint: Any, name: str) -> Any:
         return None if value is None else check_value(value, inner[0], name)
     if hint is Any:
         return value
+    if is_dataclass(hint):
+        return check_value(value, dict[str, Any], name)
     if kind is list:
         require(isinstance(value, list), name, "a list", value)
         (entry_hint,) = get_args(hint)
@@ -55,8 +59,7 @@ def check_value(value: Any, hint: Any, name: str) -> Any:
     require(has_type(value, hint), name, NAMES[hint], value)
     if hint is str:
         return re.sub(r"\$\{", r"\\${", str(value))
-    converted = hint(value)
-    return converted
+    return hint(value)
 
 
 def has_type(value: Any, hint: type) -> bool:

@@ -14,7 +14,11 @@ from pochitrain.error import ConfigError
 
 
 def build_classifier(
-    name: str, num_classes: int, pretrained: bool = False, weights: str | None = None
+    name: str,
+    num_classes: int,
+    pretrained: bool = False,
+    weights: str | None = None,
+    freeze: bool | int | None = None,
 ) -> nn.Module:
     """A classifier from images (B, 3, H, W) to logits (B, num_classes).
 
@@ -22,6 +26,7 @@ def build_classifier(
         name: name in torchvision.models.list_models(module=torchvision.models).
         pretrained: start from torchvision's default weights (cached in TORCH_HOME).
         weights: start from a local state dict; tensors of another shape (the head) are left out.
+        freeze: a matter of training (callback.freeze), here only because the config node has it.
 
     Raises:
         ConfigError: unknown name, no network, a file that is no state dict of this model.
@@ -34,7 +39,9 @@ def build_classifier(
             f"model.name must be a torchvision classification model, got {name!r}.{hint} "
             f"Choices: {', '.join(known)}."
         )
-    model: nn.Module = models.get_model(name, weights=None)
+    # These two warn unless they are told how to start.
+    options = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    model: nn.Module = models.get_model(name, weights=None, **options)
     if pretrained:
         load_pretrained(model, name)
     replace_head(model, num_classes, name)

@@ -2,23 +2,22 @@
 
 from pathlib import Path
 
-import matplotlib_fontja
 import pandas as pd
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from pochitrain.atomic import write_with
-
-BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
-"""Colours that colour-blind people tell apart (Okabe & Ito 2008)."""
-
-matplotlib_fontja.japanize()
-
-
-LINE_STYLES = ("-", "--", "-.", ":")
+from pochitrain.report.figure import (
+    BLUE,
+    GREEN,
+    LINE_STYLES,
+    MAX_MARKED,
+    ORANGE,
+    PURPLE,
+    add_side_legend,
+    new_figure,
+    save_figure,
+    series_color,
+)
 
 RATE_PREFIX = "lr_"
 """Columns of training_metrics.csv that hold the rate of one layer-wise rule."""
@@ -36,7 +35,6 @@ def draw_curves(csv_path: Path, folder: Path, *, log_rates: bool = False) -> lis
         The files written.
     """
     table = pd.read_csv(csv_path)
-    folder.mkdir(parents=True, exist_ok=True)
     layers = [str(column) for column in table.columns if str(column).startswith(RATE_PREFIX)]
     written = [folder / "loss.png", folder / "accuracy.png"]
     save_figure(draw_loss(table), written[0])
@@ -48,14 +46,14 @@ def draw_curves(csv_path: Path, folder: Path, *, log_rates: bool = False) -> lis
 
 
 def draw_loss(table: pd.DataFrame) -> Figure:
-    figure, axes = new_figure("Loss", "loss")
+    figure, axes = new_figure("Loss", "epoch", "loss")
     draw_pair(axes, table, "loss")
     return figure
 
 
 def draw_accuracy(table: pd.DataFrame, with_rate: bool) -> Figure:
     """Accuracy in percent; the learning rate on a second axis unless it differs by layer."""
-    figure, axes = new_figure("Accuracy", "accuracy (%)")
+    figure, axes = new_figure("Accuracy", "epoch", "accuracy (%)")
     draw_pair(axes, table, "accuracy")
     if with_rate:
         right = axes.twinx()
@@ -71,8 +69,8 @@ def draw_accuracy(table: pd.DataFrame, with_rate: bool) -> Figure:
 
 def draw_layer_rates(table: pd.DataFrame, columns: list[str], log_scale: bool) -> Figure:
     """One line per rule, early layers dark and late ones light, in the order of the rules."""
-    figure, axes = new_figure("Layer-wise learning rates", "learning rate")
-    marker = "o" if len(table) <= 30 else None
+    figure, axes = new_figure("Layer-wise learning rates", "epoch", "learning rate")
+    marker = "o" if len(table) <= MAX_MARKED else None
     for i, column in enumerate(columns):
         axes.plot(
             table["epoch"],
@@ -91,45 +89,23 @@ def draw_layer_rates(table: pd.DataFrame, columns: list[str], log_scale: bool) -
     return figure
 
 
-def series_color(i: int, num: int) -> tuple[float, float, float, float]:
-    """Colour of line i of `num` that have an order: cividis, made for colour-blind readers
-    (Nunez et al. 2018), without its palest end, which is lost on white."""
-    color: tuple[float, float, float, float] = colormaps["cividis"](0.85 * i / max(1, num - 1))
-    return color
-
-
-def add_side_legend(figure: Figure, num: int) -> None:
-    """A legend to the right of the axes, where it covers no line, in as many columns as needed."""
-    columns = 1 + (num - 1) // 24
-    size = "medium" if num <= 14 else "small" if num <= 24 else "x-small"
-    figure.legend(loc="outside right upper", frameon=False, ncols=columns, fontsize=size)
-
-
 def draw_pair(axes: Axes, table: pd.DataFrame, metric: str) -> None:
-    marker = "o" if len(table) <= 30 else None
-    for split, color, style in (("train", BLUE, "--"), ("val", ORANGE, "-")):
-        values = table[f"{split}_{metric}"]
-        if values.notna().any():
-            label = {"train": "training", "val": "validation"}[split]
+    """Training and validation; and the validation of averaged weights, where there are any."""
+    marker = "o" if len(table) <= MAX_MARKED else None
+    lines = (
+        ("train", "training", BLUE, "--"),
+        ("val", "validation", ORANGE, "-"),
+        ("ema_val", "validation, averaged weights", PURPLE, "-."),
+    )
+    for split, label, color, style in lines:
+        column = f"{split}_{metric}"
+        if column in table and table[column].notna().any():
             axes.plot(
-                table["epoch"], values, color=color, linestyle=style, marker=marker, label=label
+                table["epoch"],
+                table[column],
+                color=color,
+                linestyle=style,
+                marker=marker,
+                label=label,
             )
     axes.legend(frameon=False)
-
-
-def new_figure(title: str, ylabel: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.set_title(title)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(ylabel)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    axes.spines[["top"]].set_visible(False)
-    return figure, axes
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG of 150 dots per inch, atomically."""
-    write_with(path, lambda file: figure.savefig(file, format="png", dpi=150))

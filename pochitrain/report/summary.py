@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
+from torch import Tensor, nn
 
 from pochitrain.data.picture_set import ImageData
 from pochitrain.engine.state import TrainState
@@ -34,6 +35,18 @@ def describe_classes(data: ImageData) -> str:
     more = len(shown) - MAX_CLASSES
     tail = f", and {more} more" if more > 0 else ""
     return f"{len(shown)}: {', '.join(shown[:MAX_CLASSES])}{tail}"
+
+
+def describe_weights(criterion: nn.Module, class_names: list[str]) -> str:
+    """`name weight` of each class, where the loss weighs them differently."""
+    weight = getattr(criterion, "weight", None)
+    if not isinstance(weight, Tensor):
+        return "every picture counts the same"
+    pairs = list(zip(class_names, weight.tolist(), strict=True))
+    more = len(pairs) - MAX_CLASSES
+    tail = f", and {more} more" if more > 0 else ""
+    shown = ", ".join(f"{name} {value:.3g}" for name, value in pairs[:MAX_CLASSES])
+    return f"class weights {shown}{tail}"
 
 
 def print_end(console: Console, state: TrainState, folder: Path, files: list[Path]) -> None:

@@ -1,21 +1,50 @@
 """The callbacks of a training run, in the order in which they hear of an event."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
+from torch import nn
 
+from pochitrain.callback.confusion_csv import ConfusionMatrixCSV
 from pochitrain.callback.early_stopping import EarlyStopping
+from pochitrain.callback.freeze import FreezeBackbone
+from pochitrain.callback.gradient_tracking import GradientTracking
 from pochitrain.callback.metrics_csv import MetricsCSV
+from pochitrain.callback.tensorboard import TensorBoard, require_tensorboard
 from pochitrain.callback.trial_report import TrialReport
+from pochitrain.callback.weight_ema import WeightEMA
+from pochitrain.config.component import plain
+from pochitrain.data.loader import EpochLoader
 from pochitrain.engine.callback import Callback
+from pochitrain.engine.device import Precision
+from pochitrain.engine.evaluate import Evaluation, evaluate
+from pochitrain.model.block import find_blocks
 from pochitrain.sweep.link import current_trial
 
 
-def build_callbacks(cfg: DictConfig, folder: Path) -> list[Callback]:
+def build_callbacks(
+    cfg: DictConfig,
+    folder: Path,
+    model: nn.Module,
+    class_names: Sequence[str],
+    ema: WeightEMA | None,
+) -> list[Callback]:
     """What the groups of the config ask for; files go below `folder`."""
     callbacks: list[Callback] = []
+    freeze = cfg.model.get("freeze")
+    if freeze:
+        callbacks.append(FreezeBackbone(model, None if freeze is True else freeze))
+    if ema is not None:  # before everything that shows or writes its results
+        callbacks.append(ema)
     if cfg.metrics.export:
         callbacks.append(MetricsCSV(folder / "training_metrics.csv"))
+        callbacks.append(ConfusionMatrixCSV(folder / "confusion_matrix.csv", class_names))
+    if cfg.gradient_tracking.enabled:
+        callbacks.append(build_gradient_tracking(cfg, folder, model))
+    if cfg.metrics.tensorboard:
+        callbacks.append(TensorBoard(folder / "tensorboard"))
     node = cfg.early_stopping
     if node.enabled:
         callbacks.append(
@@ -25,3 +54,51 @@ def build_callbacks(cfg: DictConfig, folder: Path) -> list[Callback]:
     if trial is not None:
         callbacks.append(TrialReport(trial))
     return callbacks
+
+
+def build_gradient_tracking(cfg: DictConfig, folder: Path, model: nn.Module) -> GradientTracking:
+    options: dict[str, Any] = plain(cfg.gradient_tracking)
+    options.pop("enabled")
+    block_of = find_blocks(name for name, _ in model.named_parameters())
+    return GradientTracking(folder / "gradient_trace.csv", model, block_of, **options)
+
+
+def build_ema(
+    cfg: DictConfig,
+    folder: Path,
+    model: nn.Module,
+    val_loader: EpochLoader | None,
+    criterion: nn.Module,
+    precision: Precision,
+    facts: dict[str, Any],
+) -> WeightEMA | None:
+    """The average of the weights, if `ema_decay` is given.
+
+    Args:
+        facts: what every checkpoint of the run holds.
+    """
+    if cfg.ema_decay is None:
+        return None
+
+    def validate(averaged: nn.Module) -> Evaluation:
+        assert val_loader is not None
+        return evaluate(averaged, val_loader.epoch(0), criterion, precision)
+
+    path = folder / "models" / "ema.pth"
+    return WeightEMA(path, model, cfg.ema_decay, validate if val_loader else None, facts)
+
+
+def check_callbacks(cfg: DictConfig, model: nn.Module) -> None:
+    """What can only be checked once the model is there, and must be before the run directory.
+
+    Raises:
+        ConfigError: for a package that is not installed, or gradient tracking of no parameter.
+    """
+    if cfg.metrics.tensorboard:
+        require_tensorboard()
+    if cfg.gradient_tracking.enabled:
+        build_gradient_tracking(cfg, Path(), model)
+    if cfg.metrics.export:
+        from pochitrain.report.confusion_matrix import require_colormap
+
+        require_colormap(cfg.confusion_matrix.cmap)

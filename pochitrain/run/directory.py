@@ -38,13 +38,19 @@ def open_run_directory(cfg: DictConfig) -> Path:
     """
     parent, explicit = requested_directory(cfg)
     path = make_run_directory(parent) if explicit is None else require_new_directory(explicit)
+    tell_hydra(path)
+    if HydraConfig.initialized():
+        save_hydra_files(cfg, HydraConfig.instance().cfg, path / ".hydra")
+    return path
+
+
+def tell_hydra(path: Path) -> None:
+    """Let ${hydra:runtime.output_dir} be the run directory."""
     if HydraConfig.initialized():
         hydra_cfg: Any = HydraConfig.instance().cfg
         runtime = hydra_cfg.hydra.runtime
         with read_write(runtime), open_dict(runtime):
             runtime.output_dir = str(path.absolute())
-        save_hydra_files(cfg, hydra_cfg, path / ".hydra")
-    return path
 
 
 def requested_directory(cfg: DictConfig) -> tuple[Path, Path | None]:
@@ -59,7 +65,7 @@ def requested_directory(cfg: DictConfig) -> tuple[Path, Path | None]:
     return Path(cfg.work_dir), None if path == Path() else path
 
 
-def save_hydra_files(cfg: DictConfig, hydra_cfg: DictConfig, folder: Path) -> None:
+def save_hydra_files(cfg: DictConfig, hydra_cfg: Any, folder: Path) -> None:
     """The three files that Hydra itself would write."""
     folder.mkdir(parents=True, exist_ok=True)
     only_hydra = OmegaConf.masked_copy(hydra_cfg, ["hydra"])
@@ -95,7 +101,7 @@ def git_state() -> dict[str, Any] | None:
 
 
 def save_facts(path: Path, cfg: DictConfig, facts: dict[str, Any]) -> None:
-    """config.yaml (resolved) and environment.json of the run."""
+    """config.yaml (resolved) and environment.json, to which each continuation adds its own."""
     write_text(path / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     content = {
         "command": shlex.join(sys.argv),
@@ -105,4 +111,10 @@ def save_facts(path: Path, cfg: DictConfig, facts: dict[str, Any]) -> None:
         "platform": platform.platform(),
         **facts,
     }
-    write_text(path / "environment.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    file = path / "environment.json"
+    try:
+        first = json.loads(file.read_text(encoding="utf-8"))
+        content = {**first, "continued": [*first.get("continued", []), content]}
+    except (OSError, ValueError):
+        pass  # the first part of the run
+    write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

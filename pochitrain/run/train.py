@@ -9,7 +9,9 @@ from rich.console import Console
 from torch import nn
 
 from pochitrain.callback.progress import ProgressDisplay
-from pochitrain.data.loader import EpochLoader, build_loader
+from pochitrain.config.component import Components, plain
+from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
+from pochitrain.data.loader import BatchTransform, EpochLoader, build_loader
 from pochitrain.data.picture_set import ImageData, require_one_size
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
@@ -26,13 +28,17 @@ from pochitrain.optimizer.layer_wise_lr import (
     build_parameter_groups,
     decay_rates,
 )
-from pochitrain.report.summary import describe_classes, print_end, print_start
-from pochitrain.run.callback import build_callbacks
-from pochitrain.run.component import Components, plain
+from pochitrain.report.summary import describe_classes, describe_weights, print_end, print_start
+from pochitrain.run.callback import build_callbacks, build_ema, check_callbacks
 from pochitrain.run.directory import collect_versions, open_run_directory, save_facts
+from pochitrain.run.resume import Continuation, find_run, fingerprint, reopen, report_end, restore
+from pochitrain.run.status import hold, write_status
 from pochitrain.scheduler.warm_up import WarmUp
-from pochitrain.seed import derive_seed, seed_everything
+from pochitrain.seed import derive_seed, seed_everything, seeded_cpu
+from pochitrain.transform.batch_mix import try_batch_transform
 from pochitrain.transform.pipeline import build_pipeline, try_pipeline
+
+TABLES = ("training_metrics.csv", "confusion_matrix.csv", "gradient_trace.csv")
 
 
 def train(cfg: DictConfig, notes: list[str]) -> float | None:
@@ -49,9 +55,14 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
         ConfigError: before any training, for input that cannot work.
     """
     console = Console(highlight=False, soft_wrap=True)
+    continued = find_run(cfg, notes, console)
+    if continued is not None:
+        if continued.is_done:
+            return continued.best_value
+        cfg, notes = continued.cfg, continued.notes
     parts = Components(cfg)
     device = select_device(cfg.device)
-    precision = select_precision(cfg.precision, device)
+    precision = select_precision(precision_name(cfg, continued), device)
     set_backends(cfg)
     seed_everything(cfg.seed)
 
@@ -63,48 +74,72 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     train_loader, val_loader = build_loaders(parts, data, pipelines, device)
     state = build_state(parts, data, device, precision)
     user_callbacks = [parts.build(f"callbacks.{name}") for name in cfg.callbacks]
+    check_callbacks(cfg, state.model)
 
-    folder = open_run_directory(cfg)
+    folder = open_run_directory(cfg) if continued is None else reopen(continued)
     rows = describe_run(cfg, data, state.model, precision, folder)
-    save_facts(folder, cfg, {"device": rows["device"], "seed": cfg.seed})
+    rows["loss"] = describe_weights(criterion, data.class_names)
     for note in notes:
         console.print(f"Warning: {note}", style="yellow", markup=False)
     print_start(console, rows, data)
 
     progress = ProgressDisplay(console, len(train_loader), train_loader.num_samples)
-    callbacks: list[Callback] = [*user_callbacks, *build_callbacks(cfg, folder), progress]
-    metrics_csv = folder / "training_metrics.csv"
+    criterion = criterion.to(device)
+    writer = checkpoint_writer(cfg, folder, data, precision)
+    ema = build_ema(cfg, folder, state.model, val_loader, criterion, precision, writer.facts)
+    callbacks: list[Callback] = [
+        *build_callbacks(cfg, folder, state.model, data.class_names, ema),
+        *user_callbacks,
+        progress,
+    ]
     stop_request = StopRequest()
     trainer = Trainer(
         state,
         train_loader,
         val_loader,
-        criterion.to(device),
+        criterion,
         precision,
         callbacks,
-        checkpoint_writer(cfg, folder, data),
+        writer,
         gradient_accumulation=cfg.gradient_accumulation,
         gradient_clip_norm=cfg.gradient_clip_norm,
         faults=FaultPolicy(cfg.fault.nonfinite, cfg.fault.out_of_memory),
         stop_request=stop_request,
     )
-    try:
-        with stop_on_signal(stop_request):
-            trainer.fit()
-    finally:
-        progress.close()
-
-    log_rates = cfg.layer_wise_lr.graph_config.use_log_scale
-    graphs = draw_graphs(metrics_csv, folder, log_rates) if cfg.metrics.export else []
-    files = [folder / "models" / "best.pth", folder / "models" / "last.pth", metrics_csv, *graphs]
-    print_end(console, state, folder, [*files, folder / "config.yaml", folder / "environment.json"])
+    with hold(folder):
+        if continued is not None:
+            restore(continued, trainer, data)
+        save_facts(folder, cfg, {"device": rows["device"], "seed": cfg.seed})
+        try:
+            with report_end(folder, cfg, trainer), stop_on_signal(stop_request):
+                trainer.fit()
+        finally:
+            progress.close()
+        finish(cfg, console, state, folder)
+        write_status(folder, "finished", state)
     return None if state.best is None else state.best.value
 
 
-def draw_graphs(metrics_csv: Path, folder: Path, log_rates: bool) -> list[Path]:
-    from pochitrain.report.curve import draw_curves  # pandas and matplotlib can wait until here
+def finish(cfg: DictConfig, console: Console, state: TrainState, folder: Path) -> None:
+    """Graphs and the closing summary; may be repeated."""
+    graphs = draw_graphs(cfg, folder) if cfg.metrics.export else []
+    files = [folder / "models" / name for name in ("best.pth", "last.pth", "ema.pth")]
+    files += [folder / name for name in TABLES] + graphs
+    print_end(console, state, folder, [*files, folder / "config.yaml", folder / "environment.json"])
 
-    return draw_curves(metrics_csv, folder / "graphs", log_rates=log_rates)
+
+def precision_name(cfg: DictConfig, continued: Continuation | None) -> str:
+    """auto means what it meant when the run began, also on another device."""
+    if cfg.precision != "auto" or continued is None or continued.checkpoint is None:
+        return str(cfg.precision)
+    return str(continued.checkpoint["precision"])
+
+
+def draw_graphs(cfg: DictConfig, folder: Path) -> list[Path]:
+    from pochitrain.report.run import draw_run  # pandas and matplotlib can wait until here
+
+    style = ConfusionMatrixConfig(**plain(cfg.confusion_matrix))
+    return draw_run(folder, style, log_rates=cfg.layer_wise_lr.graph_config.use_log_scale)
 
 
 def set_backends(cfg: DictConfig) -> None:
@@ -150,7 +185,13 @@ def build_loaders(
     infer_pin_memory = options.pop("infer_pin_memory", None)
     cfg = parts.cfg
     shared = {**options, "seed": cfg.seed, "device": device, "channels_last": cfg.channels_last}
-    train_loader = build_loader(data.train, pipelines["train"], shuffle=True, **shared)
+    train_loader = build_loader(
+        data.train,
+        pipelines["train"],
+        shuffle=True,
+        batch_transform=build_batch_transform(parts, len(data.class_names)),
+        **shared,
+    )
     if data.val is None:
         return train_loader, None
     shared["balanced_sampling"] = False
@@ -158,6 +199,19 @@ def build_loaders(
         shared["pin_memory"] = infer_pin_memory
     val_loader = build_loader(data.val, pipelines["val"], shuffle=False, **shared)
     return train_loader, val_loader
+
+
+def build_batch_transform(parts: Components, num_classes: int) -> BatchTransform | None:
+    """mixup and its like, tried once."""
+    if parts.cfg.transform.batch is None:
+        return None
+    transform: nn.Module = parts.build("transform.batch", num_classes=num_classes)
+    try:
+        with seeded_cpu(0, "trial"):
+            try_batch_transform(transform, num_classes)
+    except Exception as error:
+        raise ConfigError(f"transform.batch fails on two pictures of 8 x 8 px: {error}") from error
+    return transform
 
 
 def build_state(
@@ -171,8 +225,8 @@ def build_state(
     model = model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
     if cfg.compile:
         model.compile()
-    optimizer = parts.build("optimizer")(group_parameters(cfg, model))
-    scheduler = parts.build("scheduler")(optimizer)
+    optimizer = parts.complete("optimizer", group_parameters(cfg, model))
+    scheduler = parts.complete("scheduler", optimizer)
     if cfg.warmup_epochs:
         scheduler = WarmUp(scheduler, cfg.warmup_epochs, cfg.warmup_start_factor)
     return TrainState(
@@ -218,12 +272,16 @@ def choose_monitor(cfg: DictConfig, data: ImageData) -> Monitor:
     return Monitor(watched)
 
 
-def checkpoint_writer(cfg: DictConfig, folder: Path, data: ImageData) -> CheckpointWriter:
+def checkpoint_writer(
+    cfg: DictConfig, folder: Path, data: ImageData, precision: Precision
+) -> CheckpointWriter:
     facts = {
         "class_names": data.class_names,
         "transforms": {split: plain(cfg.transform[split]) for split in ("train", "val")},
         "config": plain(cfg),
         "versions": collect_versions(),
+        "precision": precision.name,
+        "data": fingerprint(data),
     }
     node = cfg.checkpoint
     return CheckpointWriter(

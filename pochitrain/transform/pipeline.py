@@ -12,6 +12,8 @@ from pochitrain.seed import seeded_cpu
 
 TRIAL_SIZES = ((40, 30), (25, 50))
 """Width and height in pixels of the pictures that a pipeline is tried on."""
+LARGER = 40
+"""A crop may need larger pictures than those (RandomCrop(224)): then this many times the size."""
 
 
 def build_pipeline(steps: Sequence[Callable[..., Any]]) -> v2.Compose:
@@ -32,19 +34,26 @@ def try_pipeline(pipeline: Callable[[Image.Image], Any], key: str) -> bool:
         ConfigError: if it fails, or does not give a float tensor of shape (3, H, W).
     """
     shapes = set()
-    for size in TRIAL_SIZES:
-        picture = Image.new("RGB", size, (90, 120, 200))
-        with seeded_cpu(0, "trial"):
+    for small in TRIAL_SIZES:
+        try:
+            result = run_trial(pipeline, small)
+        except Exception:
+            large = (small[0] * LARGER, small[1] * LARGER)
             try:
-                result = pipeline(picture)
+                result = run_trial(pipeline, large)
             except Exception as error:
                 raise ConfigError(
-                    f"{key} fails on a picture of {size[0]} x {size[1]} pixels: "
+                    f"{key} fails on a picture of {large[0]} x {large[1]} pixels: "
                     f"{type(error).__name__}: {error}"
                 ) from error
         require_tensor(result, key)
         shapes.add(tuple(result.shape))
     return len(shapes) == 1
+
+
+def run_trial(pipeline: Callable[[Image.Image], Any], size: tuple[int, int]) -> Any:
+    with seeded_cpu(0, "trial"):
+        return pipeline(Image.new("RGB", size, (90, 120, 200)))
 
 
 def require_tensor(result: object, key: str) -> None:

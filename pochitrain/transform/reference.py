@@ -1,22 +1,9 @@
 """Objects of a user's Python config (a lambda, a function, a class), by file and name."""
 
-from collections.abc import Callable
 from typing import Any
 
-from hydra.core.singleton import Singleton
-
+from pochitrain.config.trust import TrustedFiles
 from pochitrain.error import ConfigError
-
-
-class TrustedFiles(metaclass=Singleton):
-    """The Python files that this command may execute: those that came with `--config`.
-
-    Hydra hands its singletons to the worker processes of a sweep, so this reaches them too.
-    """
-
-    def __init__(self) -> None:
-        self.resolvers: dict[str, Callable[[str, str], Any]] = {}
-        """File -> function that executes the file and finds an object in it by its name."""
 
 
 def load_reference(file: str, attribute: str) -> Any:

@@ -1,5 +1,6 @@
 """From config nodes to objects."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -7,18 +8,29 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from pochitrain.config.allow import allowed_targets
+from pochitrain.config.allow import ALLOWED_TARGETS, allowed_targets
 from pochitrain.config.data import LOADER_FIELDS
+from pochitrain.config.trust import TrustedFiles
 from pochitrain.error import ConfigError, PochiError
 
 
 class Components:
     """Instantiates nodes of the config under the allow-list."""
 
-    def __init__(self, cfg: DictConfig) -> None:
-        overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else None
+    def __init__(self, cfg: DictConfig, allow: Sequence[str] | None = None) -> None:
+        """Build what `cfg` describes.
+
+        Args:
+            allow: targets allowed by the person, besides the built-in list; None = what the
+                command line of this Hydra run allows.
+        """
         self.cfg = cfg
-        self.allowed = allowed_targets(list(cfg.allow_targets), overrides)
+        trusted = TrustedFiles.instance().targets
+        if allow is not None:
+            self.allowed = [*ALLOWED_TARGETS, *allow, *trusted]
+            return
+        overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else None
+        self.allowed = [*allowed_targets(list(cfg.allow_targets), overrides), *trusted]
 
     def build(self, key: str, node: Any = None, **arguments: Any) -> Any:
         """The object that the node at `key` describes.
@@ -33,7 +45,10 @@ class Components:
         """
         node = OmegaConf.select(self.cfg, key) if node is None else node
         try:
-            return instantiate(node, **arguments, _execution_whitelist_=self.allowed)
+            # Real lists and dictionaries: torchvision refuses OmegaConf's, checkpoints hold them.
+            return instantiate(
+                node, **arguments, _convert_="all", _execution_whitelist_=self.allowed
+            )
         except InstantiationException as error:
             cause = error.__cause__
             while cause is not None and not isinstance(cause, PochiError):
@@ -45,6 +60,18 @@ class Components:
             raise
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{key} cannot be built: {error}") from error
+
+    def complete(self, key: str, *arguments: Any) -> Any:
+        """The object of the partial node at `key`, given the arguments that it lacks.
+
+        Raises:
+            ConfigError: as `build`.
+        """
+        partial = self.build(key)
+        try:
+            return partial(*arguments)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{key} cannot be built: {first(str(error))}") from error
 
     def build_data(self) -> Any:
         """The data set of group `data`, without the fields that belong to the loader."""

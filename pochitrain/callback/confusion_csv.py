@@ -1,0 +1,41 @@
+"""confusion_matrix.csv: the validation confusion matrix of the best epoch."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from pochitrain.atomic import write_text
+from pochitrain.engine.callback import Callback
+from pochitrain.engine.state import TrainState
+
+
+class ConfusionMatrixCSV(Callback):
+    """Rewrites the file in each epoch that is the best so far."""
+
+    def __init__(self, path: Path, class_names: Sequence[str]) -> None:
+        self.path = path
+        self.class_names = list(class_names)
+
+    def on_fit_start(self, state: TrainState) -> None:
+        self.write(state)  # resumed: the file may be ahead of the checkpoint, or lost
+
+    def on_epoch_end(self, state: TrainState) -> None:
+        if state.is_best:
+            self.write(state)
+
+    def write(self, state: TrainState) -> None:
+        if state.best is not None and state.best.confusion is not None:
+            write_text(self.path, format_confusion(state.best.confusion, self.class_names))
+
+
+def format_confusion(confusion_CC: Tensor, class_names: Sequence[str]) -> str:
+    """CSV text: a row per true class, a column per predicted class, numbers of pictures."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["true_class", *class_names])
+    for name, row in zip(class_names, confusion_CC.tolist(), strict=True):
+        writer.writerow([name, *row])
+    return stream.getvalue()

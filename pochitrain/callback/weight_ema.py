@@ -1,0 +1,103 @@
+"""An exponential moving average of the weights, evaluated and saved beside them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from pochitrain.atomic import write_with
+from pochitrain.engine.callback import Callback
+from pochitrain.engine.checkpoint import FORMAT, cannot_write
+from pochitrain.engine.evaluate import Evaluation
+from pochitrain.engine.state import TrainState
+from pochitrain.error import PochiError
+
+
+class WeightEMA(Callback):
+    """Averages weights and batch-norm statistics after each optimizer step.
+
+    average = d * average + (1 - d) * weights with d = min(decay, (1 + n) / (10 + n)) after n
+    steps, so that a short run is not dominated by the random start (as timm and TensorFlow do).
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        model: nn.Module,
+        decay: float,
+        validate: Callable[[nn.Module], Evaluation] | None,
+        facts: dict[str, Any],
+    ) -> None:
+        """Average the weights of `model`.
+
+        Args:
+            path: checkpoint of the averaged weights, in the epoch in which they were best; without
+                validation, in the latest.
+            decay: 0 < decay < 1.
+            validate: evaluates a model on the validation split.
+            facts: what every checkpoint of the run holds (class names, transforms, ...).
+        """
+        self.path = path
+        self.decay = decay
+        self.validate = validate
+        self.facts = facts
+        self.num_updates = 0
+        self.step = 0
+        self.best: float | None = None
+        self.average = AveragedModel(model, multi_avg_fn=self.update, use_buffers=True)
+
+    def update(self, average: Any, weights: Any, _: Tensor | int) -> None:
+        """What AveragedModel calls from the second step on."""
+        n = self.num_updates
+        decay = min(self.decay, (1 + n) / (10 + n))
+        get_ema_multi_avg_fn(decay)(average, weights, n)  # type: ignore[no-untyped-call]
+
+    def on_batch_end(self, state: TrainState) -> None:
+        if state.step == self.step:  # gradients are still being accumulated
+            return
+        self.step = state.step
+        self.average.update_parameters(state.model)
+        self.num_updates += 1
+
+    def on_epoch_end(self, state: TrainState) -> None:
+        record = state.history[-1]
+        if self.validate is None:
+            self.save(state)
+            return
+        result = self.validate(self.average.module)
+        record.extra["ema_val_loss"] = result.loss
+        record.extra["ema_val_accuracy"] = result.accuracy
+        value = record.extra[f"ema_{state.monitor.metric}"]
+        if state.monitor.improves(value, self.best):
+            self.best = value
+            self.save(state)
+
+    def save(self, state: TrainState) -> None:
+        content = {
+            "format": FORMAT,
+            **self.facts,
+            "model": self.average.module.state_dict(),
+            "monitor": state.monitor.metric,
+            "epoch": state.epoch,
+        }
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_with(self.path, lambda file: torch.save(content, file))
+        except (OSError, RuntimeError) as error:
+            raise PochiError(cannot_write(self.path, error)) from error
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "average": self.average.state_dict(),
+            "num_updates": self.num_updates,
+            "step": self.step,
+            "best": self.best,
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        self.average.load_state_dict(saved["average"])
+        self.num_updates, self.step = saved["num_updates"], saved["step"]
+        self.best = saved["best"]

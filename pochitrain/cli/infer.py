@@ -1,0 +1,28 @@
+"""`pochi infer RUN_OR_CHECKPOINT [--data DIR|FILE] [--output DIR]`."""
+
+from pochitrain.cli.flag import FlagParser, add_model_flags, execute_config, natural, positive
+
+
+def build_parser(prog: str) -> FlagParser:
+    parser = FlagParser(
+        prog=prog, description="Evaluate a trained model, or classify pictures with it."
+    )
+    add_model_flags(parser)
+    parser.add_argument(
+        "--data",
+        metavar="DIR|FILE",
+        help="folder (with class folders: scored) or picture; default: the run's validation data",
+    )
+    parser.add_argument("--output", metavar="DIR", help="default: inference in the run directory")
+    parser.add_argument("--batch-size", type=positive, metavar="N", help="default: as in training")
+    parser.add_argument("--num-workers", type=natural, metavar="N", help="default: half the cores")
+    parser.add_argument("--top-k", type=positive, default=5, metavar="K", help="default: 5")
+    return parser
+
+
+def run(argv: list[str], prog: str) -> None:
+    options = vars(build_parser(prog).parse_args(argv))
+    execute_config(options.pop("config"))
+    from pochitrain.run.infer import InferSettings, infer
+
+    infer(InferSettings(**options))

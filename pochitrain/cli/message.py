@@ -1,0 +1,210 @@
+"""Hydra's errors about the command line in our words: dotted key, rule, value seen, remedy."""
+
+import argparse
+import difflib
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from hydra._internal.utils import get_args_parser
+
+from pochitrain.config.root import explain_unknown_key, find_schema
+from pochitrain.error import ConfigError
+from pochitrain.paths import config_directory
+
+
+def refuse_unknown_flags(argv: list[str], prog: str) -> None:
+    """Parse the flags as Hydra will, but without its page of usage in front of the message.
+
+    Raises:
+        ConfigError: for a flag that does not exist or lacks its value.
+    """
+    parser: argparse.ArgumentParser = get_args_parser()
+
+    def refuse(text: str) -> None:
+        raise ConfigError(f"{text[:1].upper()}{text[1:]}. {prog} --help lists the flags.")
+
+    parser.error = refuse  # type: ignore[assignment, method-assign]
+    flags = [word for word in argv if word != "--version"]  # its action would print and exit here
+    parser.parse_intermixed_args(flags)
+
+
+def explain(error: BaseException) -> str:
+    """One message for an error that Hydra or OmegaConf raised while composing."""
+    texts = [str(error)]
+    cause = error.__cause__ or error.__context__
+    if cause is not None and str(cause) not in texts[0]:
+        texts.append(str(cause))
+    lines = [line.strip() for part in texts for line in part.splitlines()]
+    text = "\n".join(line for line in lines if line and not line.startswith(OMIT))
+    for pattern, build in RULES:
+        found = re.search(pattern, text, re.MULTILINE | re.DOTALL)
+        if found:
+            return build(*found.groups())
+    kept = [line for line in text.splitlines() if not line.startswith(("full_key:", "object_type"))]
+    return "\n".join(dict.fromkeys(kept))
+
+
+OMIT = (
+    "reference_type=",
+    "Config search path:",
+    "See https",
+    "provider=",
+    "Alias expansion:",
+)
+"""Starts of lines that only help Hydra's developers."""
+
+
+def wrong_type(key: str, value: str, reason: str) -> str:
+    """A value that OmegaConf cannot store at `key`."""
+    for pattern, rule, remedy in TYPE_RULES:
+        if re.search(pattern, reason):
+            got = "null" if "not Optional" in reason else show(value)
+            return f"{key} must be {rule}, got {got}. {remedy.format(key=key)}".rstrip()
+    return f"{key} must have another type, got {show(value)}: {reason.rstrip('.')}."
+
+
+def show(value: str) -> str:
+    """`value` as it would be written in Python: only words are quoted."""
+    plain = re.fullmatch(r"-?[0-9.]+(e-?[0-9]+)?|true|false|null|\[.*\]|\{.*\}", value)
+    return value if plain else repr(value)
+
+
+TYPE_RULES = (
+    ("converted to Integer", "an integer", ""),
+    ("converted to Float", "a number", ""),
+    ("not a valid bool|converted to Boolean", "true or false", ""),
+    ("not a ListConfig", "a list", "Write {key}=[...]."),
+    ("Cannot convert '.*' to string", "one word or a quoted string", ""),
+    ("not Optional", "a value other than null", "Leave it out to keep its default."),
+    ("not a subclass of", "a group of keys", "Set one of them with {key}.KEY=VALUE."),
+    ("Cannot assign .* to Dict", "a mapping", "Write {key}={{NAME:VALUE,...}}."),
+)
+"""Pattern in OmegaConf's message, our rule, our remedy."""
+
+
+def wrong_type_in_override(key: str, value: str, reason: str, full_key: str | None) -> str:
+    key = key.lstrip("+")
+    if full_key is not None and full_key != key:  # an element of a list or mapping
+        return wrong_type(full_key, value_in(reason), reason)
+    return wrong_type(key, value, reason)
+
+
+def wrong_type_in_file(source: str, reason: str, key: str) -> str:
+    return f"{wrong_type(key, value_in(reason), reason)} It is set in {source}.yaml."
+
+
+def value_in(reason: str) -> str:
+    found = re.search(r"Value '(.*?)' (?:of type|is not)|string: '(.*)'", reason)
+    return next((part for part in found.groups() if part is not None), "") if found else ""
+
+
+def unknown_key(key: str, schema: str = "") -> str:
+    if "@" in key:
+        return f"{key} is not in the defaults list. To choose an option write GROUP=OPTION."
+    if "/" in key:
+        return wrong_option(key, "")
+    prefix, _, name = key.rpartition(".")
+    return explain_unknown_key(f"{prefix}." if prefix else "", name, find_schema(schema))
+
+
+def unknown_key_in_file(source: str, key: str, schema: str) -> str:
+    prefix = "".join(f"{part}." for part in key.split(".")[:-1])
+    name = key.rpartition(".")[2]
+    return f"{explain_unknown_key(prefix, name, find_schema(schema))} It is set in {source}.yaml."
+
+
+def not_in_struct(key: str) -> str:
+    return f"{key} is not a key of the config. To add it write +{key}=VALUE."
+
+
+def not_deletable(key: str) -> str:
+    return f"{key} must have a value. Leave out ~{key} to keep its default."
+
+
+def wrong_option(group: str, option: str, listed: str = "") -> str:
+    """An option that its group does not have, or a group that does not exist."""
+    groups = sorted(p.name for p in config_directory().iterdir() if p.is_dir())
+    options = [line for line in listed.splitlines() if line and not line.startswith(OMIT)]
+    options = options or list_options(config_directory() / group)
+    if not options:
+        close = difflib.get_close_matches(group, groups, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        return f"{group} is not a group of the config.{hint} Groups: {', '.join(groups)}."
+    close = difflib.get_close_matches(option, options, n=1)
+    hint = f" Did you mean {group}={close[0]}?" if close else ""
+    return f"{group} must be one of {', '.join(options)}, got {option or None!r}.{hint}"
+
+
+def list_options(folder: Path) -> list[str]:
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def null_option(group: str) -> str:
+    """`scheduler=null`: off is an option of the group, not null."""
+    options = list_options(config_directory() / group)
+    off = f" To switch it off use {group}=none." if "none" in options else ""
+    return f"{group} must be one of {', '.join(options)}, got null.{off}"
+
+
+def several_values(override: str) -> str:
+    key, _, value = override.partition("=")
+    return (
+        f"{key} must be one value, got {value}. To run one job for each add --multirun; "
+        f"a list is written {key}=[{value}]."
+    )
+
+
+def second_choice(group: str, option: str) -> str:
+    return f"{group} has an option already. Choose another without the plus: {group}={option}."
+
+
+def unreadable_override(override: str, reason: str) -> str:
+    if "=" not in override:
+        return f"An override must be written KEY=VALUE, got {override!r}."
+    key, _, value = override.partition("=")
+    return (
+        f"{key} cannot be read, got {override!r} ({reason.strip().splitlines()[-1]}). Put quotes "
+        f"around special characters: '{key}=\"{value}\"'."
+    )
+
+
+def missing_directory(path: str) -> str:
+    return f"--config-dir must be a folder with config files, got {path!r}, which is not there."
+
+
+def missing_config(name: str) -> str:
+    return (
+        f"--config-name must be a config file, got {name!r}, which is not in the search path. "
+        "Add its folder with --config-dir."
+    )
+
+
+REASON = r"((?:Value|Cannot|Invalid|field) [^\n]*)"
+RULES: tuple[tuple[str, Callable[..., str]], ...] = (
+    (r"^Error merging override ~([^\n]*)\n[^\n]*deletion", not_deletable),
+    (
+        r"^Error merging override ([^=\n]+)=([^\n]*)\n" + REASON + r"(?:\nfull_key: (\S+))?",
+        wrong_type_in_override,
+    ),
+    (r"^In '([^'\n]*)': .*?" + REASON + r"\nfull_key: (\S+)", wrong_type_in_file),
+    (
+        r"^In '([^'\n]*)': .*?Key '[^']*' not in '\w+'.*?full_key: (\S+)\n.*?object_type=(\w+)",
+        unknown_key_in_file,
+    ),
+    (r"^Could not override '([^'\n]*)'.*?Key '[^']*' not in '(\w+)'", unknown_key),
+    (r"^Could not override '([^'\n]*)'.*?is not in struct", not_in_struct),
+    (r"^Could not override '([^'\n]*)'\.\nNo match", unknown_key),
+    (r"^Could not override '([^'\n]*@[^'\n]*)'", unknown_key),
+    (
+        r"Could not find '([^'\n]*)/([^/'\n]*)'\nAvailable options in '[^']*':\n(.*)",
+        wrong_option,
+    ),
+    (r"Could not find '([^'\n]*)/([^/'\n]*)'", wrong_option),
+    (r"^Ambiguous value for argument '([^'\n]*)'", several_values),
+    (r"^Multiple values for ([^\n]*?)\. To override a value use '[^:]*: ([^'\n]*)'", second_choice),
+    (r"^Error when parsing index: \d+, string: (.*?) out of \[.*?\]\.\n(.*)", unreadable_override),
+    (r"^Additional config directory '([^'\n]*)' not found", missing_directory),
+    (r"^Cannot find primary config '([^'\n]*)'", missing_config),
+)
+"""Pattern in the text of Hydra's error -> what builds our message from its groups."""

@@ -1,0 +1,32 @@
+"""`pochi migrate FILE.py -o conf/experiment/NAME.yaml`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+DESCRIPTION = """Write a Python config (pochi_train_config.py) as a Hydra experiment in YAML.
+The Python file is code and is executed. Training from the YAML composes to the same config."""
+
+
+def run(argv: list[str], prog: str) -> None:
+    from pochitrain.legacy.migrate import migrate
+
+    parser = argparse.ArgumentParser(prog=prog, description=DESCRIPTION)
+    parser.add_argument("file", type=Path, help="the Python config")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="conf/experiment/NAME.yaml"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the output file")
+    args = parser.parse_args(argv)
+    done = migrate(args.file, args.output, args.overwrite)
+    for text in done.warnings:
+        print(f"Warning: {text}", file=sys.stderr)
+    if done.helpers:
+        print(f"Helpers of the file's own, not written: {', '.join(done.helpers)}")
+    for name in done.not_portable:
+        print(
+            f"Not portable: {name} exists in {args.file} only. Training from the YAML file works "
+            f"with --config {args.file} beside it, or once the code is in a module of its own.",
+            file=sys.stderr,
+        )
+    print(f"Written to {done.output}. Train with:\n  {done.command}")

@@ -1,0 +1,249 @@
+"""A trained classifier, ready to answer: from a checkpoint or from an exported ONNX file."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+from torch import Tensor, nn
+
+from pochitrain.config.allow import refuse_forbidden_targets
+from pochitrain.config.component import Components
+from pochitrain.engine.checkpoint import load_checkpoint
+from pochitrain.engine.device import Precision, select_device, select_precision
+from pochitrain.error import ConfigError, PochiError
+from pochitrain.transform.pipeline import build_pipeline
+
+METADATA_KEY = "pochitrain"
+"""Key of an ONNX file's metadata that holds class names, transforms and config as JSON."""
+
+
+class Network(Protocol):
+    """Something that turns pictures into scores."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits, float32 on the CPU or the device, shape (B, C), of images (B, 3, H, W)."""
+        ...
+
+
+@dataclass
+class TorchNetwork:
+    """The PyTorch model of a checkpoint; safe to call from several threads."""
+
+    model: nn.Module
+    precision: Precision
+    memory_format: torch.memory_format
+    name: str = "pytorch"
+
+    @property
+    def device(self) -> torch.device:
+        return self.precision.device
+
+    def __call__(self, images: Tensor) -> Tensor:
+        with torch.inference_mode(), self.precision.autocast():
+            images = images.to(self.device, non_blocking=True, memory_format=self.memory_format)
+            logits: Tensor = self.model(images)
+        return logits.float()
+
+
+@dataclass
+class OnnxNetwork:
+    """An exported model in ONNX Runtime; one with a fixed batch size is fed in such batches."""
+
+    session: Any
+    name: str = "onnxruntime"
+    device = torch.device("cpu")
+
+    def __call__(self, images: Tensor) -> Tensor:
+        entry = self.session.get_inputs()[0]
+        size = entry.shape[0] if isinstance(entry.shape[0], int) else max(1, len(images))
+        answers = []
+        for part in torch.split(images.float().cpu().contiguous(), size):
+            missing = size - len(part)
+            padded = torch.cat([part, part[-1:].expand(missing, -1, -1, -1)]) if missing else part
+            (logits,) = self.session.run(None, {entry.name: padded.numpy()})
+            answers.append(logits[: len(part)])
+        return torch.from_numpy(np.concatenate(answers))
+
+
+@dataclass
+class Classifier:
+    """A network with what is needed to feed it and to read its answer."""
+
+    network: Network
+    class_names: list[str]
+    pipeline: Callable[[Image.Image], Tensor]
+    """PIL picture (RGB) -> float32 tensor, shape (3, H, W)."""
+    config: dict[str, Any]
+    """Resolved config of the training run."""
+    source: Path
+    """The file it was loaded from."""
+    allow: list[str]
+
+    @property
+    def background(self) -> tuple[int, int, int]:
+        """RGB, 0-255, behind transparent pixels, as in training."""
+        red, green, blue = self.config["data"].get("background", (255, 255, 255))
+        return int(red), int(green), int(blue)
+
+
+def load_classifier(
+    path: str | Path,
+    device: str | None = None,
+    allow: Sequence[str] = (),
+    precision: str | None = None,
+) -> Classifier:
+    """Load a run directory, a checkpoint or an exported ONNX file. Nothing in it is executed.
+
+    Args:
+        path: run directory (its best model), `.pth` or `.onnx`.
+        device: where to compute; None = as in training where that is there, else the first of
+            cuda, mps, cpu.
+        allow: callables of your own that its transforms or model may name (`mypackage.*`).
+        precision: fp32, bf16 or fp16; None = as in training.
+
+    Raises:
+        ConfigError: no such file, a damaged or foreign one, or a target that is not allowed.
+    """
+    file = find_model(Path(path))
+    if file.suffix.lower() == ".onnx":
+        return load_onnx(file, allow)
+    content = load_checkpoint(file)
+    try:
+        config, names = dict(content["config"]), list(content["class_names"])
+        nodes, tensors = content["transforms"]["val"], model_tensors(content)
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"The checkpoint {file} is incomplete ({error!r}).") from None
+    parts = Components(OmegaConf.create(config), allow)
+    pipeline = load_pipeline(parts, nodes)
+    model = build_network(parts, len(names))
+    load_state(model, tensors, file)
+    target = choose_device(device, config.get("device"))
+    channels_last = config.get("channels_last", False)
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    model = model.to(target, memory_format=memory_format).eval()  # type: ignore[call-overload]
+    chosen = select_precision(precision or config.get("precision", "fp32"), target)
+    network = TorchNetwork(model, chosen, memory_format)
+    return Classifier(network, names, pipeline, config, file, list(allow))
+
+
+def choose_device(asked: str | None, trained_on: str | None) -> torch.device:
+    """`asked`, else what the run was trained on; one moved to another machine still answers."""
+    if asked is None and trained_on is not None:
+        try:
+            return select_device(trained_on)
+        except ConfigError:
+            return select_device(None)
+    return select_device(asked)
+
+
+def build_network(parts: Components, num_classes: int) -> nn.Module:
+    """The model of the config, without fetching what its training started from."""
+    node = dict(OmegaConf.to_container(parts.cfg.model, resolve=True))  # type: ignore[arg-type]
+    node["num_classes"] = num_classes
+    pretrained = bool(node.get("pretrained"))
+    for start, off in (("pretrained", False), ("weights", None)):
+        if start in node:
+            node[start] = off
+    model: nn.Module = build(parts, "model", node)
+    if pretrained and hasattr(model, "transform_input"):
+        setattr(model, "transform_input", True)  # comes with the weights, but is no tensor
+    return model
+
+
+def model_tensors(content: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    """The weights that training evaluated."""
+    tensors: Mapping[str, Tensor] = content["model"]
+    return tensors
+
+
+def load_state(model: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> None:
+    try:
+        model.load_state_dict(dict(tensors))
+    except RuntimeError as error:
+        raise ConfigError(
+            f"The checkpoint {file} does not fit its own model ({str(error).splitlines()[0]})."
+        ) from None
+
+
+def load_pipeline(parts: Components, nodes: Sequence[Any]) -> Callable[[Image.Image], Tensor]:
+    steps = [build(parts, f"transform.val[{i}]", node) for i, node in enumerate(nodes)]
+    pipeline: Callable[[Image.Image], Tensor] = build_pipeline(steps)
+    return pipeline
+
+
+def build(parts: Components, key: str, node: Any) -> Any:
+    """What a node of a checkpoint describes; nothing is imported for a target not allowed."""
+    with in_words_of_flags():
+        refuse_forbidden_targets(node, parts.allowed, key)
+        return parts.build(key, OmegaConf.create(node))
+
+
+@contextmanager
+def in_words_of_flags() -> Iterator[None]:
+    """In errors, name our flag `--allow` instead of a training run's `allow_targets`."""
+    try:
+        yield
+    except ConfigError as error:
+        text = re.sub(r"'allow_targets=\[(.*?)\]'", r"--allow '\1'", str(error))
+        raise ConfigError(text) from None
+
+
+def find_model(path: Path) -> Path:
+    """The model file that `path` means: of a run directory the best one.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    if path.is_file():
+        return path
+    names = ("models/best.pth", "models/last.pth", "best.pth", "last.pth", "model.onnx")
+    for name in names:
+        if (path / name).is_file():
+            return path / name
+    seen = "a folder without models/best.pth" if path.is_dir() else "which is not there"
+    raise ConfigError(
+        f"RUN must be a run directory, a checkpoint (.pth) or an exported model (.onnx), "
+        f"got {str(path)!r}, {seen}."
+    )
+
+
+def load_onnx(file: Path, allow: Sequence[str] = ()) -> Classifier:
+    """Load a model that `pochi export` wrote.
+
+    Raises:
+        ConfigError: if it is no ONNX file or not one of ours.
+        PochiError: if ONNX Runtime is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise PochiError("ONNX files need the extra: pip install 'pochitrain[onnx]'.") from None
+    try:
+        session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises classes of its C extension
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"{file} cannot be read as an ONNX model ({first}).") from None
+    stored = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if stored is None:
+        raise ConfigError(
+            f"{file} holds no class names and transforms. Export it with `pochi export RUN`."
+        )
+    facts = json.loads(stored)
+    parts = Components(OmegaConf.create(facts["config"]), allow)
+    pipeline = load_pipeline(parts, facts["transforms"]["val"])
+    network = OnnxNetwork(session)
+    return Classifier(network, facts["class_names"], pipeline, facts["config"], file, list(allow))

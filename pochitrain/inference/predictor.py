@@ -1,0 +1,124 @@
+"""The Python API: `Predictor.load(run).predict(pictures)`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from pochitrain.data.decode import decode_rgb, to_rgb
+from pochitrain.inference.classifier import Classifier, load_classifier
+
+Picture = str | Path | Image.Image | npt.NDArray[Any]
+"""A path, a PIL picture, or an array: uint8, shape (H, W), (H, W, 3) RGB or (H, W, 4) RGBA."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one picture."""
+
+    class_name: str
+    class_index: int
+    confidence: float
+    """Probability of that class, 0 to 1."""
+    probabilities: dict[str, float]
+    """Of every class, in the order of the classes."""
+
+    def top(self, k: int) -> list[tuple[str, float]]:
+        """The k likeliest classes with their probabilities, likeliest first."""
+        ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])
+        return ranked[:k]
+
+
+class Predictor:
+    """A trained classifier. Safe to share between threads; pictures go through in batches.
+
+    Example:
+        >>> predictor = Predictor.load("outputs/20260101_003")
+        >>> predictor.predict("cat.jpg").class_name
+        'cat'
+        >>> [p.class_name for p in predictor.predict(["a.jpg", Image.open("b.png")])]
+        ['cat', 'dog']
+    """
+
+    def __init__(self, classifier: Classifier, batch_size: int = 32) -> None:
+        """Wrap a loaded classifier; most people call `load`."""
+        self.classifier = classifier
+        self.batch_size = batch_size
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        device: str | None = None,
+        batch_size: int = 32,
+        allow: Sequence[str] = (),
+    ) -> "Predictor":
+        """Load a run directory (its best model), a checkpoint or an exported ONNX file.
+
+        Args:
+            device: cuda, cuda:1, mps or cpu; None = the first that is there.
+            batch_size: pictures per forward pass, >= 1.
+            allow: callables of your own that its transforms or model name, such as `mypackage.*`.
+
+        Raises:
+            ConfigError: no such file, a damaged or foreign one, or a target that is not allowed.
+        """
+        return cls(load_classifier(path, device, allow), batch_size)
+
+    @property
+    def class_names(self) -> list[str]:
+        return list(self.classifier.class_names)
+
+    def predict(self, pictures: Picture | Iterable[Picture]) -> Any:
+        """Classify one picture, or several.
+
+        Args:
+            pictures: one picture (see `Picture`), or an iterable of pictures.
+
+        Returns:
+            A `Prediction` for one picture, a list of them, in order, for several.
+
+        Raises:
+            UnreadableImageError: for a file or array that is no picture.
+        """
+        if isinstance(pictures, (str, Path, Image.Image, np.ndarray)):
+            return self.predict([pictures])[0]
+        return [answer for batch in self.batches(pictures) for answer in self.answer(batch)]
+
+    def batches(self, pictures: Iterable[Picture]) -> Iterator[list[Picture]]:
+        remaining = iter(pictures)
+        while batch := list(islice(remaining, self.batch_size)):
+            yield batch
+
+    def answer(self, batch: list[Picture]) -> list[Prediction]:
+        tensors = [self.classifier.pipeline(self.open(picture)) for picture in batch]
+        one_size = len({tuple(tensor.shape) for tensor in tensors}) == 1
+        groups = [tensors] if one_size else [[tensor] for tensor in tensors]
+        found = []
+        for group in groups:
+            logits = self.classifier.network(torch.stack(group))
+            for row in torch.softmax(logits.double(), dim=1).tolist():
+                found.append(self.describe(row))
+        return found
+
+    def open(self, picture: Picture) -> Image.Image:
+        """RGB, as in training."""
+        background = self.classifier.background
+        if isinstance(picture, (str, Path)):
+            return decode_rgb(picture, background)
+        if isinstance(picture, np.ndarray):
+            picture = Image.fromarray(picture)
+        return to_rgb(picture, background)
+
+    def describe(self, probabilities: list[float]) -> Prediction:
+        names = self.classifier.class_names
+        best = max(range(len(names)), key=probabilities.__getitem__)
+        table = dict(zip(names, probabilities, strict=True))
+        return Prediction(names[best], best, probabilities[best], table)

@@ -1,0 +1,133 @@
+"""How good predictions are. N pictures, C classes."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+NUM_BINS = 15
+"""Bins of the calibration error, as in Guo et al. 2017."""
+
+
+@dataclass
+class ClassScore:
+    """One row of classification_report.csv; scores from 0 to 1."""
+
+    name: str
+    precision: float
+    recall: float
+    f1_score: float
+    support: int
+    """Pictures of the class."""
+
+
+@dataclass
+class Scores:
+    """All scores. Accuracies in percent, as in training_metrics.csv; the rest from 0 to 1."""
+
+    accuracy: float
+    top_k_accuracy: float
+    k: int
+    balanced_accuracy: float
+    expected_calibration_error: float
+    classes: list[ClassScore]
+    macro: ClassScore
+    weighted: ClassScore
+    confusion: Integers
+    """Shape (C, C), rows = true class."""
+
+    def summary(self) -> dict[str, Any]:
+        """The scores of the whole set, for inference_summary.json."""
+        keys = ("precision", "recall", "f1_score")
+        return {
+            "accuracy": self.accuracy,
+            f"top_{self.k}_accuracy": self.top_k_accuracy,
+            "balanced_accuracy": self.balanced_accuracy,
+            "expected_calibration_error": self.expected_calibration_error,
+            **{f"macro_{key}": asdict(self.macro)[key] for key in keys},
+        }
+
+
+def score(
+    probabilities_NC: Floats, labels_N: Integers, class_names: list[str], k: int = 5
+) -> Scores:
+    """Compare predictions with the truth.
+
+    As in scikit-learn, macro averages are over the classes that occur as truth or as prediction,
+    and the balanced accuracy over those that occur as truth; so a folder without some classes is
+    scored right.
+
+    Args:
+        probabilities_NC: rows add up to 1.
+        labels_N: true classes.
+        k: a prediction is right "in the top k" if the truth is among the k likeliest classes.
+    """
+    from sklearn.metrics import confusion_matrix
+    from sklearn.metrics import precision_recall_fscore_support as prf
+
+    predicted = probabilities_NC.argmax(axis=1)
+    num_classes = len(class_names)
+    every = list(range(num_classes))
+    k = min(k, num_classes)
+    table = prf(labels_N, predicted, labels=every, zero_division=0)
+    classes = [
+        ClassScore(name, float(p), float(r), float(f), int(support))
+        for name, p, r, f, support in zip(class_names, *table, strict=True)
+    ]
+    macro, weighted = (average(labels_N, predicted, kind) for kind in ("macro", "weighted"))
+    right = int((predicted == labels_N).sum())
+    return Scores(
+        accuracy=100 * right / len(labels_N),
+        top_k_accuracy=top_k_accuracy(probabilities_NC, labels_N, k),
+        k=k,
+        balanced_accuracy=100 * mean_recall(classes),
+        expected_calibration_error=expected_calibration_error(probabilities_NC, labels_N),
+        classes=classes,
+        macro=macro,
+        weighted=weighted,
+        confusion=confusion_matrix(labels_N, predicted, labels=every).astype(np.int64),
+    )
+
+
+def average(labels_N: Integers, predicted_N: Integers, kind: str) -> ClassScore:
+    """The row `macro avg` or `weighted avg`."""
+    from sklearn.metrics import precision_recall_fscore_support as prf
+
+    precision, recall, f1_score, _ = prf(labels_N, predicted_N, average=kind, zero_division=0)
+    name = f"{kind} avg"
+    return ClassScore(name, float(precision), float(recall), float(f1_score), len(labels_N))
+
+
+def mean_recall(classes: list[ClassScore]) -> float:
+    """Balanced accuracy: the mean recall of the classes that have pictures."""
+    return float(np.mean([entry.recall for entry in classes if entry.support]))
+
+
+def top_k_accuracy(probabilities_NC: Floats, labels_N: Integers, k: int) -> float:
+    """Percent of pictures whose true class is among the k likeliest."""
+    likeliest = np.argsort(-probabilities_NC, axis=1, kind="stable")[:, :k]
+    hits = int((likeliest == labels_N[:, None]).any(axis=1).sum())
+    return 100 * hits / len(labels_N)
+
+
+def expected_calibration_error(
+    probabilities_NC: Floats, labels_N: Integers, num_bins: int = NUM_BINS
+) -> float:
+    """Mean distance between confidence and accuracy, over bins of equal width.
+
+    ECE = sum over bins of n_bin / N * |accuracy - mean confidence| (Naeini et al. 2015; Guo et
+    al. 2017). A bin holds its upper edge: (0, 1/15], (1/15, 2/15], ...
+    """
+    confidence = probabilities_NC.max(axis=1)
+    right = probabilities_NC.argmax(axis=1) == labels_N
+    bins = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
+    error = 0.0
+    for index in np.unique(bins):
+        inside = bins == index
+        gap = abs(float(right[inside].mean()) - float(confidence[inside].mean()))
+        error += gap * float(inside.mean())
+    return error

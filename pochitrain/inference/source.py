@@ -1,0 +1,182 @@
+"""Which pictures to classify, and their true classes where they are known."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from PIL import Image
+
+from pochitrain.config.component import Components
+from pochitrain.config.data import LOADER_FIELDS
+from pochitrain.data.decode import decode_rgb, upright_size
+from pochitrain.data.folder import EXTENSIONS, list_pictures
+from pochitrain.data.picture_set import ImageData, PictureSet
+from pochitrain.error import ConfigError
+from pochitrain.inference.classifier import Classifier, build
+
+REMEDY = "Give pictures with --data DIR."
+
+
+@dataclass
+class PictureFiles:
+    """Picture files whose classes are not known."""
+
+    paths: list[str]
+    background: tuple[int, int, int]
+    in_memory = False
+
+    @property
+    def labels(self) -> list[int]:
+        return [-1] * len(self.paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def load(self, index: int) -> Image.Image:
+        return decode_rgb(self.paths[index], self.background)
+
+    def size(self, index: int) -> tuple[int, int]:
+        return upright_size(self.paths[index])
+
+    def name(self, index: int) -> str:
+        return self.paths[index]
+
+
+@dataclass
+class LabelledFiles(PictureFiles):
+    """Picture files with the index of their class."""
+
+    known: list[int]
+
+    @property
+    def labels(self) -> list[int]:
+        return self.known
+
+
+@dataclass
+class Source:
+    pictures: PictureSet
+    labelled: bool
+    """Whether `pictures.labels` are the true classes."""
+    origin: str
+    """For the summary."""
+
+
+def open_source(classifier: Classifier, data: str | None) -> Source:
+    """Pictures below `data`; None = the validation pictures that the model was trained with.
+
+    A folder with sub-folders named like classes is labelled, any other is not.
+
+    Raises:
+        ConfigError: no such path, no pictures in it, folders of unknown classes beside known ones,
+            or validation data that is not where it was.
+    """
+    if data is None:
+        return Source(open_validation(classifier), True, "validation data of the run")
+    root = Path(data)
+    if root.is_file():
+        return Source(PictureFiles([str(root)], classifier.background), False, str(root))
+    if not root.is_dir():
+        raise ConfigError(f"--data must be a folder or a picture, got {data!r}: not there.")
+    folders = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    names = classifier.class_names
+    known = [name for name in folders if name in names]
+    if not known:
+        return Source(unlabelled(root, classifier), False, str(root))
+    unknown = [name for name in folders if name not in names and list_pictures(root / name)]
+    if unknown:
+        raise ConfigError(
+            f"--data must only hold classes of the model ({', '.join(names[:20])}), got "
+            f"{', '.join(map(repr, unknown))} in {data!r}. Remove or rename the folder."
+        )
+    return Source(label_files(root, known, classifier), True, str(root))
+
+
+def unlabelled(root: Path, classifier: Classifier) -> PictureFiles:
+    paths = list_pictures(root)
+    if not paths:
+        raise ConfigError(no_pictures(root))
+    return PictureFiles(paths, classifier.background)
+
+
+def no_pictures(root: Path) -> str:
+    return f"The folder must hold pictures ({' '.join(EXTENSIONS)}), got {str(root)!r} without any."
+
+
+def open_validation(classifier: Classifier) -> PictureSet:
+    """The validation split, opened as in training.
+
+    Raises:
+        ConfigError: if the run had none, or it is not where it was.
+    """
+    config = classifier.config
+    node = {key: value for key, value in config["data"].items() if key not in LOADER_FIELDS}
+    if node.get("val_root") is not None:
+        return open_validation_root(classifier, node["val_root"])
+    if node.get("train_root") is not None:
+        node["train_root"] = find_folder(node["train_root"], classifier.source, "data.train_root")
+    parts = Components(OmegaConf.create(config), classifier.allow)
+    data: ImageData = build(parts, "data", node)
+    if data.val is None:
+        raise ConfigError(f"The run was trained without validation pictures. {REMEDY}")
+    if data.class_names != classifier.class_names:
+        raise ConfigError(
+            f"The classes of the data have changed since training: now {data.class_names[:20]}, "
+            f"then {classifier.class_names[:20]}. {REMEDY}"
+        )
+    return data.val
+
+
+def open_validation_root(classifier: Classifier, given: str) -> PictureSet:
+    """The pictures of data.val_root, with the classes of the checkpoint; no training root needed.
+
+    Unreadable ones stay in: they are reported.
+    """
+    root = Path(find_folder(given, classifier.source, "data.val_root"))
+    found = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    unknown = [name for name in found if name not in classifier.class_names]
+    if unknown:
+        raise ConfigError(
+            f"data.val_root of the run must only hold classes of the model, got "
+            f"{', '.join(map(repr, unknown))} in {str(root)!r}. {REMEDY}"
+        )
+    return label_files(root, found, classifier)
+
+
+def label_files(root: Path, folders: list[str], classifier: Classifier) -> PictureSet:
+    """The pictures in class folders of `root`, class by class."""
+    index = classifier.class_names.index
+    files = [(path, index(name)) for name in folders for path in list_pictures(root / name)]
+    if not files:
+        raise ConfigError(no_pictures(root))
+    paths, labels = [path for path, _ in files], [label for _, label in files]
+    return LabelledFiles(paths, classifier.background, labels)
+
+
+def find_folder(folder: str, checkpoint: Path, key: str) -> str:
+    """A data folder of the config: from here, or from where the run was started.
+
+    Raises:
+        ConfigError: if it is in neither place.
+    """
+    if Path(folder).is_dir():
+        return folder
+    started = training_folder(checkpoint)
+    if started is not None and (started / folder).is_dir():
+        return str(started / folder)
+    raise ConfigError(
+        f"{key} of the run, {folder!r}, is not there (looked from {os.getcwd()!r}"
+        f"{'' if started is None else f' and {str(started)!r}'}). {REMEDY}"
+    )
+
+
+def training_folder(checkpoint: Path) -> Path | None:
+    """The folder that the run was started from, if its environment.json is near."""
+    for parent in list(checkpoint.resolve().parents)[:3]:
+        file = parent / "environment.json"
+        if file.is_file():
+            facts: Any = OmegaConf.load(file)
+            return Path(str(facts.folder))
+    return None

@@ -1,0 +1,146 @@
+"""Pictures through the network, batch by batch; unreadable ones are reported, not fatal."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from pochitrain.data.decode import UnreadableImageError
+from pochitrain.data.loader import default_num_workers, outlive_signals, readable as one_line_errors
+from pochitrain.data.picture_set import PictureSet
+from pochitrain.inference.classifier import Classifier
+from pochitrain.seed import seeded_cpu
+
+Sample = tuple[int, Tensor | None, str]
+"""Index, tensor (3, H, W) or None, and why there is none."""
+
+
+@dataclass
+class Answers:
+    """Logits of all readable pictures, in their order, and the others."""
+
+    indices: Tensor
+    """int64, shape (N,): position of each row of `logits` in the picture set."""
+    logits: Tensor
+    """float32 on the CPU, shape (N, C)."""
+    unreadable: dict[int, str] = field(default_factory=dict)
+    """Position -> reason."""
+    forward_s: float = 0.0
+    """Seconds in the forward pass, the first batch (warm-up) left out."""
+    total_s: float = 0.0
+    """Seconds from the end of the first batch to the end of the last."""
+    timed: int = 0
+    """Pictures in these two times."""
+
+
+class Decoded(Dataset[Sample]):
+    """Decodes and transforms as in validation."""
+
+    def __init__(self, pictures: PictureSet, classifier: Classifier) -> None:
+        self.pictures = pictures
+        self.pipeline = classifier.pipeline
+        self.seed = int(classifier.config.get("seed", 0))
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Sample:
+        try:
+            picture = self.pictures.load(index)
+        except UnreadableImageError as error:
+            return index, None, str(error)
+        with seeded_cpu(self.seed, "augment", 0, index):
+            return index, self.pipeline(picture), ""
+
+
+class Stacked(NamedTuple):
+    """Pictures of a batch that have one size."""
+
+    indices: list[int]
+    images: Tensor
+    """float32, shape (B, 3, H, W)."""
+
+
+def stack(samples: list[Sample]) -> tuple[list[Stacked], dict[int, str]]:
+    """The readable samples, one stack for each size among them, and the reasons of the others.
+
+    A pipeline that keeps sizes works in training on pictures of one size; here any may come.
+    """
+    by_shape: dict[tuple[int, ...], list[tuple[int, Tensor]]] = {}
+    for index, image, _ in samples:
+        if image is not None:
+            by_shape.setdefault(tuple(image.shape), []).append((index, image))
+    stacks = [
+        Stacked([index for index, _ in group], torch.stack([image for _, image in group]))
+        for group in by_shape.values()
+    ]
+    return stacks, {index: reason for index, image, reason in samples if image is None}
+
+
+def classify(
+    classifier: Classifier,
+    pictures: PictureSet,
+    batch_size: int,
+    num_workers: int | None = None,
+) -> Answers:
+    """Run all `pictures` through the network.
+
+    Args:
+        batch_size: pictures per forward pass.
+        num_workers: loader processes; None = 0 for pictures in memory, else half the cores.
+    """
+    num_classes = len(classifier.class_names)
+    logits = torch.full((len(pictures), num_classes), float("nan"))
+    unreadable: dict[int, str] = {}
+    speed = Stopwatch()
+    for stacks, bad in load_batches(classifier, pictures, batch_size, num_workers):
+        unreadable.update(bad)
+        before = time.perf_counter()
+        for indices, images in stacks:
+            logits[indices] = classifier.network(images).cpu()  # .cpu() waits for the device
+        speed.lap(time.perf_counter() - before, sum(len(part.indices) for part in stacks))
+    readable = [index for index in range(len(pictures)) if index not in unreadable]
+    indices = torch.tensor(readable, dtype=torch.int64)
+    timed = (speed.forward_s, speed.total_s, speed.timed)
+    return Answers(indices, logits[indices], unreadable, *timed)
+
+
+class Stopwatch:
+    """Seconds in the network and in all, from the end of the first batch on."""
+
+    def __init__(self) -> None:
+        self.started: float | None = None
+        self.forward_s = self.total_s = 0.0
+        self.timed = 0
+
+    def lap(self, forward_s: float, num_pictures: int) -> None:
+        """A batch has just ended."""
+        now = time.perf_counter()
+        if self.started is None:
+            self.started = now
+            return
+        self.forward_s += forward_s
+        self.total_s = now - self.started
+        self.timed += num_pictures
+
+
+def load_batches(
+    classifier: Classifier, pictures: PictureSet, batch_size: int, num_workers: int | None
+) -> Iterator[tuple[list[Stacked], dict[int, str]]]:
+    if num_workers is None:
+        num_workers = 0 if pictures.in_memory else min(default_num_workers(), len(pictures))
+    loader: DataLoader[Any] = DataLoader(
+        Decoded(pictures, classifier),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        collate_fn=stack,
+        worker_init_fn=outlive_signals,
+        pin_memory=classifier.network.device.type == "cuda",
+        prefetch_factor=4 if num_workers else None,
+        generator=torch.Generator().manual_seed(0),
+    )
+    yield from one_line_errors(loader)  # type: ignore[misc]

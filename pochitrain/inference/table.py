@@ -1,0 +1,75 @@
+"""The tables of an inference: predictions, report per class, summary."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pochitrain.atomic import write_text
+from pochitrain.inference.score import Scores
+
+COLUMNS = (
+    "image_path",
+    "predicted",
+    "predicted_class",
+    "true",
+    "true_class",
+    "confidence",
+    "correct",
+)
+
+
+@dataclass
+class PredictionRow:
+    """One picture. `predicted` is None where it could not be read, `true` where it is not known."""
+
+    image_path: str
+    predicted: int | None
+    true: int | None
+    confidence: float | None
+    error: str = ""
+
+
+def format_predictions(rows: Sequence[PredictionRow], class_names: list[str]) -> str:
+    """inference_results.csv; a column `error` is added where a picture could not be read."""
+    with_error = any(row.error for row in rows)
+    header = [*COLUMNS, "error"] if with_error else list(COLUMNS)
+    return to_csv(header, (cells(row, class_names, with_error) for row in rows))
+
+
+def cells(row: PredictionRow, class_names: list[str], with_error: bool) -> list[object]:
+    known = row.true is not None and row.predicted is not None
+    found: list[object] = [
+        row.image_path,
+        "" if row.predicted is None else row.predicted,
+        "" if row.predicted is None else class_names[row.predicted],
+        "" if row.true is None else row.true,
+        "" if row.true is None else class_names[row.true],
+        "" if row.confidence is None else f"{row.confidence:.6f}",
+        row.predicted == row.true if known else "",
+    ]
+    return [*found, row.error] if with_error else found
+
+
+def format_report(scores: Scores) -> str:
+    """classification_report.csv: a row per class, then macro avg and weighted avg."""
+    rows = [*scores.classes, scores.macro, scores.weighted]
+    return to_csv(
+        ["class", "precision", "recall", "f1-score", "support"],
+        ([r.name, r.precision, r.recall, r.f1_score, r.support] for r in rows),
+    )
+
+
+def to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def save_json(path: Path, content: dict[str, Any]) -> None:
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

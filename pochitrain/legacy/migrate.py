@@ -1,0 +1,69 @@
+"""`pochi migrate`: a Python config as a Hydra experiment in YAML, or as a Python file of today."""
+
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pochitrain.error import ConfigError
+from pochitrain.legacy.read import read_python_config
+from pochitrain.legacy.translate import flat_optuna, translate
+from pochitrain.legacy.write import write_selection
+
+
+@dataclass
+class Migration:
+    output: Path
+    command: str
+    """What trains from the written file."""
+    warnings: list[str] = field(default_factory=list)
+    not_portable: list[str] = field(default_factory=list)
+    """Objects that only the Python file can provide."""
+    helpers: list[str] = field(default_factory=list)
+    """Variables of the file's own, which need no place in YAML."""
+
+
+def migrate(source: Path, output: Path, overwrite: bool = False) -> Migration:
+    """Execute `source` and write what it configures to `output`.
+
+    Flat search settings, which training refuses, are converted to `optuna: {...}`.
+
+    Raises:
+        ConfigError: if the file is wrong, or the output is there already.
+    """
+    if output.suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"--output must be a .yaml file, got {str(output)!r}.")
+    if output.exists() and not overwrite:
+        raise ConfigError(f"--output must be a new file, got {str(output)!r}. Add --overwrite.")
+    config = read_python_config(source)
+    flat = flat_optuna(config)
+    if flat:
+        nested = config.settings.get("optuna")
+        config.settings["optuna"] = {**(nested if isinstance(nested, dict) else {}), **flat}
+        config.helpers += flat
+    translation = translate(config)
+    note = f"Migrated from {source.name}.\n{train_command(output)}"
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_selection(translation.selection, output, note)
+    except OSError as error:
+        raise ConfigError(
+            f"--output must be a file that can be written, got {str(output)!r} ({error.strerror})."
+        ) from None
+    return Migration(
+        output,
+        train_command(output),
+        translation.warnings + [f"{name} was moved into optuna." for name in flat],
+        [attribute for _, attribute in translation.references],
+        [name for name in config.helpers if name not in flat],
+    )
+
+
+def train_command(output: Path) -> str:
+    """How to train from an experiment file at `output`."""
+    folder = output.absolute().parent
+    if folder.name != "experiment":
+        return f"python train.py experiment={output.stem}  (move it to conf/experiment first)"
+    if folder == Path("conf/experiment").absolute():
+        return f"python train.py experiment={output.stem}"
+    where = shlex.quote(str(output.parent.parent))
+    return f"python train.py --config-dir {where} experiment={output.stem}"

@@ -1,0 +1,63 @@
+"""What all graphs share: size, font, colours, and how a file is written."""
+
+from pathlib import Path
+
+import matplotlib_fontja
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from pochitrain.atomic import write_with
+
+matplotlib_fontja.japanize()
+
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+"""Colours that colour-blind people tell apart (Okabe & Ito 2008)."""
+
+LINE_STYLES = ("-", "--", "-.", ":")
+MAX_MARKED = 30
+"""Epochs up to which each one is marked by a dot."""
+
+
+def empty_figure(size: tuple[float, float]) -> Figure:
+    """A figure of `size` inches that needs no display."""
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def new_figure(
+    title: str, xlabel: str, ylabel: str, size: tuple[float, float] = (8, 5)
+) -> tuple[Figure, Axes]:
+    """A figure of `size` inches with one pair of axes; whole numbers along x."""
+    figure = empty_figure(size)
+    axes = figure.add_subplot()
+    axes.set_title(title)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.spines[["top"]].set_visible(False)
+    return figure, axes
+
+
+def series_color(i: int, num: int) -> tuple[float, float, float, float]:
+    """Colour of line i of `num` that have an order: cividis, made for colour-blind readers
+    (Nunez et al. 2018), without its palest end, which is lost on white."""
+    color: tuple[float, float, float, float] = colormaps["cividis"](0.85 * i / max(1, num - 1))
+    return color
+
+
+def add_side_legend(figure: Figure, num: int) -> None:
+    """A legend to the right of the axes, where it covers no line, in as many columns as needed."""
+    columns = 1 + (num - 1) // 24
+    size = "medium" if num <= 14 else "small" if num <= 24 else "x-small"
+    figure.legend(loc="outside right upper", frameon=False, ncols=columns, fontsize=size)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG of 150 dots per inch, atomically; the folder is made if missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_with(path, lambda file: figure.savefig(file, format="png", dpi=150))

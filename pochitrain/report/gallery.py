@@ -1,0 +1,78 @@
+"""A page of the most confident mistakes: one HTML file with the pictures inside."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+THUMBNAIL_PX = 160
+MAX_MISTAKES = 200
+
+
+@dataclass
+class Mistake:
+    picture: Image.Image
+    path: str
+    predicted: str
+    true: str
+    confidence: float
+    """0 to 1."""
+
+
+def format_gallery(mistakes: Sequence[Mistake], num_pictures: int, num_mistakes: int) -> str:
+    """HTML of `mistakes`, most confident first.
+
+    Args:
+        num_pictures: pictures that were judged.
+        num_mistakes: mistakes among them; the page shows at most MAX_MISTAKES.
+    """
+    cards = "\n".join(format_card(mistake) for mistake in mistakes)
+    shown = f", the {len(mistakes)} most confident ones" if len(mistakes) < num_mistakes else ""
+    title = f"{num_mistakes} of {num_pictures} pictures were classified wrongly{shown}"
+    return PAGE.format(title=html.escape(title), cards=cards)
+
+
+def format_card(mistake: Mistake) -> str:
+    path = html.escape(mistake.path, quote=True)
+    return (
+        f'<figure title="{path}"><img src="{embed(mistake.picture)}" alt="{path}">'
+        f"<figcaption><b>{html.escape(mistake.predicted)}</b> {100 * mistake.confidence:.1f} %"
+        f'<br><span class="true">is {html.escape(mistake.true)}</span>'
+        f'<br><span class="path">{path}</span></figcaption></figure>'
+    )
+
+
+def embed(picture: Image.Image) -> str:
+    """A small JPEG as a data URL."""
+    small = picture.copy()
+    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    stream = io.BytesIO()
+    small.save(stream, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Mistakes</title>
+<style>
+body {{ font-family: system-ui, "Noto Sans CJK JP", sans-serif; margin: 2rem; color: #222; }}
+h1 {{ font-size: 1.2rem; font-weight: 600; }}
+main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(180px, 1fr)); gap: 1rem; }}
+figure {{ margin: 0; padding: .6rem; border: 1px solid #ddd; border-radius: 6px; }}
+img {{ width: 160px; height: 160px; object-fit: contain; background: #f4f4f4;
+  display: block; margin: auto; image-rendering: auto; }}
+figcaption {{ font-size: .85rem; margin-top: .5rem; overflow-wrap: anywhere; }}
+.true {{ color: #b34700; }}
+.path {{ color: #777; font-size: .7rem; }}
+</style>
+<h1>{title}</h1>
+<main>
+{cards}
+</main>
+</html>
+"""

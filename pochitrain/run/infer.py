@@ -1,0 +1,220 @@
+"""An inference, from a run directory to the files that say how good the model is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from pochitrain.atomic import write_text
+from pochitrain.callback.confusion_csv import format_confusion
+from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
+from pochitrain.data.picture_set import PictureSet
+from pochitrain.error import ConfigError
+from pochitrain.inference.classifier import Classifier, load_classifier
+from pochitrain.inference.score import Scores, score
+from pochitrain.inference.source import Source, open_source
+from pochitrain.inference.stream import Answers, classify
+from pochitrain.inference.table import (
+    PredictionRow,
+    format_predictions,
+    format_report,
+    save_json,
+)
+from pochitrain.paths import make_numbered_directory
+from pochitrain.report.gallery import MAX_MISTAKES, Mistake, format_gallery
+
+
+@dataclass
+class InferSettings:
+    """What the command line says."""
+
+    model: str
+    data: str | None = None
+    output: str | None = None
+    device: str | None = None
+    batch_size: int | None = None
+    num_workers: int | None = None
+    top_k: int = 5
+    allow: Sequence[str] = ()
+
+
+def infer(settings: InferSettings) -> Path | None:
+    """Classify pictures and write the files of an inference.
+
+    Returns:
+        The folder written; None for a single picture without `output`.
+
+    Raises:
+        ConfigError: for a model or data that cannot be used.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    classifier = load_classifier(settings.model, settings.device, settings.allow)
+    source = open_source(classifier, settings.data)
+    batch_size = settings.batch_size or int(classifier.config["batch_size"])
+    answers = classify(classifier, source.pictures, batch_size, settings.num_workers)
+    probabilities = torch.softmax(answers.logits.double(), dim=1).numpy()
+    if settings.data is not None and Path(settings.data).is_file():
+        print_one(console, classifier, answers, probabilities, settings)
+        if settings.output is None:
+            return None
+    rows = prediction_rows(source, answers, probabilities)
+    scores = None
+    if source.labelled and len(answers.indices):
+        labels = np.array([source.pictures.labels[i] for i in answers.indices.tolist()])
+        scores = score(probabilities, labels, classifier.class_names, settings.top_k)
+    folder = make_output(settings, classifier)
+    files = write_files(folder, classifier, source, answers, rows, scores)
+    print_summary(console, classifier, source, answers, scores)
+    console.print(f"Written to {folder}:\n  {'  '.join(files)}", markup=False)
+    return folder
+
+
+def prediction_rows(source: Source, answers: Answers, probabilities: Any) -> list[PredictionRow]:
+    """One row per picture, in the order of the data."""
+    position = {index: row for row, index in enumerate(answers.indices.tolist())}
+    rows = []
+    for index in range(len(source.pictures)):
+        true = source.pictures.labels[index] if source.labelled else None
+        name = source.pictures.name(index)
+        if index in answers.unreadable:
+            rows.append(PredictionRow(name, None, true, None, answers.unreadable[index]))
+            continue
+        chances = probabilities[position[index]]
+        best = int(chances.argmax())
+        rows.append(PredictionRow(name, best, true, float(chances[best])))
+    return rows
+
+
+def make_output(settings: InferSettings, classifier: Classifier) -> Path:
+    """The folder of this inference: as given, or the next free `inference[_N]` of the run."""
+    try:
+        if settings.output is not None:
+            folder = Path(settings.output)
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder
+        home = classifier.source.parent
+        return make_numbered_directory(home.parent if home.name == "models" else home, "inference")
+    except OSError as error:
+        raise ConfigError(
+            f"--output must be a folder that can be written to ({error.strerror}: "
+            f"{error.filename!r}). Choose another with --output DIR."
+        ) from None
+
+
+def write_files(
+    folder: Path,
+    classifier: Classifier,
+    source: Source,
+    answers: Answers,
+    rows: list[PredictionRow],
+    scores: Scores | None,
+) -> list[str]:
+    """Write everything; returns the names."""
+    names = classifier.class_names
+    write_text(folder / "inference_results.csv", format_predictions(rows, names))
+    save_json(folder / "inference_summary.json", summarize(classifier, source, answers, scores))
+    files = ["inference_results.csv", "inference_summary.json"]
+    if scores is None:
+        return files
+    write_text(folder / "classification_report.csv", format_report(scores))
+    write_text(folder / "mistakes.html", gallery(source.pictures, rows, names))
+    draw_matrix(folder, classifier, scores)
+    tables = ["classification_report.csv", "confusion_matrix.csv"]
+    return [*files, *tables, "confusion_matrix.png", "mistakes.html"]
+
+
+def draw_matrix(folder: Path, classifier: Classifier, scores: Scores) -> None:
+    from pochitrain.report.confusion_matrix import draw_confusion_matrix  # loads matplotlib
+
+    table = folder / "confusion_matrix.csv"
+    counts = torch.from_numpy(scores.confusion)
+    write_text(table, format_confusion(counts, classifier.class_names))
+    style = ConfusionMatrixConfig(**classifier.config["confusion_matrix"])
+    draw_confusion_matrix(table, folder / "confusion_matrix.png", style)
+
+
+def gallery(pictures: PictureSet, rows: list[PredictionRow], class_names: list[str]) -> str:
+    wrong = [
+        (row.confidence, index)
+        for index, row in enumerate(rows)
+        if row.predicted is not None and row.confidence is not None and row.predicted != row.true
+    ]
+    wrong.sort(key=lambda item: (-item[0], item[1]))
+    mistakes = []
+    for confidence, index in wrong[:MAX_MISTAKES]:
+        row = rows[index]
+        assert row.predicted is not None and row.true is not None
+        found, truth = class_names[row.predicted], class_names[row.true]
+        mistakes.append(Mistake(pictures.load(index), row.image_path, found, truth, confidence))
+    judged = sum(row.predicted is not None for row in rows)
+    return format_gallery(mistakes, judged, len(wrong))
+
+
+def summarize(
+    classifier: Classifier, source: Source, answers: Answers, scores: Scores | None
+) -> dict[str, Any]:
+    """Content of inference_summary.json. Times leave out the first batch (warm-up)."""
+    timed = answers.timed
+    return {
+        "model": str(classifier.source),
+        "backend": classifier.network.name,
+        "device": str(classifier.network.device),
+        "data": source.origin,
+        "images": len(source.pictures),
+        "unreadable": len(answers.unreadable),
+        **({} if scores is None else scores.summary()),
+        "forward_ms_per_image": 1000 * answers.forward_s / timed if timed else None,
+        "end_to_end_ms_per_image": 1000 * answers.total_s / timed if timed else None,
+        "forward_images_per_s": timed / answers.forward_s if timed else None,
+        "images_per_s": timed / answers.total_s if timed else None,
+        "timed_images": timed,
+    }
+
+
+def print_one(
+    console: Console,
+    classifier: Classifier,
+    answers: Answers,
+    probabilities: Any,
+    settings: InferSettings,
+) -> None:
+    """The likeliest classes of a single picture."""
+    if answers.unreadable:
+        raise ConfigError(f"--data {settings.data}: {answers.unreadable[0]}.")
+    order = np.argsort(-probabilities[0], kind="stable")[: settings.top_k]
+    width = max(len(classifier.class_names[i]) for i in order)
+    for i in order:
+        bar = "█" * round(40 * probabilities[0][i])
+        name = f"{classifier.class_names[i]:<{width}}"
+        console.print(f"{name}  {100 * probabilities[0][i]:6.2f} %  {bar}", markup=False)
+
+
+def print_summary(
+    console: Console,
+    classifier: Classifier,
+    source: Source,
+    answers: Answers,
+    scores: Scores | None,
+) -> None:
+    def print_plain(text: str) -> None:
+        console.print(text, markup=False)
+
+    print_plain(f"model     {classifier.source} ({classifier.network.name})")
+    print_plain(f"data      {source.origin}: {len(source.pictures):,} pictures")
+    for index, reason in sorted(answers.unreadable.items()):
+        print_plain(f"unreadable  {source.pictures.name(index)}: {reason}")
+    if scores is not None:
+        print_plain(
+            f"accuracy  {scores.accuracy:.2f} %, top {scores.k} {scores.top_k_accuracy:.2f} %"
+        )
+        print_plain(
+            f"balanced  {scores.balanced_accuracy:.2f} %, macro F1 {scores.macro.f1_score:.4f}, "
+            f"calibration error {scores.expected_calibration_error:.4f}"
+        )
+    if answers.timed:
+        forward, total = answers.timed / answers.forward_s, answers.timed / answers.total_s
+        print_plain(f"speed     {total:.1f} images/s end to end, {forward:.1f} forward only")

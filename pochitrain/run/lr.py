@@ -1,0 +1,87 @@
+"""The learning rates that a run would have, without the run."""
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from pochitrain.config.component import Components
+from pochitrain.optimizer.layer_wise_lr import RateRule, build_parameter_groups
+from pochitrain.run.train import find_rate_rules
+
+
+def show_rates(cfg: DictConfig, notes: list[str], every_parameter: bool) -> None:
+    """Print a table: rule -> tensors, parameters, rate; then, if asked for, every parameter.
+
+    Raises:
+        ConfigError: a rule that takes nothing, as in training.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    for note in notes:
+        console.print(f"Warning: {note}", style="yellow", markup=False)
+    parts = Components(cfg)
+    rules = find_rate_rules(cfg, build_untrained(parts))
+    console.print(summary_table(rules))
+    if cfg.layer_wise_lr.no_weight_decay_on_bias_and_norm:
+        groups = build_parameter_groups(rules, no_weight_decay_on_bias_and_norm=True)
+        exempt = sum(len(group["params"]) for group in groups if group.get("weight_decay") == 0)
+        console.print(f"Without weight decay: {exempt} tensors (biases and normalisation).")
+    if every_parameter:
+        console.print(parameter_table(rules))
+
+
+def build_untrained(parts: Components) -> nn.Module:
+    """The network of the config, without looking for weights; its head fits the data."""
+    node = parts.cfg.model.copy()
+    with open_dict(node):
+        for key, value in (("pretrained", False), ("weights", None)):
+            if key in node:
+                node[key] = value
+    num_classes = node.get("num_classes") or count_classes(parts)
+    model: nn.Module = parts.build("model", node, num_classes=num_classes)
+    return model
+
+
+def count_classes(parts: Components) -> int:
+    """Classes of the data; the pictures themselves are not opened."""
+    if "verify" in parts.cfg.data:
+        OmegaConf.update(parts.cfg, "data.verify", False)
+    return len(parts.build_data().class_names)
+
+
+def summary_table(rules: list[RateRule]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("rule", overflow="fold")
+    for name in ("tensors", "parameters", "rate"):
+        table.add_column(name, justify="right")
+    for rule in rules:
+        table.add_row(
+            rule_name(rule, len(rules)),
+            f"{len(rule.parameters)}",
+            f"{rule.num_values:,}",
+            f"{rule.rate:g}",
+        )
+    table.add_section()
+    num_values = sum(rule.num_values for rule in rules)
+    table.add_row("total", str(sum(len(rule.parameters) for rule in rules)), f"{num_values:,}", "")
+    return table
+
+
+def rule_name(rule: RateRule, num_rules: int) -> str:
+    if rule.name is not None:
+        return rule.name.replace("[", r"\[")  # no markup
+    return "(all)" if num_rules == 1 else "(the rest)"
+
+
+def parameter_table(rules: list[RateRule]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("parameter", "rule"):
+        table.add_column(name, overflow="fold")
+    for name in ("shape", "rate"):
+        table.add_column(name, justify="right")
+    for rule in rules:
+        for name, parameter in rule.parameters:
+            shape = " x ".join(map(str, parameter.shape)) or "1"
+            table.add_row(name, rule_name(rule, len(rules)), shape, f"{rule.rate:g}")
+    return table

@@ -1,0 +1,304 @@
+"""`resume=RUN` and `resume=auto`: find the run, its config and its newest readable checkpoint."""
+
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from pochitrain.config.resume import combine, names, same_run
+from pochitrain.config.root import validate
+from pochitrain.data.picture_set import ImageData, PictureSet
+from pochitrain.engine.checkpoint import link, load_checkpoint, restore_memory
+from pochitrain.engine.trainer import Trainer
+from pochitrain.error import ConfigError, Interrupted, PochiError
+from pochitrain.run.directory import collect_versions, requested_directory, tell_hydra
+from pochitrain.run.status import is_finished, is_held, write_status
+
+
+@dataclass
+class Continuation:
+    """A run that goes on."""
+
+    folder: Path
+    cfg: DictConfig
+    notes: list[str]
+    """Warnings to show."""
+    checkpoint: dict[str, Any] | None
+    """None where the run ended before its first one: it begins anew, in the same directory."""
+    source: Path | None = None
+    """The file it was read from."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing left to do, not even the graphs."""
+        saved = self.checkpoint
+        if saved is None or not is_finished(self.folder):
+            return False
+        return saved["stop_reason"] is not None or saved["epoch"] >= self.cfg.epochs
+
+    @property
+    def best_value(self) -> float | None:
+        assert self.checkpoint is not None
+        best = self.checkpoint["best"]
+        return None if best is None else float(best["value"])
+
+    def describe(self) -> str:
+        """One sentence for the terminal."""
+        saved = self.checkpoint
+        if saved is None:
+            return f"Resuming {self.folder}, which has no checkpoint yet: from the beginning."
+        where = f"{saved['epoch']} of {self.cfg.epochs} epochs"
+        if self.is_done:
+            reason = f" ({saved['stop_reason']})" if saved["stop_reason"] else ""
+            longer = "" if reason else f" To train longer: resume={self.folder} epochs=N."
+            return f"{self.folder} is finished: {where}{reason}.{longer}"
+        batch = f" and {saved['batch']} batches" if saved["batch"] else ""
+        return f"Resuming {self.folder} after {where}{batch}."
+
+
+def find_run(cfg: DictConfig, notes: list[str], console: Console) -> Continuation | None:
+    """The run that `cfg.resume` means; None to start a new one.
+
+    Raises:
+        ConfigError: for something that is no run, or overrides that would make it another run.
+    """
+    if cfg.resume is None:
+        return None
+    sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    if cfg.resume == "auto":
+        folder = find_newest(cfg, take_finished=sweep)
+        if folder is None:
+            console.print("resume=auto: no unfinished run of this config; starting a new one.")
+            return None
+        found = Continuation(folder, cfg, notes, *newest_checkpoint(folder, notes))
+    else:
+        if sweep:
+            raise ConfigError(
+                f"resume must be null or auto in a sweep, whose jobs are runs of their own, "
+                f"got {cfg.resume!r}."
+            )
+        folder = require_run(Path(cfg.resume))
+        effective = combined_config(folder, cfg)
+        notes = validate(effective)
+        found = Continuation(folder, effective, notes, *newest_checkpoint(folder, notes))
+    warn_of_differences(found)
+    console.print(found.describe(), markup=False)
+    return found
+
+
+def find_newest(cfg: DictConfig, take_finished: bool) -> Path | None:
+    """The newest run of this config that nobody works on.
+
+    In a sweep (`take_finished`) a finished run is that of a finished job, which need not run again.
+    Names decide what is newest: YYYYMMDD_NNN counts up even if the clock goes backwards in a day.
+    """
+    parent, explicit = requested_directory(cfg)
+    folders = [explicit] if explicit is not None else list_folders(parent)
+    wanted: Any = OmegaConf.to_container(cfg, resolve=True)
+    for folder in folders:
+        if not (folder / "config.yaml").is_file():
+            continue
+        if is_finished(folder) and not take_finished:
+            continue
+        if same_run(load_config(folder), wanted) and not is_held(folder):
+            return folder
+    return None
+
+
+def list_folders(parent: Path) -> list[Path]:
+    """Folders below `parent`, newest name first; numbers count as numbers."""
+    if not parent.is_dir():
+        return []
+
+    def order(path: Path) -> list[tuple[int, str]]:
+        return [(int(part), "") if part.isdigit() else (0, part) for part in split(path.name)]
+
+    def split(name: str) -> list[str]:
+        return [part for part in re.split(r"(\d+)", name) if part]
+
+    return sorted((path for path in parent.iterdir() if path.is_dir()), key=order, reverse=True)
+
+
+def require_run(folder: Path) -> Path:
+    if folder.suffix == ".pth" and folder.parent.name == "models":
+        folder = folder.parent.parent
+    if not (folder / "config.yaml").is_file():
+        raise ConfigError(
+            f"resume must be auto or a run directory (one with a config.yaml), got {str(folder)!r}."
+        )
+    if is_held(folder):
+        raise ConfigError(
+            f"resume must be a run that nobody works on, got {str(folder)!r}, which another "
+            "process is training."
+        )
+    return folder
+
+
+def load_config(folder: Path) -> dict[str, Any]:
+    """The resolved config of a run.
+
+    Raises:
+        ConfigError: if the file is damaged.
+    """
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    except Exception as error:  # YAML and OmegaConf have no common base class
+        first = str(error).splitlines()[0]
+        raise ConfigError(f"Cannot read {folder / 'config.yaml'} ({first}).") from None
+    if not isinstance(content, dict) or "epochs" not in content:
+        raise ConfigError(f"{folder / 'config.yaml'} is not the config of a run.")
+    return {str(key): value for key, value in content.items()}
+
+
+def combined_config(folder: Path, cfg: DictConfig) -> DictConfig:
+    """The config of the run, with the harmless overrides of this command."""
+    overrides: list[str] = []
+    aliases: dict[str, str] = {}
+    if HydraConfig.initialized():
+        node: Any = HydraConfig.get()
+        overrides = list(node.overrides.task)
+        aliases = {str(key): str(value) for key, value in (node.get("aliases") or {}).items()}
+    wanted: Any = OmegaConf.to_container(cfg, resolve=True)
+    effective = OmegaConf.create(combine(load_config(folder), wanted, names(overrides, aliases)))
+    OmegaConf.set_struct(effective, True)
+    assert isinstance(effective, DictConfig)
+    return effective
+
+
+def newest_checkpoint(folder: Path, notes: list[str]) -> tuple[dict[str, Any] | None, Path | None]:
+    """The newest checkpoint that can be read; `notes` gets a line for each that cannot.
+
+    Raises:
+        ConfigError: if there are some but none can be read.
+    """
+    models = folder / "models"
+    numbered = sorted(models.glob("last_*.pth"), key=lambda path: int(path.stem[5:]))
+    there = [p for p in (models / "last.pth", *numbered, models / "best.pth") if p.exists()]
+    for path in there:
+        try:
+            content = load_checkpoint(path)
+        except ConfigError as error:
+            notes.append(str(error))
+            continue
+        if path != there[0]:
+            at = f"{content['epoch']} epochs"
+            at += f" and {content['batch']} batches" if content["batch"] else ""
+            notes.append(f"Going back to {path.name}, written after {at}.")
+        return content, path
+    if there:
+        raise ConfigError(
+            f"resume must be a run with a readable checkpoint, got {str(folder)!r}. "
+            + " ".join(notes)
+        )
+    return None, None
+
+
+def warn_of_differences(found: Continuation) -> None:
+    """Note what makes the rest of the run differ in its last bits, though nobody asked for it."""
+    if found.checkpoint is None:
+        return
+    before, now = found.checkpoint["versions"], collect_versions()
+    changed = [
+        f"{name} {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]
+    ]
+    if changed:
+        found.notes.append(
+            f"Not the versions that the run began with ({', '.join(changed)}): the result can "
+            "differ in its last bits."
+        )
+
+
+def fingerprint(data: ImageData) -> str:
+    """A hash of the file names and classes of all pictures, in order; not of where they are."""
+    digest = blake2b(digest_size=16)
+
+    def add(split: PictureSet) -> None:
+        for index, label in enumerate(split.labels):
+            name = split.name(index).rpartition("/")[2]
+            digest.update(f"{label}\t{name}\n".encode("utf-8", "surrogateescape"))
+
+    for split in (data.train, data.val):
+        digest.update(b"split\n")
+        if split is not None:
+            add(split)
+    return digest.hexdigest()
+
+
+def reopen(found: Continuation) -> Path:
+    """The directory of the run, which Hydra then takes for its own."""
+    tell_hydra(found.folder)
+    return found.folder
+
+
+def restore(found: Continuation, trainer: Trainer, data: ImageData) -> None:
+    """Bring everything back to where the checkpoint was written.
+
+    Raises:
+        ConfigError: if the pictures are not those of the run.
+    """
+    models = found.folder / "models"
+    for leftover in models.glob(".*.tmp"):  # of a process that was killed while it wrote
+        leftover.unlink(missing_ok=True)
+    saved = found.checkpoint
+    if saved is None:
+        return
+    if saved["data"] != fingerprint(data):
+        raise ConfigError(
+            f"data must hold the pictures that the run began with, got others (now "
+            f"{len(data.train):,} for training). Put the data set back as it was, or start a new "
+            "run without resume=."
+        )
+    state = trainer.state
+    restore_memory(trainer.callbacks, saved["callbacks"])
+    state.load_state_dict(saved)
+    trainer.checkpoints.written_step = state.step
+    at_best = state.best is not None and state.best.epoch == state.epoch and state.batch == 0
+    if at_best and found.source == models / "last.pth":
+        link(found.source, models / "best.pth")  # in case it was killed between the two
+
+
+@contextmanager
+def report_end(folder: Path, cfg: DictConfig, trainer: Trainer) -> Iterator[None]:
+    """Keep status.json true, and add to every expected end the command that continues the run."""
+    state = trainer.state
+    write_status(folder, "running", state)
+    try:
+        yield
+    except Interrupted as error:
+        write_status(folder, "interrupted", state)
+        raise Interrupted(f"{error}\n{how_to_continue(folder, cfg)}", error.exit_code) from None
+    except ConfigError:
+        raise
+    except (PochiError, OSError) as error:
+        text = str(error)
+        if isinstance(error, OSError):
+            text = f"Cannot write or read {error.filename or 'a file'}: {error.strerror}."
+        with_hint = f"{text}\n{how_to_continue(folder, cfg)}"
+        with suppress(OSError):  # a full disk, most likely what failed in the first place
+            write_status(folder, "failed", state)
+        kind = type(error) if isinstance(error, PochiError) else PochiError
+        raise kind(with_hint) from error
+
+
+def how_to_continue(folder: Path, cfg: DictConfig) -> str:
+    """The command that goes on with this run, or with the sweep that it is part of."""
+    program = sys.argv[0]
+    words = ["python", program] if program.endswith(".py") else program.split()
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        rest = [word for word in sys.argv[1:] if not word.startswith("resume=")]
+        words += [*rest, "resume=auto"]
+    else:
+        words.append(f"resume={folder}")
+        if cfg.allow_targets:
+            words.append(f"allow_targets=[{','.join(cfg.allow_targets)}]")
+    return f"To continue: {shlex.join(words)}"

@@ -1,0 +1,92 @@
+"""`status.json` of a run directory, and the lock of the process that works in it."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pochitrain.atomic import write_text
+from pochitrain.engine.state import TrainState
+from pochitrain.error import ConfigError
+
+if sys.platform != "win32":
+    import fcntl
+
+FILE = "status.json"
+LOCK = ".lock"
+
+
+def write_status(folder: Path, status: str, state: TrainState) -> None:
+    """Say how far the run is: `running`, `interrupted`, `failed` or `finished`."""
+    best = None if state.best is None else {"epoch": state.best.epoch, "value": state.best.value}
+    content = {
+        "status": status,
+        "epoch": state.epoch,
+        "batch": state.batch,
+        "epochs": state.epochs,
+        "monitor": state.monitor.metric,
+        "best": best,
+        "stop_reason": state.stop_reason,
+    }
+    write_text(folder / FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    """The content of status.json; empty where there is none."""
+    try:
+        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def is_finished(folder: Path) -> bool:
+    return read_status(folder).get("status") == "finished"
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Inside, this process alone works in the run directory.
+
+    A POSIX record lock: it ends with the process, however that ends, and loader processes do not
+    inherit it.
+
+    Raises:
+        ConfigError: if another process works in it.
+    """
+    handle = try_lock(folder)
+    if handle is None:
+        raise ConfigError(
+            f"resume must be a run that nobody works on, got {str(folder)!r}, which another "
+            "process is training. Stop that one first."
+        )
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether another process works in the run directory."""
+    handle = try_lock(folder)
+    if handle is None:
+        return True
+    os.close(handle)
+    return False
+
+
+def try_lock(folder: Path) -> int | None:
+    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    if sys.platform == "win32":
+        return handle
+    try:
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        os.close(handle)
+        return None
+    except OSError:  # a file system without locks
+        pass
+    return handle

@@ -1,0 +1,359 @@
+"""What a person reads after a mistake: one message with key, rule, value and remedy; exit code 2;
+nothing left behind; and, where the config alone shows the mistake, torch not even imported."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from PIL import Image
+
+SCHEDULERS = "cosineannealinglr, exponentiallr, linearlr, multisteplr, none, steplr"
+
+CONFIG_MISTAKES: list[tuple[str, str]] = [
+    # what is typed, the whole message (or, before " ...", how it starts)
+    ("scheduler=nosuch", f"scheduler must be one of {SCHEDULERS}, got 'nosuch'."),
+    (
+        "scheduler=steplrr",
+        f"scheduler must be one of {SCHEDULERS}, got 'steplrr'. Did you mean scheduler=steplr?",
+    ),
+    (
+        "scheduler=null",
+        f"scheduler must be one of {SCHEDULERS}, got null. To switch it off use scheduler=none.",
+    ),
+    ("experiment=nosuch", "experiment must be one of accurate, fast, finetune, imbalanced, ..."),
+    ("model=resnet19", "model must be one of resnet18, resnet34, resnet50, torchvision, got ..."),
+    (
+        "schduler=steplr",
+        "schduler is not a key of the config. Did you mean scheduler? Choices: ...",
+    ),
+    ("+x=1", "x is not a key of the config. Choices: epochs, learning_rate, ..."),
+    (
+        "scheduler=steplr scheduler.gama=1",
+        "scheduler.gama is not a key of the config. Did you mean scheduler.gamma? "
+        "Choices: step_size, gamma.",
+    ),
+    (
+        "scheduler=steplr +scheduler.gama=1",
+        "scheduler.gama is not a key of the config. Did you mean scheduler.gamma? "
+        "Choices: step_size, gamma.",
+    ),
+    (
+        "scheduler_gamma=0.5",
+        "scheduler.gamma is not a key of the config. It is a key of scheduler=steplr or "
+        "multisteplr or exponentiallr. Choices: factor, total_iters.",
+    ),
+    (
+        "optimizer.momentum=0.5",
+        "optimizer.momentum is not a key of the config. It is a key of optimizer=sgd. "
+        "Choices: lr, betas, eps, weight_decay, amsgrad.",
+    ),
+    (
+        "data.train_root=photos",
+        "data.train_root is not a key of the config. It is a key of data=folder. Choices: ...",
+    ),
+    ("opimizer/foo=bar", "opimizer/foo is not a group of the config. Did you mean optimizer? ..."),
+    ("model@foo=resnet18", "model@foo is not in the defaults list. ..."),
+    (
+        "+optimizer=sgd",
+        "optimizer has an option already. Choose another without the plus: optimizer=sgd.",
+    ),
+    ("epochs=x", "epochs must be an integer, got 'x'."),
+    ("epochs=0", "epochs must be an integer >= 1, got 0."),
+    ("epochs=-3", "epochs must be an integer >= 1, got -3."),
+    ("epochs=true", "epochs must be an integer, got true."),
+    ("epochs=1.5", "epochs must be an integer, got 1.5."),
+    ("epochs=", "epochs must be an integer, got ''."),
+    ("epochs=[1,2]", "epochs must be an integer, got [1,2]."),
+    (
+        "epochs=1,2",
+        "epochs must be one value, got 1,2. To run one job for each add --multirun; "
+        "a list is written epochs=[1,2].",
+    ),
+    ("epochs", "An override must be written KEY=VALUE, got 'epochs'."),
+    ("epochs=[1", "epochs cannot be read, got 'epochs=[1' ..."),
+    ("~epochs", "epochs must have a value, got none. Leave out ~epochs to keep its default."),
+    (
+        "~scheduler.factor",
+        "scheduler.factor must have a value. Leave out ~scheduler.factor to keep its default.",
+    ),
+    (
+        "batch_size=null",
+        "batch_size must be a value other than null, got null. Leave it out to keep its default.",
+    ),
+    ("batch_size=0", "batch_size must be an integer >= 1, got 0."),
+    ("learning_rate=0", "learning_rate must be a number > 0 and <= 1, got 0.0."),
+    ("learning_rate=2", "learning_rate must be a number > 0 and <= 1, got 2.0."),
+    ("learning_rate=nan", "learning_rate must be a number > 0 and <= 1, got nan."),
+    ("learning_rate=fast", "learning_rate must be a number, got 'fast'."),
+    ("learning_rate=${optimizer.lr}", "learning_rate cannot be resolved: Recursive ..."),
+    (
+        "data.seed=${nope}",
+        "data.seed cannot be resolved: Interpolation key 'nope' not found.",
+    ),
+    ("seed=-1", "seed must be an integer >= 0, got -1."),
+    ("precision=fp8", "precision must be one of auto, fp32, bf16, fp16, got 'fp8'."),
+    ("device=tpu", "device must be cuda, cuda:N, mps, cpu or null (automatic), got 'tpu'."),
+    ("mean=0.5", "mean must be a list, got 0.5. Write mean=[...]."),
+    ("mean=[1,2]", "mean must be 3 numbers (red, green, blue), got [1.0, 2.0]."),
+    ("mean=[a,b,c]", "mean[0] must be a number, got 'a'."),
+    ("std=[0,1,1]", "std must be 3 numbers > 0 (red, green, blue), got [0.0, 1.0, 1.0]."),
+    ("work_dir=", "work_dir must be a directory, got ''."),
+    ("gradient_clip_norm=0", "gradient_clip_norm must be a number > 0, got 0.0."),
+    ("checkpoint=5", "checkpoint must be a group of keys, got 5. Set one of them with ..."),
+    ("checkpoint.every_epochs=0", "checkpoint.every_epochs must be an integer >= 1, got 0."),
+    ("model.name=[a]", "model.name must be one word or a quoted string, got [a]."),
+    (
+        "model.num_classes=0",
+        "model.num_classes must be an integer >= 1, got 0. Leave it null to take it from the data.",
+    ),
+    ("model=torchvision", "model.name must be given, it has no default. Add model.name=... ..."),
+    (
+        "data=folder",
+        "data.train_root must be given, it has no default. Add data.train_root=... to the command.",
+    ),
+    ("data.num_workers=-1", "data.num_workers must be an integer >= 0, got -1. ..."),
+    ("data.val_fraction=1", "data.val_fraction must be a number > 0 and < 1, got 1.0."),
+    (
+        "data=folder data.train_root=a data.val_root=b data.val_fraction=0.2",
+        "data.val_fraction must be null when data.val_root is given, got 0.2. ...",
+    ),
+    ("data=folder data.train_root=a data.on_error=ask", "data.on_error must be one of error, ..."),
+    ("transform.train=null", "transform は必須です (a transform is required): transform.train ..."),
+    ("transform.val=[]", "transform は必須です (a transform is required): transform.val ..."),
+    ("transform.train=[5]", "transform.train[0] must be a node with _target_, got 5."),
+    ("transform.size=0", "transform.size must be an integer >= 8, got 0."),
+    (
+        "scheduler=steplr scheduler.step_size=0",
+        "scheduler.step_size must be an integer >= 1, got 0. "
+        "To keep the learning rate constant use scheduler=none.",
+    ),
+    ("scheduler=multisteplr scheduler.milestones=[9,3]", "scheduler.milestones must be rising ..."),
+    ("scheduler=exponentiallr scheduler.gamma=1", "scheduler.gamma must be a number > 0 and < ..."),
+    ("optimizer.betas=[0.9]", "optimizer.betas must be two numbers >= 0 and < 1, got [0.9]."),
+    ("optimizer=sgd optimizer.momentum=1", "optimizer.momentum must be a number >= 0 and < 1, ..."),
+    ("optimizer=sgd optimizer.momentum=0 optimizer.nesterov=true", "optimizer.nesterov must ..."),
+    ("loss=manual", "loss.class_weights must be given, it has no default. ..."),
+    ("loss.class_weights=[1,-2]", "loss.class_weights must be one number > 0 per class, got ..."),
+    (
+        "loss.class_weights=[1,2,3] model.num_classes=4",
+        "クラス重みの長さ(3)がクラス数(4)と一致しません: loss.class_weights must have ...",
+    ),
+    ("loss.label_smoothing=1", "loss.label_smoothing must be a number >= 0 and < 1, got 1.0."),
+    (
+        "early_stopping.monitor=accuracy",
+        "early_stopping.monitor must be one of val_accuracy, val_loss, got 'accuracy'.",
+    ),
+    (
+        "data=folder data.train_root=a early_stopping.enabled=true",
+        "early_stopping.enabled must be false without validation pictures, got True. ...",
+    ),
+    (
+        "gradient_tracking.exclude_patterns=['(']",
+        "gradient_tracking.exclude_patterns[0] must be a regular expression, got '(' ...",
+    ),
+    ("layer_wise_lr.enabled=true", "層別学習率が有効ですが layer_rates が定義されていません: ..."),
+    ("confusion_matrix.figsize=[1]", "confusion_matrix.figsize must be width and height ..."),
+    ("metrics.export=maybe", "metrics.export must be true or false, got 'maybe'."),
+    (
+        "optimizer._target_=os.system",
+        "optimizer._target_ must be a callable that a config may run, got 'os.system'. "
+        "If you trust it, allow it on the command line: 'allow_targets=[os.system]'.",
+    ),
+    ("transform.batch={_target_:os.system}", "transform.batch._target_ must be a callable ..."),
+    ("allow_targets=os.system", "allow_targets must be a list, got 'os.system'. ..."),
+    (
+        "callbacks.x=1",
+        "callbacks.x is not a key of the config. To add it write +callbacks.x=VALUE.",
+    ),
+    ("+callbacks.x=1", "callbacks.x must be a node with _target_, got 1."),
+    ("--foo", "Unrecognized arguments: --foo. train.py --help lists the flags."),
+    ("--cfg", "Argument --cfg/-c: expected one argument. train.py --help lists the flags."),
+    ("--config-name=nosuch", "--config-name must be a config file, got 'nosuch', which is ..."),
+    ("--config-dir=/nosuch", "--config-dir must be a folder with config files, got '/nosuch', ..."),
+]
+
+
+def check_message(seen: str, wanted: str) -> None:
+    """`seen` is `wanted` and a line end; " ..." in `wanted` leaves the rest open, on one line."""
+    assert seen.endswith("\n")
+    assert "\n" not in seen[:-1]
+    if wanted.endswith("..."):
+        assert seen.startswith(wanted.removesuffix("...").rstrip())
+    else:
+        assert seen == wanted + "\n"
+
+
+@pytest.mark.parametrize(("typed", "message"), CONFIG_MISTAKES)
+def test_config_mistake(
+    pochi: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, message: str
+) -> None:
+    run_module = ModuleType("pochitrain.run.train")  # has no `train`: importing it is a failure
+    monkeypatch.setitem(sys.modules, "pochitrain.run.train", run_module)
+    outcome = pochi(*typed.replace("['(']", "[\\(]").split(" "))
+    assert outcome.code == 2
+    assert outcome.out == ""
+    check_message(outcome.err, message)
+    assert list(tmp_path.iterdir()) == []
+
+
+def photos(root: Path) -> None:
+    for name in ("cat", "dog"):
+        (root / name).mkdir(parents=True)
+        for i in range(3):
+            Image.new("RGB", (40, 40)).save(root / name / f"{i}.png")
+
+
+FOLDER = "data=folder data.train_root=photos "
+DATA_MISTAKES: list[tuple[str, str]] = [
+    (
+        "data=folder data.train_root=nosuch",
+        "data.train_root must be a folder of class folders (ROOT/<class>/*.jpg), got 'nosuch', ...",
+    ),
+    (
+        "data=folder data.train_root=photos/cat",
+        "data.train_root must hold one folder for each class (ROOT/<class>/*.jpg), got ...",
+    ),
+    (FOLDER + "data.val_root=nosuch", "data.val_root must be a folder of class folders ..."),
+    (
+        FOLDER + "data.val_root=strange",
+        "data.val_root must only hold classes of data.train_root, got 'bird' in 'strange'. "
+        "Classes: cat, dog.",
+    ),
+    (
+        "data=folder data.train_root=empty",
+        "data.train_root must not hold empty class folders, got empty/dog. Add pictures ...",
+    ),
+    (
+        FOLDER + "loss.class_weights=[1,2,3]",
+        "クラス重みの長さ(3)がクラス数(2)と一致しません: loss.class_weights must have one ...",
+    ),
+    (
+        FOLDER + "model.num_classes=3",
+        "model.num_classes must be the number of classes in the data (2: cat, dog), got 3. ...",
+    ),
+    (FOLDER + "device=cuda:99", "device must be ..."),
+    (
+        FOLDER + "transform.train=[{_target_:torchvision.transforms.v2.RandomHorizontalFlip}]",
+        "transform.train must give a float tensor of shape (3, H, W), got Image. "
+        "Add torchvision.transforms.ToTensor before Normalize.",
+    ),
+    (
+        FOLDER + "transform.val=[{_target_:torchvision.transforms.v2.Nosuch}]",
+        "transform.val[0] cannot be built: ...",
+    ),
+    (
+        FOLDER + "transform.train.0.sise=3",
+        "transform.train[0] cannot be built: ...",
+    ),
+    (
+        FOLDER + "model=torchvision model.name=resnet19",
+        "model.name must be a torchvision classification model, got 'resnet19'. Did you mean ...",
+    ),
+    (FOLDER + "model.weights=nosuch.pth", "model.weights must be a file, got 'nosuch.pth', ..."),
+    (
+        FOLDER + "model.weights=photos/cat/0.png",
+        "model.weights must be a state dict saved by torch.save, got 'photos/cat/0.png' ...",
+    ),
+    (
+        FOLDER + "optimizer._target_=torch.optim.RMSprop",
+        "optimizer cannot be built: ...",
+    ),
+    (
+        FOLDER + "work_dir=photos/cat/0.png/runs",
+        "work_dir must be a directory that can be written to, got 'photos/cat/0.png/runs' ...",
+    ),
+]
+
+
+@pytest.mark.parametrize(("typed", "message"), DATA_MISTAKES)
+def test_data_mistake(pochi: Callable, tmp_path: Path, typed: str, message: str) -> None:
+    photos(tmp_path / "photos")
+    photos(tmp_path / "empty")
+    for path in (tmp_path / "empty" / "dog").iterdir():
+        path.unlink()
+    photos(tmp_path / "strange")
+    (tmp_path / "strange" / "dog").rename(tmp_path / "strange" / "bird")
+    before = sorted(tmp_path.rglob("*"))
+    words = typed.replace("transform.train.0.sise=3", "+transform.train.0.sise=3").split(" ")
+    outcome = pochi(*words)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    check_message(outcome.err, message)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_every_unreadable_picture_is_named_at_once(pochi: Callable, tmp_path: Path) -> None:
+    photos(tmp_path / "photos")
+    (tmp_path / "photos" / "cat" / "bad.png").write_bytes(b"no picture")
+    good = (tmp_path / "photos" / "dog" / "0.png").read_bytes()
+    (tmp_path / "photos" / "dog" / "torn.png").write_bytes(good[: len(good) // 2])
+    outcome = pochi("data=folder", "data.train_root=photos")
+    assert outcome.code == 2
+    assert outcome.err.startswith("data holds 2 unreadable picture(s):\n")
+    assert "photos/cat/bad.png: not a picture\n" in outcome.err
+    assert "photos/dog/torn.png: " in outcome.err
+    assert "data.on_error=skip" in outcome.err
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_no_network_names_the_file_and_the_way_out(
+    pochi: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos(tmp_path / "photos")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    # Nothing listens on port 9 of this machine: the download fails at once, as without a network.
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    outcome = pochi("data=folder", "data.train_root=photos", "model.pretrained=true")
+    assert outcome.code == 2
+    message = outcome.err.splitlines()[-1]
+    assert message.startswith("model.pretrained=true needs resnet18-")
+    assert str(tmp_path / "torch" / "hub" / "checkpoints") in message
+    assert "model.pretrained=false" in message
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "optimizer:\n  weight_decay: fast\n",
+            "optimizer.weight_decay must be a number, got 'fast'. "
+            "It is set in experiment/mine.yaml.",
+        ),
+        (
+            "optimizer:\n  weight_decai: 0.1\n",
+            "optimizer.weight_decai is not a key of the config. "
+            "Did you mean optimizer.weight_decay? ...",
+        ),
+        ("defaults:\n  - override /optimizer: best\n", "optimizer must be one of adam, adamw, ..."),
+        ("optimizer: [\n", "A config file is not YAML: while parsing ..."),
+        ("allow_targets: [os.system]\n", "allow_targets must be given on the command line, ..."),
+    ],
+)
+def test_mistake_in_a_file_of_the_person(
+    pochi: Callable, tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "conf" / "experiment" / "mine.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("# @package _global_\n" + text, encoding="utf-8")
+    outcome = pochi("--config-dir=conf", "experiment=mine")
+    assert outcome.code == 2
+    check_message(outcome.err, message)
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_mistake_in_a_sweep_is_found_before_the_first_job(pochi: Callable, tmp_path: Path) -> None:
+    outcome = pochi("--multirun", "epochs=1,x")
+    assert outcome.code == 2
+    check_message(outcome.err, "epochs must be an integer, got 'x'.")
+    assert [path.name for path in tmp_path.glob("outputs/*")] == ["multirun.yaml"]  # Hydra's own
+
+
+def test_the_table_is_long_enough() -> None:
+    assert len(CONFIG_MISTAKES) + len(DATA_MISTAKES) >= 40

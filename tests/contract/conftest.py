@@ -1,0 +1,35 @@
+"""Composes the config as the command line does, with the values that an option demands."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from pochitrain.config.registry import register_config
+from pochitrain.paths import config_directory
+
+
+@pytest.fixture
+def composed(
+    tmp_path: Path, make_folder: Callable[..., Path]
+) -> Iterator[Callable[..., DictConfig]]:
+    """compose(*overrides): the tree, mandatory values filled in."""
+    register_config()
+    root = make_folder(tmp_path / "photos", {"a": 4, "b": 6})
+    values = {
+        "data.train_root": str(root),
+        "model.name": "squeezenet1_1",
+        "loss.class_weights": "[1.0,2.0]",
+    }
+
+    def build(*overrides: str) -> DictConfig:
+        cfg = compose("config", list(overrides))
+        missing = OmegaConf.missing_keys(cfg)
+        unknown = missing - values.keys()
+        assert not unknown, f"give {unknown} a value in tests/contract/conftest.py"
+        return compose("config", [*overrides, *(f"{key}={values[key]}" for key in missing)])
+
+    with initialize_config_dir(str(config_directory())):
+        yield build

@@ -1,0 +1,105 @@
+"""Imports go downwards only, and nothing heavy is imported where the command line must be quick."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import pochitrain
+
+PACKAGE = Path(pochitrain.__file__).parent
+LAYERS = (
+    ("__init__", "error"),
+    ("log", "paths", "seed", "atomic"),
+    ("config",),
+    ("data", "transform", "model", "optimizer", "scheduler", "loss", "metrics"),
+    ("engine",),
+    ("callback", "inference", "export", "report", "sweep", "legacy", "serve"),
+    ("run",),
+    ("cli",),
+)
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+ALSO = {
+    ("data", "transform"),  # a data set may use the transforms
+    ("callback", "sweep"),  # a run reports to the trial that it is
+    ("sweep", "legacy"),  # optimized_config.py is written as a Python config
+    ("__init__", "inference"),  # `from pochitrain import Predictor`, loaded when asked for
+}
+"""Imports that are no way down, and why."""
+HEAVY = {"torch", "torchvision", "matplotlib", "optuna", "sklearn", "pandas", "plotly", "scipy"}
+LIGHT = ("config/", "cli/", "sweep/plugin.py", "error.py", "paths.py", "__init__.py")
+
+FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+
+
+def own_imports(tree: ast.Module) -> set[str]:
+    """Modules below pochitrain that are imported anywhere in a file, without the first part."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name.partition(".")[2] for name in names if name.startswith("pochitrain.")}
+
+
+def imported_at_start(body: list[ast.stmt]) -> set[str]:
+    """Top-level names of the packages imported when the module is (not inside functions)."""
+    found: set[str] = set()
+    for node in body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+        elif isinstance(node, ast.If):
+            if "TYPE_CHECKING" not in ast.unparse(node.test):
+                found |= imported_at_start(node.body) | imported_at_start(node.orelse)
+        elif isinstance(node, (ast.Try, ast.ClassDef)):
+            found |= imported_at_start(node.body)
+    return found
+
+
+def layer(name: str) -> str:
+    return name.partition("/")[0].removesuffix(".py").partition(".")[0]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_imports_go_downwards(file: str) -> None:
+    own = layer(file)
+    assert own in RANK, f"give {own} a layer in {Path(__file__).name}"
+    tree = ast.parse((PACKAGE / file).read_text(encoding="utf-8"))
+    for name in own_imports(tree):
+        other = layer(name)
+        if other == "__version__":
+            continue
+        down = RANK[other] < RANK[own] or other == own or (own, other) in ALSO
+        assert down, f"pochitrain/{file} imports pochitrain.{name}"
+
+
+@pytest.mark.parametrize("file", [name for name in FILES if name.startswith(LIGHT)])
+def test_nothing_heavy_at_module_level(file: str) -> None:
+    tree = ast.parse((PACKAGE / file).read_text(encoding="utf-8"))
+    assert not imported_at_start(tree.body) & HEAVY
+
+
+def test_only_the_trainer_goes_backward() -> None:
+    found = [
+        name
+        for name in FILES
+        if any(
+            isinstance(node, ast.Attribute)
+            and node.attr == "backward"
+            # `self.backward(...)` is the method of the trainer
+            and not (isinstance(node.value, ast.Name) and node.value.id == "self")
+            for node in ast.walk(ast.parse((PACKAGE / name).read_text(encoding="utf-8")))
+        )
+    ]
+    assert found == ["engine/trainer.py"]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_names_and_sizes(file: str) -> None:
+    banned = {"utils", "helpers", "common", "misc", "manager"}
+    assert not banned & {part.removesuffix(".py") for part in Path(file).parts}
+    assert len((PACKAGE / file).read_text(encoding="utf-8").splitlines()) <= 400

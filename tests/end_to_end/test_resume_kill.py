@@ -1,0 +1,47 @@
+"""A run that was killed anywhere and resumed is, bit for bit, the run that was not killed."""
+
+from pathlib import Path
+
+import pytest
+from conftest import Program, run_differences
+
+PLACES = [
+    "batch:0:2",  # before the first checkpoint
+    "batch:1:1",
+    "batch:1:5",  # after a checkpoint in mid-epoch
+    "validation:1:6",
+    "epoch_end:1:0",
+    "epoch_end:2:0",  # the CSV is ahead of the checkpoint
+    "write:0:",
+    "write:3:",
+    "fit_end:3:0",  # all epochs are done, the graphs are not
+]
+VARIANTS = {
+    "plain": ["checkpoint.every_steps=2"],
+    "accumulation": ["checkpoint.every_steps=1", "gradient_accumulation=4"],
+    "workers": ["checkpoint.every_steps=2", "data.num_workers=2", "gradient_clip_norm=0.1"],
+    "foreground": ["checkpoint.in_background=false", "optimizer=sgd", "precision=bf16"],
+}
+
+
+def kill_and_resume(program: Program, place: str, variant: list[str], whole: Path) -> list[str]:
+    name = f"{whole.parent.name}-{place.replace(':', '-')}"
+    command = program.tiny(name, "resume=auto", *variant)
+    killed = program.run(*command, SIGNAL_AT=f"SIGKILL:{place}")
+    assert killed.code == -9, killed.text
+    resumed = program.run(*command)
+    assert resumed.code == 0, resumed.text
+    assert "Resuming" in resumed.text
+    return run_differences(whole, program.only_run(name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_killed_run(program: Program, variant: str) -> None:
+    options = VARIANTS[variant]
+    ended = program.run(*program.tiny(f"whole-{variant}", *options))
+    assert ended.code == 0, ended.text
+    whole = program.only_run(f"whole-{variant}")
+    places = PLACES if variant == "plain" else PLACES[2::3]
+    found = {place: kill_and_resume(program, place, options, whole) for place in places}
+    assert found == {place: [] for place in places}
