@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--storage", choices=("sqlite", "journal"), default="sqlite")
     parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--longest-s", type=float, default=12.0)
+    parser.add_argument("--longest-s", type=float, default=20.0)
     options = parser.parse_args()
     random.seed(0)
     work = Path(tempfile.mkdtemp(prefix="kill_search_"))
@@ -87,7 +87,7 @@ def main() -> None:
     seen = {"valid": 0}
     for kill in range(options.kills):
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + random.uniform(2.0, options.longest_s)
+        end = time.monotonic() + random.uniform(4.0, options.longest_s)
         while time.monotonic() < end and process.poll() is None:
             check_json(folder, seen)
             time.sleep(0.05)
