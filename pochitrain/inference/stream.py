@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pochitrain.data.decode import UnreadableImageError
-from pochitrain.data.loader import default_num_workers, outlive_signals, readable as one_line_errors
+from pochitrain.data.loader import default_num_workers, outlive_signals
+from pochitrain.data.loader import readable as one_line_errors
 from pochitrain.data.picture_set import PictureSet
 from pochitrain.inference.classifier import Classifier
 from pochitrain.seed import seeded_cpu
@@ -104,9 +105,9 @@ def classify(
             logits[indices] = classifier.network(images).cpu()  # .cpu() waits for the device
         speed.lap(time.perf_counter() - before, sum(len(part.indices) for part in stacks))
     readable = [index for index in range(len(pictures)) if index not in unreadable]
-    indices = torch.tensor(readable, dtype=torch.int64)
+    positions = torch.tensor(readable, dtype=torch.int64)
     timed = (speed.forward_s, speed.total_s, speed.timed)
-    return Answers(indices, logits[indices], unreadable, *timed)
+    return Answers(positions, logits[positions], unreadable, *timed)
 
 
 class Stopwatch:

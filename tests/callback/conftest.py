@@ -1,6 +1,7 @@
 """A small run's state, for callbacks that only read it."""
 
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torchvision.transforms import ToTensor
 
 from pochitrain.data.digits import open_digits
 from pochitrain.data.loader import EpochLoader, build_loader
-from pochitrain.data.picture_set import Subset
+from pochitrain.data.picture_set import ImageData, Subset
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision
 from pochitrain.engine.state import EpochRecord, Monitor, Sums, TrainState
@@ -46,6 +47,11 @@ def add_epoch() -> Callable[..., None]:
     return add
 
 
+@cache
+def small_digits() -> ImageData:
+    return open_digits(image_size=8, val_fraction=0.5, seed=0)
+
+
 class SmallNet(nn.Module):
     """Three blocks, with batch norm, for digits of 8 x 8 px."""
 
@@ -75,8 +81,7 @@ def make_loader() -> Callable[..., EpochLoader]:
     """Digits of 8 x 8 px; by default the first 50 of the training split, in batches of 16."""
 
     def make(split: str = "train", num: int = 50, shuffle: bool = True, **options) -> EpochLoader:
-        data = open_digits(image_size=8, val_fraction=0.5, seed=0)
-        pictures = Subset(getattr(data, split), list(range(num)))
+        pictures = Subset(getattr(small_digits(), split), list(range(num)))
         settings = {"batch_size": 16, "seed": 0, "device": torch.device("cpu"), **options}
         return build_loader(pictures, build_pipeline([ToTensor()]), shuffle=shuffle, **settings)
 
