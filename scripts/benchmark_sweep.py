@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from kill_search import make_pictures
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SPACE = ("learning_rate=tag(log,interval(1e-5,1e-1))", "batch_size=16,32")
@@ -42,7 +43,6 @@ def run(name: str, options: Any, work: Path, words: list[str], threads: int = 0)
         "--multirun",
         "model=torchvision",
         f"model.name={options.model}",
-        f"data.image_size={options.size}",
         "device=cpu",
         "data.num_workers=0",
         *words,
@@ -71,6 +71,10 @@ def ours(options: Any, work: Path, *words: str) -> list[str]:
     ]
 
 
+def on_digits(options: Any) -> list[str]:
+    return ["data=digits", f"data.image_size={options.size}"]
+
+
 def stock(options: Any, work: Path) -> list[str]:
     return [
         "hydra/sweeper=optuna",
@@ -81,6 +85,7 @@ def stock(options: Any, work: Path) -> list[str]:
         "hydra.sweeper.direction=maximize",
         "hydra.sweeper.sampler.seed=0",
         f"epochs={options.epochs}",
+        *on_digits(options),
         *SPACE,
         "optimizer=sgd,adam,adamw",
     ]
@@ -89,10 +94,15 @@ def stock(options: Any, work: Path) -> list[str]:
 def measure_pruning(options: Any, work: Path) -> None:
     base, full = work / "none", work / "median"
     plain = run("stock sweeper", options, work / "stock", stock(options, work / "stock"))
-    none = run("ours, no pruning", options, base, ours(options, base, "optuna.pruner=null"))
-    pruned = run("ours, MedianPruner", options, full, ours(options, full))
+    none = run(
+        "ours, no pruning",
+        options,
+        base,
+        ours(options, base, *on_digits(options), "optuna.pruner=null"),
+    )
+    pruned = run("ours, MedianPruner", options, full, ours(options, full, *on_digits(options)))
     both = work / "both"
-    words = ours(options, both, f"optuna.n_jobs={options.jobs}")
+    words = ours(options, both, *on_digits(options), f"optuna.n_jobs={options.jobs}")
     parallel = run(f"ours, pruned, n_jobs={options.jobs}", options, both, words)
     statistics = json.loads((full / "study_statistics.json").read_text())["statistics"]
     print(f"pruned {statistics['n_pruned']} of {options.trials} trials")
@@ -106,7 +116,9 @@ def measure_parallel(options: Any, work: Path) -> None:
     rates = {}
     for jobs, threads in ((1, 1), (1, options.jobs), (options.jobs, 0)):
         folder = work / f"{jobs}_{threads}"
-        words = ours(options, folder, f"optuna.n_jobs={jobs}", "optuna.pruner=null")
+        words = ours(
+            options, folder, *on_digits(options), f"optuna.n_jobs={jobs}", "optuna.pruner=null"
+        )
         label = f"n_jobs={jobs}, {threads or 'own'} threads"
         result = run(label, options, folder, words, threads)
         rates[jobs, threads] = 60 * options.trials / result.seconds
@@ -121,9 +133,11 @@ def measure_parallel(options: Any, work: Path) -> None:
 
 def measure_overhead(options: Any, work: Path) -> None:
     """Time per trial minus the time of its epoch, which the trial itself prints."""
+    pictures = make_pictures(work / "pictures")
     work = work / "overhead"
     words = ours(options, work, "optuna.pruner=MedianPruner", "optuna.optuna_epochs=1")
-    words += ["optuna.search_space.batch_size.choices=[1400,1438]", "data.val_fraction=0.2"]
+    words += ["data=folder", f"data.train_root={pictures}", "data.val_fraction=0.3"]
+    words += ["transform=minimal", "optuna.search_space.batch_size.choices=[28,64]"]
     began = time.perf_counter()
     run(f"{options.trials} trials of one step", options, work, words)
     total = time.perf_counter() - began
@@ -145,7 +159,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=0, help="of a trial; default 10 and 2")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--model", default="squeezenet1_1")
-    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--size", type=int, default=32, help="of the digits, pixels")
     options = parser.parse_args()
     options.trials = options.trials or {"pruning": 20, "parallel": 8, "overhead": 50}[options.what]
     options.epochs = options.epochs or (10 if options.what == "pruning" else 2)

@@ -1,6 +1,6 @@
-"""Kills a search with SIGKILL at random moments, starts it again each time, and checks what is left.
+"""Kills a search at random moments, starts it again each time, and checks what is left.
 
-    python scripts/kill_search.py [--kills 10] [--trials 12] [--storage sqlite|journal] [--n-jobs 1]
+    python scripts/kill_search.py [--kills 10] [--trials 12] [--storage sqlite] [--n-jobs 1]
 
 At the end: exactly the total of finished trials, every trial directory written by one trial only,
 and the result files valid JSON whenever they were looked at.

@@ -66,6 +66,8 @@ class OptunaConfig:
     """Stop when more than this share of the trials of this run has failed."""
     repeats: int = 1
     """Trainings per trial, each with a seed of its own; their mean is the trial's value."""
+    graphs: bool = False
+    """Draw the graphs of every trial too; takes longer than a short epoch."""
 
 
 def check_optuna(node: Node, root: Node) -> None:

@@ -72,7 +72,7 @@ def test_names() -> None:
 
 def test_options_of_a_group() -> None:
     choices = ["SGD", "adam", None]
-    with pytest.raises(ConfigError, match="options of the group .adam, adamw, sgd.*None"):
+    with pytest.raises(ConfigError, match=r"options of the group .adam, adamw, sgd.*None"):
         read(optimizer={"type": "categorical", "choices": choices})
     parameters, distributions = read(
         optimizer={"type": "categorical", "choices": ["SGD", "adam"]},
@@ -118,5 +118,5 @@ def plain(value: Any) -> Any:
 
 
 def test_unknown_name() -> None:
-    with pytest.raises(ConfigError, match="search_space.learning_rat must .* learning_rate"):
+    with pytest.raises(ConfigError, match=r"search_space.learning_rat must .* learning_rate"):
         read(learning_rat={"type": "float", "low": 0.1, "high": 0.2})
