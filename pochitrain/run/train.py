@@ -122,7 +122,8 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
 
 def finish(cfg: DictConfig, console: Console, state: TrainState, folder: Path) -> None:
     """Graphs and the closing summary; may be repeated."""
-    graphs = draw_graphs(cfg, folder) if cfg.metrics.export else []
+    wanted = cfg.metrics.export and (cfg.optuna.graphs or not cfg.optuna.enabled)
+    graphs = draw_graphs(cfg, folder) if wanted else []
     files = [folder / "models" / name for name in ("best.pth", "last.pth", "ema.pth")]
     files += [folder / name for name in TABLES] + graphs
     print_end(console, state, folder, [*files, folder / "config.yaml", folder / "environment.json"])

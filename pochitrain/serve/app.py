@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from pochitrain import __version__
 from pochitrain.data.decode import UnreadableImageError, decode_rgb
+from pochitrain.error import PochiError
 from pochitrain.inference.predictor import Prediction, Predictor
 from pochitrain.serve.limit import BodyLimit, Limits
 
@@ -121,7 +122,10 @@ def answer(predictor: Predictor, named: list[tuple[str, bytes]], max_pixels: int
     """Decode and classify; all pictures are looked at before the first is classified."""
     background = predictor.classifier.background
     pictures = [open_picture(name, content, max_pixels, background) for name, content in named]
-    predictions: list[Prediction] = predictor.predict(pictures)
+    try:
+        predictions: list[Prediction] = predictor.predict(pictures)
+    except PochiError as error:  # a size that the model does not take
+        raise HTTPException(415, str(error)) from None
     return Answer(
         predictions=[
             PictureAnswer(
