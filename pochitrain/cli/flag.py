@@ -33,10 +33,11 @@ def at_least(text: str, low: int) -> int:
     return value
 
 
-def add_model_flags(parser: argparse.ArgumentParser) -> None:
+def add_model_flags(parser: argparse.ArgumentParser, with_device: bool = True) -> None:
     """What every command that loads a model takes."""
     parser.add_argument("model", metavar="RUN", help="run directory, checkpoint (.pth) or .onnx")
-    parser.add_argument("--device", help="cuda, cuda:1, mps, cpu; default: as in training")
+    if with_device:
+        parser.add_argument("--device", help="cuda, cuda:1, mps, cpu; default: as in training")
     parser.add_argument(
         "--allow",
         action="append",

@@ -61,7 +61,13 @@ def same_run(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Whether `wanted` continues the run with the config `saved`: only harmless keys differ."""
     old, new = leaves(saved), leaves(wanted)
     differ = {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
-    return all(map(is_harmless, differ)) and bool(new[("epochs",)] >= old[("epochs",)])
+    longer = bool(new[("epochs",)] >= old[("epochs",)])
+    return all(map(is_harmless, differ)) and longer and rule_order(old) == rule_order(new)
+
+
+def rule_order(values: Mapping[Path, Any]) -> list[Path]:
+    """Patterns of learning rates in the order in which they are tried."""
+    return [path for path in values if path[:2] == ("layer_wise_lr", "layer_rates")]
 
 
 def combine(

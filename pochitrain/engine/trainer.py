@@ -65,6 +65,8 @@ class Trainer:
         self.group_samples = samples_per_step(train_loader, gradient_accumulation)
         self.faults = faults or FaultPolicy()
         self.stop_request = stop_request or StopRequest()
+        self.between_batches = False
+        """Whether an error comes from fetching a batch, when the whole state is in order."""
         self.finite = FiniteLoss(self.faults.nonfinite, train_loader.pictures)
 
     def fit(self) -> TrainState:
@@ -82,8 +84,7 @@ class Trainer:
             self.run_epochs()
             self.emit("on_fit_end")
         except (Interrupted, DataError):
-            # Raised between batches only, and out here all that validation changed is undone.
-            if self.between_steps():
+            if self.between_batches and self.between_steps():
                 self.finite.settle()
                 self.checkpoints.save_last(self.state, self.callbacks)
             self.checkpoints.finish()
@@ -149,10 +150,12 @@ class Trainer:
         """Batches of an epoch; ends with `Interrupted` when the run was asked to stop."""
         iterator = loader.epoch(epoch, start)
         while True:
+            self.between_batches = True
             if self.stop_request.signal is not None and self.between_steps():
                 done = f"after {self.state.batch} of {len(self.train_loader)} batches"
                 raise self.stop_request.error(f"in epoch {self.state.epoch + 1}, {done}")
             batch = next(iterator, None)
+            self.between_batches = False
             if batch is None:
                 return
             yield batch

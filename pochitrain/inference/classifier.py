@@ -69,6 +69,7 @@ class OnnxNetwork:
 
     def __call__(self, images: Tensor) -> Tensor:
         entry = self.session.get_inputs()[0]
+        self.require_size(images, entry.shape)
         size = entry.shape[0] if isinstance(entry.shape[0], int) else max(1, len(images))
         answers = []
         for part in torch.split(images.float().cpu().contiguous(), size):
@@ -77,6 +78,15 @@ class OnnxNetwork:
             (logits,) = self.session.run(None, {entry.name: padded.numpy()})
             answers.append(logits[: len(part)])
         return torch.from_numpy(np.concatenate(answers))
+
+    def require_size(self, images: Tensor, shape: Sequence[int | str]) -> None:
+        """Refuse pictures that the file was not exported for (a pipeline that keeps sizes)."""
+        height, width = shape[2:]
+        if tuple(images.shape[2:]) != (height, width):
+            raise ConfigError(
+                f"The exported model takes pictures of {width} x {height} pixels, got "
+                f"{images.shape[3]} x {images.shape[2]}. Resize them, or use the checkpoint."
+            )
 
 
 @dataclass
@@ -92,6 +102,8 @@ class Classifier:
     source: Path
     """The file it was loaded from."""
     allow: list[str]
+    transforms: list[Any]
+    """The nodes that `pipeline` was built from."""
 
     @property
     def background(self) -> tuple[int, int, int]:
@@ -137,7 +149,7 @@ def load_classifier(
     model = model.to(target, memory_format=memory_format).eval()  # type: ignore[call-overload]
     chosen = select_precision(precision or config.get("precision", "fp32"), target)
     network = TorchNetwork(model, chosen, memory_format)
-    return Classifier(network, names, pipeline, config, file, list(allow))
+    return Classifier(network, names, pipeline, config, file, list(allow), list(nodes))
 
 
 def choose_device(asked: str | None, trained_on: str | None) -> torch.device:
@@ -242,8 +254,12 @@ def load_onnx(file: Path, allow: Sequence[str] = ()) -> Classifier:
         raise ConfigError(
             f"{file} holds no class names and transforms. Export it with `pochi export RUN`."
         )
-    facts = json.loads(stored)
-    parts = Components(OmegaConf.create(facts["config"]), allow)
-    pipeline = load_pipeline(parts, facts["transforms"]["val"])
+    try:
+        facts = json.loads(stored)
+        config, names, nodes = facts["config"], facts["class_names"], facts["transforms"]["val"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{file} holds damaged metadata ({error!r}).") from None
+    parts = Components(OmegaConf.create(config), allow)
+    pipeline = load_pipeline(parts, nodes)
     network = OnnxNetwork(session)
-    return Classifier(network, facts["class_names"], pipeline, facts["config"], file, list(allow))
+    return Classifier(network, names, pipeline, config, file, list(allow), nodes)

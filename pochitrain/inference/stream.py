@@ -105,9 +105,9 @@ def classify(
             logits[indices] = classifier.network(images).cpu()  # .cpu() waits for the device
         speed.lap(time.perf_counter() - before, sum(len(part.indices) for part in stacks))
     readable = [index for index in range(len(pictures)) if index not in unreadable]
-    found = torch.tensor(readable, dtype=torch.int64)
+    positions = torch.tensor(readable, dtype=torch.int64)
     timed = (speed.forward_s, speed.total_s, speed.timed)
-    return Answers(found, logits[found], unreadable, *timed)
+    return Answers(positions, logits[positions], unreadable, *timed)
 
 
 class Stopwatch:

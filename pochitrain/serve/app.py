@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from pochitrain import __version__
 from pochitrain.data.decode import UnreadableImageError, decode_rgb
+from pochitrain.error import PochiError
 from pochitrain.inference.predictor import Prediction, Predictor
 from pochitrain.serve.limit import BodyLimit, Limits
 
@@ -80,7 +81,7 @@ def build_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
 
     @app.post("/predict", responses=REFUSALS, tags=["model"])
     async def predict(
-        files: Annotated[list[UploadFile], File(description="One or more pictures.")],
+        files: Annotated[list[UploadFile], File(description="One or more pictures.", min_length=1)],
     ) -> Answer:
         """Classify the pictures of a multipart form (field `files`)."""
         if len(files) > limits.max_files:
@@ -121,7 +122,10 @@ def answer(predictor: Predictor, named: list[tuple[str, bytes]], max_pixels: int
     """Decode and classify; all pictures are looked at before the first is classified."""
     background = predictor.classifier.background
     pictures = [open_picture(name, content, max_pixels, background) for name, content in named]
-    predictions: list[Prediction] = predictor.predict(pictures)
+    try:
+        predictions: list[Prediction] = predictor.predict(pictures)
+    except PochiError as error:  # a size that the model does not take
+        raise HTTPException(415, str(error)) from None
     return Answer(
         predictions=[
             PictureAnswer(

@@ -11,7 +11,6 @@ import torch
 from hydra import compose
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from pochitrain.config.component import Components
 
 from pochitrain.config.component import Components
 from pochitrain.config.root import GROUPS, RootConfig, validate

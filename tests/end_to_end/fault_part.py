@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import torch
@@ -56,6 +57,23 @@ class HungryNet(TinyNet):
         if self.training and len(images) > int(os.environ["ROOM"]):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
         return super().forward(images)
+
+
+class SleepyNet(TinyNet):
+    """Needs a minute for its third batch."""
+
+    calls = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        if self.calls == 3:
+            print("asleep", flush=True)
+            time.sleep(60)
+        return super().forward(images)
+
+
+def build_sleepy(*, num_classes: int, **_: object) -> nn.Module:
+    return SleepyNet(num_classes)
 
 
 def build_poisoned(*, num_classes: int, **_: object) -> nn.Module:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import Program, run_differences
+from fault_program import Program, run_differences
 
 PLACES = [
     "batch:0:2",  # before the first checkpoint
@@ -18,6 +18,20 @@ PLACES = [
 ]
 VARIANTS = {
     "plain": ["checkpoint.every_steps=2"],
+    "insight": [
+        "checkpoint.every_steps=2",
+        "ema_decay=0.9",
+        "warmup_epochs=2",
+        "early_stopping.enabled=true",
+        "early_stopping.patience=5",
+        "gradient_tracking.enabled=true",
+        "layer_wise_lr.enabled=true",
+        "+layer_wise_lr.layer_rates={conv1: 0.001, fc: 0.01}",
+        "scheduler=multisteplr",
+        "scheduler.milestones=[1,2]",
+        "model.freeze=1",
+        "loss.label_smoothing=0.1",
+    ],
     "accumulation": ["checkpoint.every_steps=1", "gradient_accumulation=4"],
     "workers": ["checkpoint.every_steps=2", "data.num_workers=2", "gradient_clip_norm=0.1"],
     "foreground": ["checkpoint.in_background=false", "optimizer=sgd", "precision=bf16"],

@@ -64,8 +64,10 @@ def compose_text(
     return lambda text, *overrides: compose_file(write_file(text), *overrides)
 
 
+register_config()
+
+
 def compose_plain(*overrides: str, search: Path | None = None) -> dict[str, Any]:
-    register_config()
     words = list(overrides)
     if search is not None:
         words.append(f"hydra.searchpath=[file://{search}]")

@@ -1,4 +1,4 @@
-"""Every row of the guide's tables: a Python file with that option, and the composed, typed value."""
+"""Every row of the guide's tables: a Python file with that option, and the composed value."""
 
 from collections.abc import Callable
 from typing import Any

@@ -162,7 +162,7 @@ def test_custom_search_space_is_conditional(tmp_path: Path) -> None:
 
 def test_fixed_and_searched_parameters_must_not_overlap(tmp_path: Path) -> None:
     custom = "hydra.sweeper.custom_search_space=tests.sweep.sphere.clash_with_z"
-    with pytest.raises(ValueError, match="Overlapping.*z"):
+    with pytest.raises(ValueError, match=r"Overlapping.*z"):
         sweep(tmp_path, SPACE[0], "z=a", custom, n_trials=1, n_jobs=1)
 
 

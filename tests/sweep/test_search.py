@@ -196,28 +196,15 @@ class Refuse(Callback):
 
 
 SPACE = "+optuna.search_space"
-LOW_HIGH = "{type:float,low:1.0,high:0.5}"
 WRONG = {
     "optuna.search_space=null": "optuna.search_space must be given",
     "optuna.sampler=TPE": "optuna.sampler must be one of TPESampler, .* got 'TPE'",
-    "optuna.pruner=Median": "optuna.pruner must be one of MedianPruner, .* got 'Median'",
-    "optuna.direction=up": "optuna.direction must be one of maximize, minimize, got 'up'",
-    "optuna.n_trials=0": "optuna.n_trials must be an integer >= 1, got 0",
-    "optuna.n_jobs=-1": "optuna.n_jobs must be an integer >= 1, got -1",
     "optuna.storage=study.db": "optuna.storage must be a URL, got 'study.db'",
-    "optuna.storage=foo://x": "optuna.storage must be a storage that can be opened",
     "optuna.sampler=GridSampler": "learning_rate.step must be given with GridSampler",
-    "optuna.search_space.learning_rate.type=real": "learning_rate.type must be one of float, int",
-    "optuna.search_space.learning_rate.low=0.0": "learning_rate.low must be > 0 when log is true",
-    "optuna.search_space.learning_rate.high=1e-9": r"learning_rate.low must be <= high",
-    "optuna.search_space.learning_rate.high=3.0": "learning_rate=3.0: learning_rate must be",
+    "optuna.search_space.learning_rate.high=3.0": "learning_rate=3.0, .*: learning_rate must be",
     "optuna.search_space.optimizer.choices=[Lion]": "options of the group .adam, adamw, sgd.*Lion",
-    "optuna.search_space.optimizer.choices=[]": "a list with at least one value",
     f"{SPACE}.learning_rat={{type:float,low:0.1,high:0.5}}": "Did you mean learning_rate",
     f"{SPACE}.scheduler_gamma={{type:float,low:0.1,high:0.9}}": "cannot be searched .*gamma",
-    f"{SPACE}.x={{type:float,low:0.1}}": "search_space.x.high must be given",
-    f"{SPACE}.x={{type:float,low:0.1,high:1.0,lg:true}}": "Did you mean log",
-    f"{SPACE}.seed={{type:int,low:0,high:1.5}}": "seed.high must be an integer, got 1.5",
     "optuna.custom_search_space=os.system": "allow_targets=.os.system.",
 }
 
@@ -239,7 +226,7 @@ def test_a_single_run_with_a_search_option_is_refused() -> None:
 def test_an_option_without_search_stays_hydra_s_grid(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run_app(["--multirun", "seed=1,2", "--cfg", "hydra", "-p", "hydra.sweeper"], "train.py")
+    run_app(["--cfg", "hydra", "-p", "hydra.sweeper"], "train.py")
     assert "BasicSweeper" in capsys.readouterr().out
 
 

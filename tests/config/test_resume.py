@@ -1,0 +1,103 @@
+"""Which configs are the same run, and what a continued run's config becomes."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from pochitrain.config.resume import combine, names, same_run
+from pochitrain.error import ConfigError
+
+SAVED: dict[str, Any] = {
+    "epochs": 10,
+    "device": None,
+    "resume": "auto",
+    "allow_targets": ["mine.*"],
+    "learning_rate": 0.001,
+    "optimizer": {"_target_": "torch.optim.Adam", "lr": 0.001, "betas": [0.9, 0.999]},
+    "scheduler": {"_target_": "Cosine", "T_max": 10},
+    "layer_wise_lr": {"layer_rates": {r"layer1\.0": 0.1, "fc": 0.2}},
+    "data": {"_target_": "folder", "train_root": "a", "num_workers": 0},
+    "callbacks": {},
+}
+
+
+def changed(**values: Any) -> dict[str, Any]:
+    """SAVED with other values; a double underscore separates keys."""
+    tree = deepcopy(SAVED)
+    for path, value in values.items():
+        *parents, key = path.split("__")
+        node = tree
+        for parent in parents:
+            node = node[parent]
+        node[key] = value
+    return tree
+
+
+def test_same_run() -> None:
+    assert same_run(SAVED, SAVED)
+    assert same_run(SAVED, changed(device="cpu", data__num_workers=4, epochs=20, resume=None))
+    assert not same_run(SAVED, changed(epochs=9))
+    assert not same_run(SAVED, changed(epochs=20, scheduler__T_max=20))
+    assert not same_run(SAVED, changed(learning_rate=0.1))
+    assert not same_run(SAVED, changed(callbacks={"mine": {"_target_": "a"}}))
+
+
+def test_the_order_of_rate_rules_matters() -> None:
+    rates = SAVED["layer_wise_lr"]["layer_rates"]
+    backwards = dict(reversed(rates.items()))
+    assert backwards == rates
+    assert not same_run(SAVED, changed(layer_wise_lr__layer_rates=backwards))
+
+
+def named(*overrides: str) -> Any:
+    return names(overrides, {"scheduler_T_max": "scheduler.T_max"})
+
+
+def test_combine_keeps_what_the_command_does_not_name() -> None:
+    """Defaults of this command do not replace the run's values; T_max does not follow epochs."""
+    wanted = changed(learning_rate=0.5, epochs=20, scheduler__T_max=20, allow_targets=[])
+    combined = combine(SAVED, wanted, named("epochs=20"))
+    assert combined == changed(epochs=20, allow_targets=[])
+
+
+def test_combine_takes_harmless_overrides() -> None:
+    wanted = changed(device="cuda:1", data__num_workers=3, data__train_root="b")
+    overrides = ("device=cuda:1", "data.num_workers=3", "++data.train_root=b")
+    assert combine(SAVED, wanted, named(*overrides)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("wanted", "override", "message"),
+    [
+        (changed(learning_rate=0.5), "learning_rate=0.5", r"learning_rate must be as .*\(0.001\)"),
+        (changed(scheduler__T_max=5), "scheduler_T_max=5", r"scheduler.T_max must .*\(10\), got 5"),
+        (changed(epochs=5), "epochs=5", "epochs must be >= 10"),
+        (changed(learning_rate=0.5), "experiment=fast", "learning_rate must be"),
+        (
+            changed(optimizer={"_target_": "torch.optim.SGD", "lr": 0.001, "momentum": 0.9}),
+            "optimizer=sgd",
+            r"optimizer.momentum must be as in the run that is continued \(absent\), got 0.9",
+        ),
+        (
+            changed(callbacks={"a": {"_target_": "b"}}),
+            "+callbacks.a._target_=b",
+            "callbacks.a._target_ must",
+        ),
+    ],
+)
+def test_combine_refuses_by_name(wanted: dict[str, Any], override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        combine(SAVED, wanted, named(override))
+
+
+def test_new_keys_of_a_later_version_get_their_default() -> None:
+    wanted = changed(optimizer__fused=False, ema_decay=None)
+    combined = combine(SAVED, wanted, named())
+    assert combined["optimizer"]["fused"] is False
+    assert combined["ema_decay"] is None
+
+
+def test_new_keys_of_another_option_are_not_mixed_in() -> None:
+    wanted = changed(optimizer={"_target_": "torch.optim.SGD", "lr": 0.1, "momentum": 0.9})
+    assert combine(SAVED, wanted, named()) == SAVED

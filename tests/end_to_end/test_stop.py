@@ -1,0 +1,84 @@
+"""A run that is asked to stop saves itself, says how to go on, and goes on exactly."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from fault_program import Program, run_differences
+
+
+@pytest.fixture(scope="module")
+def whole(program: Program) -> Path:
+    """The run that nobody disturbed."""
+    ended = program.run(*program.tiny("whole"))
+    assert ended.code == 0, ended.text
+    return program.only_run("whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("place", "code", "options"),
+    [
+        ("SIGINT:batch:1:3", 130, []),
+        ("SIGTERM:validation:1:6", 143, []),
+        # A terminal and some clusters signal the loader processes too.
+        ("SIGINT+GROUP:batch:0:2", 130, ["data.num_workers=2"]),
+        ("SIGTERM+GROUP:batch:1:2", 143, ["data.num_workers=2"]),
+    ],
+)
+def test_stop_and_go_on(
+    program: Program, whole: Path, place: str, code: int, options: list[str]
+) -> None:
+    name = place.replace(":", "-")
+    stopped = program.run(*program.tiny(name, *options), SIGNAL_AT=place)
+    assert stopped.code == code, stopped.text
+    run = program.only_run(name)
+    assert json.loads((run / "status.json").read_text())["status"] == "interrupted"
+    command = stopped.text.splitlines()[-1].removeprefix("To continue: python train.py ")
+    assert command == f"resume={run.relative_to(program.folder)} 'allow_targets=[fault_part.*]'"
+
+    resumed = program.run(*command.replace("'", "").split())
+    assert resumed.code == 0, resumed.text
+    assert run_differences(whole, run) == []
+    assert json.loads((run / "status.json").read_text())["status"] == "finished"
+
+
+def test_second_ctrl_c_stops_at_once(program: Program) -> None:
+    pid = program.start(*program.tiny("impatient", "model._target_=fault_part.build_sleepy"))
+    wait_for_text(program, "asleep")
+    begin = time.monotonic()
+    os.kill(pid, signal.SIGINT)
+    wait_for_text(program, "Ctrl+C again stops at once")
+    os.kill(pid, signal.SIGINT)
+    ended = program.wait(pid)
+    assert ended.code == 130, ended.text
+    assert time.monotonic() - begin < 30
+
+
+def wait_for_text(program: Program, text: str, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while text not in (program.folder / "output.txt").read_text():
+        assert time.monotonic() < end, (program.folder / "output.txt").read_text()
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_sweep(program: Program) -> None:
+    """Ctrl+C ends the sweep, and the same sweep with resume=auto runs only what is left."""
+    options = [*program.tiny("sweep"), "hydra.sweep.dir=sweep", "--multirun", "seed=1,2"]
+    stopped = program.run(*options, SIGNAL_AT="SIGINT:batch:1:3")
+    assert stopped.code == 130, stopped.text
+    assert stopped.text.splitlines()[-1].endswith("resume=auto")
+    runs = sorted(path for path in (program.folder / "sweep").iterdir() if path.is_dir())
+    assert len(runs) == 1  # the second job has not begun
+    again = program.run(*options, "resume=auto")
+    assert again.code == 0, again.text
+    assert again.text.count("Resuming ") == 1
+    once_more = program.run(*options, "resume=auto")
+    assert once_more.code == 0, once_more.text
+    assert once_more.text.count("is finished") == 2
+    runs = sorted(path for path in (program.folder / "sweep").iterdir() if path.is_dir())
+    assert len(runs) == 2
