@@ -71,6 +71,7 @@ def test_a_pattern_that_is_no_regular_expression():
 
 
 WARNED = [
+    (["data.balanced_sampling=true"], "With balanced sampling use loss=uniform"),
     (["warmup_epochs=10", "epochs=10"], "never reaches the full learning rate"),
     (["model.freeze=2"], "the frozen part of the model is random"),
     (["model.freeze=5", "epochs=5", "model.pretrained=true"], "only the last layer is trained"),
@@ -95,6 +96,7 @@ def test_surely_not_meant(overrides, text):
         ["model.freeze=true", "model.pretrained=true"],
         ["warmup_epochs=5", "ema_decay=0.999"],
         ["transform=modern"],
+        ["data.balanced_sampling=true", "loss=uniform"],
     ],
     ids=str,
 )
