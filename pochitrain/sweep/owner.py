@@ -100,6 +100,13 @@ def live_tokens(study: Study) -> set[str]:
     }
 
 
+def forget_dead(study: Study, alive: set[str]) -> None:
+    """Take the signatures of dead searches away; a trial of theirs is stale either way."""
+    for key, signature in study.user_attrs.items():
+        if key.startswith(f"{OWNER}:") and signature and key[len(OWNER) + 1 :] not in alive:
+            study.set_user_attr(key, None)
+
+
 def is_stale(trial: FrozenTrial, alive: set[str]) -> bool:
     """Whether a RUNNING trial has nobody who works on it."""
     token = trial.user_attrs.get(OWNER)
@@ -112,6 +119,7 @@ def is_stale(trial: FrozenTrial, alive: set[str]) -> bool:
 def fail_stale_trials(study: Study) -> list[FrozenTrial]:
     """Mark the trials of dead searches failed, and give them back."""
     alive = live_tokens(study)
+    forget_dead(study, alive)
     found = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if not is_stale(trial, alive):

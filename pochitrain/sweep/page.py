@@ -24,11 +24,17 @@ def write_pages(study: Study, folder: Path, importances: dict[str, float]) -> li
 
         write_text(folder / SCRIPT, get_plotlyjs())
     figures = {
-        "optimization_history": visualization.plot_optimization_history(study),
+        "optimization_history": visualization.plot_optimization_history(
+            study, target_name=metric_name(study)
+        ),
         "param_importances": draw_importances(importances),
         "contour": draw_contour(study, importances),
     }
     return [write_page(figure, folder / f"{name}.html") for name, figure in figures.items()]
+
+
+def metric_name(study: Study) -> str:
+    return "val_accuracy (%)" if study.directions[0].name == "MAXIMIZE" else "val_loss"
 
 
 def has_values(study: Study) -> bool:
@@ -43,7 +49,7 @@ def draw_importances(importances: dict[str, float]) -> Any:
     shares = [importances[name] for name in names]
     bars = go.Bar(x=shares, y=names, orientation="h", text=[f"{s:.2f}" for s in shares])
     title = "Importance of the parameters" if names else "Too few trials to tell what matters"
-    layout = go.Layout(title=title, xaxis={"title": "share of the variance", "range": [0, 1]})
+    layout = go.Layout(title=title, xaxis={"title": "importance (the sum is 1)", "range": [0, 1]})
     return go.Figure(bars, layout)
 
 
@@ -56,8 +62,9 @@ def draw_contour(study: Study, importances: dict[str, float]) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if len(params) < 2:
-            return visualization.plot_slice(study, params=params or names[:1])
-        return visualization.plot_contour(study, params=params)
+            params = params or names[:1]
+            return visualization.plot_slice(study, params, target_name=metric_name(study))
+        return visualization.plot_contour(study, params, target_name=metric_name(study))
 
 
 def write_page(figure: Any, path: Path) -> Path:
