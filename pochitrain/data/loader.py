@@ -131,13 +131,18 @@ def readable(loader: DataLoader[Any]) -> Iterator[Batch]:
     except PochiError as error:
         raise type(error)(without_worker_traceback(str(error))) from None
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        first = str(error).splitlines()[0].rstrip(". ")
-        raise DataError(
-            f"A process that loads pictures ended ({first}). If the machine was short of memory, "
-            f"use fewer: data.num_workers={max(0, loader.num_workers // 2)}."
-        ) from None
+        raise (dead_worker(error, loader.num_workers) or error) from None
+
+
+def dead_worker(error: RuntimeError, num_workers: int) -> DataError | None:
+    """What to tell when a loader process was killed; None for another error."""
+    if "DataLoader worker" not in str(error):
+        return None
+    first = str(error).splitlines()[0].rstrip(". ")
+    return DataError(
+        f"A process that loads pictures ended ({first}). If the machine was short of memory, use "
+        f"fewer: data.num_workers={max(0, num_workers // 2)}."
+    )
 
 
 def outlive_signals(worker: int) -> None:
