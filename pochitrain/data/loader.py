@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ from pochitrain.seed import seeded_cpu
 
 TERM_GRACE_S = 30
 """Seconds that a loader process goes on after SIGTERM."""
+DEATH_NOTICE_S = 5
+"""How long to wait at most to hear why a loader process is gone."""
 
 Transform = Callable[[Image.Image], Tensor]
 
@@ -132,6 +135,16 @@ def readable(loader: DataLoader[Any]) -> Iterator[Batch]:
         raise type(error)(without_worker_traceback(str(error))) from None
     except RuntimeError as error:
         raise (dead_worker(error, loader.num_workers) or error) from None
+    except (OSError, EOFError):
+        if loader.num_workers == 0:
+            raise
+        # The pipe to a killed process breaks a moment before torch hears of its death and says so,
+        # out of a signal handler.
+        try:
+            time.sleep(DEATH_NOTICE_S)
+        except RuntimeError as error:
+            raise (dead_worker(error, loader.num_workers) or error) from None
+        raise
 
 
 def dead_worker(error: RuntimeError, num_workers: int) -> DataError | None:
