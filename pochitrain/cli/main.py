@@ -11,10 +11,12 @@ from pochitrain.error import ConfigError, PochiError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("pochitrain.cli.train", "train a model (the same as python train.py)"),
-    "infer": ("pochitrain.cli.infer", "evaluate a model, or classify pictures with it"),
-    "migrate": ("pochitrain.cli.migrate", "write a Python config as a YAML experiment"),
-    "lr": ("pochitrain.cli.lr", "show the learning rate of every layer before training"),
     "optimize": ("pochitrain.cli.optimize", "search hyper-parameters with Optuna"),
+    "infer": ("pochitrain.cli.infer", "evaluate a model, or classify pictures with it"),
+    "export": ("pochitrain.cli.export", "write an ONNX file that provably answers alike"),
+    "serve": ("pochitrain.cli.serve", "answer over HTTP, with a page to try it"),
+    "lr": ("pochitrain.cli.lr", "show the learning rate of every layer before training"),
+    "migrate": ("pochitrain.cli.migrate", "write a Python config as a YAML experiment"),
 }
 """Name -> module with `run(argv)`, one line for the overview."""
 

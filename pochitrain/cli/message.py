@@ -26,7 +26,7 @@ def refuse_unknown_flags(argv: list[str], prog: str) -> None:
 
     parser.error = refuse  # type: ignore[assignment, method-assign]
     flags = [word for word in argv if word != "--version"]  # its action would print and exit here
-    parser.parse_args(flags)
+    parser.parse_intermixed_args(flags)
 
 
 def explain(error: BaseException) -> str:

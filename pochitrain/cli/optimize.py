@@ -19,8 +19,9 @@ def run(argv: list[str], prog: str) -> None:
         print(USAGE.format(prog=prog))
         return
     from pochitrain.cli.app import run_app
+    from pochitrain.cli.config_file import use_config_flag
 
-    run_app(search_arguments(argv), prog)
+    run_app(use_config_flag(search_arguments(argv)), prog)
 
 
 def search_arguments(argv: list[str]) -> list[str]:

@@ -66,11 +66,25 @@ class OptunaConfig:
     """Stop when more than this share of the trials of this run has failed."""
     repeats: int = 1
     """Trainings per trial, each with a seed of its own; their mean is the trial's value."""
+    graphs: bool = False
+    """Draw the graphs of every trial too; takes longer than a short epoch."""
 
 
 def check_optuna(node: Node, root: Node) -> None:
     if not node.get("enabled"):
         return
+    check_search(node)
+    require(
+        has_validation(root),
+        "optuna.enabled",
+        "false without validation pictures",
+        True,
+        "A search compares validation results: set data.val_root or data.val_fraction.",
+    )
+
+
+def check_search(node: Node) -> None:
+    """The search by itself; the sweeper asks before it builds anything."""
     require_choice(node, "direction", ("maximize", "minimize"), "optuna.")
     for key in ("n_trials", "n_jobs", "optuna_epochs", "repeats"):
         require_positive_int(node, key, "optuna.")
@@ -79,14 +93,8 @@ def check_optuna(node: Node, root: Node) -> None:
     require_range(node, "max_failure_rate", "optuna.", low=0, high=1)
     require(bool(node.get("study_name")), "optuna.study_name", "a name", node.get("study_name"))
     for name, entry in (node.get("search_space") or {}).items():
-        check_entry(entry, f"optuna.search_space.{name}")
-    require(
-        has_validation(root),
-        "optuna.enabled",
-        "false without validation pictures",
-        True,
-        "A search compares validation results: set data.val_root or data.val_fraction.",
-    )
+        if entry is not None:
+            check_entry(entry, f"optuna.search_space.{name}")
 
 
 def check_entry(entry: Any, key: str) -> None:

@@ -1,7 +1,11 @@
 """Any picture file to 8-bit RGB, the way a person sees it."""
 
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -16,23 +20,35 @@ class UnreadableImageError(Exception):
     """A file that cannot be decoded; the text says why."""
 
 
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Inside, odd metadata is not reported: it is not our business.
+
+    All threads share one list of filters, so only the main thread may change it for a while.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def decode_rgb(
-    source: str | Path, background: tuple[int, int, int] = (255, 255, 255)
+    source: str | Path | IO[bytes], background: tuple[int, int, int] = (255, 255, 255)
 ) -> Image.Image:
     """Read a picture file.
 
     Args:
-        source: path of the file.
+        source: path of the file, or the open file.
         background: RGB, 0-255, behind transparent pixels.
 
     Raises:
         UnreadableImageError: whatever is wrong with the file.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata is not our business; bombs raise
-            with Image.open(source) as image:
-                return to_rgb(image, background)
+        with without_warnings(), Image.open(source) as image:
+            return to_rgb(image, background)
     except UnidentifiedImageError:
         raise UnreadableImageError("not a picture") from None
     except Image.DecompressionBombError:
@@ -45,11 +61,9 @@ def decode_rgb(
 
 def upright_size(source: str | Path) -> tuple[int, int]:
     """Width and height in pixels that `decode_rgb` will give, read from the header."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(source) as image:
-            width, height = image.size
-            rotated = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    with without_warnings(), Image.open(source) as image:
+        width, height = image.size
+        rotated = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
     return (height, width) if rotated else (width, height)
 
 

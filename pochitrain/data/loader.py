@@ -24,6 +24,8 @@ DEATH_NOTICE_S = 5
 """How long to wait at most to hear why a loader process is gone."""
 
 Transform = Callable[[Image.Image], Tensor]
+BatchTransform = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Pictures (B, 3, H, W) and labels (B,) -> pictures and labels or class probabilities (B, C)."""
 
 
 class Batch(NamedTuple):
@@ -89,6 +91,7 @@ class EpochLoader:
     non_blocking: bool
     memory_format: torch.memory_format
     pictures: PictureSet
+    batch_transform: BatchTransform | None = None
 
     @property
     def num_samples(self) -> int:
@@ -105,8 +108,16 @@ class EpochLoader:
             DataError: for a picture that cannot be read any more, or a loader process that died.
         """
         self.batches.epoch, self.batches.start_batch = epoch, start_batch
-        for batch in readable(self.loader):
-            yield self.to_device(batch)
+        for i, batch in enumerate(readable(self.loader), start_batch):
+            yield self.mix(self.to_device(batch), epoch, i)
+
+    def mix(self, batch: Batch, epoch: int, index: int) -> Batch:
+        """Apply the batch transform; its draws depend on (seed, epoch, batch) only."""
+        if self.batch_transform is None:
+            return batch
+        with seeded_cpu(self.batches.seed, "mix", epoch, index):
+            images, labels = self.batch_transform(batch.images, batch.labels)
+        return Batch(images.contiguous(memory_format=self.memory_format), labels, batch.indices)
 
     def to_device(self, batch: Batch) -> Batch:
         images, labels, indices = batch
@@ -182,6 +193,7 @@ def build_loader(
     non_blocking: bool = True,
     balanced_sampling: bool = False,
     channels_last: bool = False,
+    batch_transform: BatchTransform | None = None,
 ) -> EpochLoader:
     """Loader of one split. The batches do not depend on `num_workers`.
 
@@ -190,6 +202,7 @@ def build_loader(
         seed: of the order and of the augmentation.
         num_workers: processes; None = 0 for pictures in memory, else half the cores (at most 8).
         pin_memory: None = where the device is a GPU.
+        batch_transform: of whole batches, on the device.
     """
     batches = EpochBatches(
         pictures.labels, batch_size, seed=seed, shuffle=shuffle, balanced=balanced_sampling
@@ -210,7 +223,9 @@ def build_loader(
         generator=torch.Generator().manual_seed(seed),
     )
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
-    return EpochLoader(loader, batches, device, non_blocking, memory_format, pictures)
+    return EpochLoader(
+        loader, batches, device, non_blocking, memory_format, pictures, batch_transform
+    )
 
 
 def default_num_workers() -> int:

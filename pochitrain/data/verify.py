@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pochitrain.atomic import write_text
-from pochitrain.data.decode import UnreadableImageError, decode_rgb
+from pochitrain.data.decode import UnreadableImageError, decode_rgb, without_warnings
 from pochitrain.paths import cache_directory
 
 
@@ -27,7 +27,7 @@ def find_unreadable(paths: Sequence[str]) -> dict[int, str]:
     todo = [i for i, path in enumerate(paths) if known.get(path) != stamps[path]]
     bad: dict[int, str] = {}
     # Pillow's decoders release the GIL, so threads use every core.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with without_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
         reasons = pool.map(reason_unreadable, (paths[i] for i in todo))
         for index, reason in zip(todo, reasons, strict=True):
             if reason is not None:

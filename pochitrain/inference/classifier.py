@@ -1,7 +1,9 @@
 """A trained classifier, ready to answer: from a checkpoint or from an exported ONNX file."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +14,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor, nn
 
+from pochitrain.config.allow import refuse_forbidden_targets
 from pochitrain.config.component import Components
 from pochitrain.engine.checkpoint import load_checkpoint
 from pochitrain.engine.device import Precision, select_device, select_precision
@@ -66,6 +69,7 @@ class OnnxNetwork:
 
     def __call__(self, images: Tensor) -> Tensor:
         entry = self.session.get_inputs()[0]
+        self.require_size(images, entry.shape)
         size = entry.shape[0] if isinstance(entry.shape[0], int) else max(1, len(images))
         answers = []
         for part in torch.split(images.float().cpu().contiguous(), size):
@@ -74,6 +78,15 @@ class OnnxNetwork:
             (logits,) = self.session.run(None, {entry.name: padded.numpy()})
             answers.append(logits[: len(part)])
         return torch.from_numpy(np.concatenate(answers))
+
+    def require_size(self, images: Tensor, shape: Sequence[int | str]) -> None:
+        """Refuse pictures that the file was not exported for (a pipeline that keeps sizes)."""
+        height, width = shape[2:]
+        if tuple(images.shape[2:]) != (height, width):
+            raise ConfigError(
+                f"The exported model takes pictures of {width} x {height} pixels, got "
+                f"{images.shape[3]} x {images.shape[2]}. Resize them, or use the checkpoint."
+            )
 
 
 @dataclass
@@ -89,6 +102,8 @@ class Classifier:
     source: Path
     """The file it was loaded from."""
     allow: list[str]
+    transforms: list[Any]
+    """The nodes that `pipeline` was built from."""
 
     @property
     def background(self) -> tuple[int, int, int]:
@@ -107,7 +122,8 @@ def load_classifier(
 
     Args:
         path: run directory (its best model), `.pth` or `.onnx`.
-        device: where to compute; None = the first of cuda, mps, cpu that is there.
+        device: where to compute; None = as in training where that is there, else the first of
+            cuda, mps, cpu.
         allow: callables of your own that its transforms or model may name (`mypackage.*`).
         precision: fp32, bf16 or fp16; None = as in training.
 
@@ -117,24 +133,47 @@ def load_classifier(
     file = find_model(Path(path))
     if file.suffix.lower() == ".onnx":
         return load_onnx(file, allow)
-    target = select_device(device)
     content = load_checkpoint(file)
-    config = content["config"]
-    names = list(content["class_names"])
+    try:
+        config, names = dict(content["config"]), list(content["class_names"])
+        nodes, tensors = content["transforms"]["val"], model_tensors(content)
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"The checkpoint {file} is incomplete ({error!r}).") from None
     parts = Components(OmegaConf.create(config), allow)
-    node = {**config["model"], "num_classes": len(names)}
-    for start in ("pretrained", "weights"):  # the checkpoint holds all tensors
-        if start in node:
-            node[start] = False if start == "pretrained" else None
-    model = parts.build("model", OmegaConf.create(node))
-    load_state(model, model_tensors(content), file)
+    pipeline = load_pipeline(parts, nodes)
+    model = build_network(parts, len(names))
+    load_state(model, tensors, file)
+    target = choose_device(device, config.get("device"))
     channels_last = config.get("channels_last", False)
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
-    model = model.to(target, memory_format=memory_format).eval()
+    model = model.to(target, memory_format=memory_format).eval()  # type: ignore[call-overload]
     chosen = select_precision(precision or config.get("precision", "fp32"), target)
     network = TorchNetwork(model, chosen, memory_format)
-    pipeline = load_pipeline(parts, content["transforms"]["val"])
-    return Classifier(network, names, pipeline, config, file, list(allow))
+    return Classifier(network, names, pipeline, config, file, list(allow), list(nodes))
+
+
+def choose_device(asked: str | None, trained_on: str | None) -> torch.device:
+    """`asked`, else what the run was trained on; one moved to another machine still answers."""
+    if asked is None and trained_on is not None:
+        try:
+            return select_device(trained_on)
+        except ConfigError:
+            return select_device(None)
+    return select_device(asked)
+
+
+def build_network(parts: Components, num_classes: int) -> nn.Module:
+    """The model of the config, without fetching what its training started from."""
+    node = dict(OmegaConf.to_container(parts.cfg.model, resolve=True))  # type: ignore[arg-type]
+    node["num_classes"] = num_classes
+    pretrained = bool(node.get("pretrained"))
+    for start, off in (("pretrained", False), ("weights", None)):
+        if start in node:
+            node[start] = off
+    model: nn.Module = build(parts, "model", node)
+    if pretrained and hasattr(model, "transform_input"):
+        setattr(model, "transform_input", True)  # comes with the weights, but is no tensor
+    return model
 
 
 def model_tensors(content: Mapping[str, Any]) -> Mapping[str, Tensor]:
@@ -153,11 +192,26 @@ def load_state(model: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> N
 
 
 def load_pipeline(parts: Components, nodes: Sequence[Any]) -> Callable[[Image.Image], Tensor]:
-    steps = [
-        parts.build(f"transforms.val[{i}]", OmegaConf.create(node)) for i, node in enumerate(nodes)
-    ]
+    steps = [build(parts, f"transform.val[{i}]", node) for i, node in enumerate(nodes)]
     pipeline: Callable[[Image.Image], Tensor] = build_pipeline(steps)
     return pipeline
+
+
+def build(parts: Components, key: str, node: Any) -> Any:
+    """What a node of a checkpoint describes; nothing is imported for a target not allowed."""
+    with in_words_of_flags():
+        refuse_forbidden_targets(node, parts.allowed, key)
+        return parts.build(key, OmegaConf.create(node))
+
+
+@contextmanager
+def in_words_of_flags() -> Iterator[None]:
+    """In errors, name our flag `--allow` instead of a training run's `allow_targets`."""
+    try:
+        yield
+    except ConfigError as error:
+        text = re.sub(r"'allow_targets=\[(.*?)\]'", r"--allow '\1'", str(error))
+        raise ConfigError(text) from None
 
 
 def find_model(path: Path) -> Path:
@@ -200,8 +254,12 @@ def load_onnx(file: Path, allow: Sequence[str] = ()) -> Classifier:
         raise ConfigError(
             f"{file} holds no class names and transforms. Export it with `pochi export RUN`."
         )
-    facts = json.loads(stored)
-    parts = Components(OmegaConf.create(facts["config"]), allow)
-    pipeline = load_pipeline(parts, facts["transforms"]["val"])
+    try:
+        facts = json.loads(stored)
+        config, names, nodes = facts["config"], facts["class_names"], facts["transforms"]["val"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{file} holds damaged metadata ({error!r}).") from None
+    parts = Components(OmegaConf.create(config), allow)
+    pipeline = load_pipeline(parts, nodes)
     network = OnnxNetwork(session)
-    return Classifier(network, facts["class_names"], pipeline, facts["config"], file, list(allow))
+    return Classifier(network, names, pipeline, config, file, list(allow), nodes)

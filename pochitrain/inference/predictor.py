@@ -4,14 +4,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
 
-from pochitrain.data.decode import decode_rgb, to_rgb
+from pochitrain.data.decode import UnreadableImageError, decode_rgb, to_rgb
+from pochitrain.error import DataError
 from pochitrain.inference.classifier import Classifier, load_classifier
 
 Picture = str | Path | Image.Image | npt.NDArray[Any]
@@ -76,7 +77,11 @@ class Predictor:
     def class_names(self) -> list[str]:
         return list(self.classifier.class_names)
 
-    def predict(self, pictures: Picture | Iterable[Picture]) -> Any:
+    @overload
+    def predict(self, pictures: Picture) -> Prediction: ...  # type: ignore[overload-overlap]  # a str is an iterable of str
+    @overload
+    def predict(self, pictures: Iterable[Picture]) -> list[Prediction]: ...
+    def predict(self, pictures: Picture | Iterable[Picture]) -> Prediction | list[Prediction]:
         """Classify one picture, or several.
 
         Args:
@@ -86,10 +91,11 @@ class Predictor:
             A `Prediction` for one picture, a list of them, in order, for several.
 
         Raises:
-            UnreadableImageError: for a file or array that is no picture.
+            DataError: for a file that is no readable picture, naming it.
+            TypeError: for anything else than a path, a PIL picture or an array as above.
         """
         if isinstance(pictures, (str, Path, Image.Image, np.ndarray)):
-            return self.predict([pictures])[0]
+            return self.answer([pictures])[0]
         return [answer for batch in self.batches(pictures) for answer in self.answer(batch)]
 
     def batches(self, pictures: Iterable[Picture]) -> Iterator[list[Picture]]:
@@ -111,14 +117,37 @@ class Predictor:
     def open(self, picture: Picture) -> Image.Image:
         """RGB, as in training."""
         background = self.classifier.background
-        if isinstance(picture, (str, Path)):
-            return decode_rgb(picture, background)
-        if isinstance(picture, np.ndarray):
-            picture = Image.fromarray(picture)
-        return to_rgb(picture, background)
+        try:
+            if isinstance(picture, (str, Path)):
+                return decode_rgb(picture, background)
+            if isinstance(picture, Image.Image):
+                # A copy, because decoding changes the object, which another thread may hold.
+                return to_rgb(picture.copy(), background)
+        except (UnreadableImageError, OSError, SyntaxError) as error:
+            name = picture if isinstance(picture, (str, Path)) else "a PIL picture"
+            raise DataError(f"Cannot read {name}: {error}.") from None
+        return to_rgb(array_to_picture(picture), background)
 
     def describe(self, probabilities: list[float]) -> Prediction:
         names = self.classifier.class_names
         best = max(range(len(names)), key=probabilities.__getitem__)
         table = dict(zip(names, probabilities, strict=True))
         return Prediction(names[best], best, probabilities[best], table)
+
+
+def array_to_picture(pixels: Any) -> Image.Image:
+    """A PIL picture of an array.
+
+    Raises:
+        TypeError: if it is no array of uint8 with shape (H, W), (H, W, 3) or (H, W, 4).
+    """
+    ok = isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.size > 0
+    if not ok or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
+        seen = type(pixels).__name__
+        if isinstance(pixels, np.ndarray):
+            seen = f"{pixels.dtype} array of shape {pixels.shape}"
+        raise TypeError(
+            "a picture must be a path, a PIL picture, or an array of uint8 (0-255) with shape "
+            f"(H, W), (H, W, 3) or (H, W, 4), got {seen}"
+        )
+    return Image.fromarray(np.ascontiguousarray(pixels))

@@ -10,11 +10,13 @@ from PIL import Image
 
 from pochitrain.config.component import Components
 from pochitrain.config.data import LOADER_FIELDS
-from pochitrain.data.decode import decode_rgb
+from pochitrain.data.decode import decode_rgb, upright_size
 from pochitrain.data.folder import EXTENSIONS, list_pictures
 from pochitrain.data.picture_set import ImageData, PictureSet
 from pochitrain.error import ConfigError
-from pochitrain.inference.classifier import Classifier
+from pochitrain.inference.classifier import Classifier, build
+
+REMEDY = "Give pictures with --data DIR."
 
 
 @dataclass
@@ -36,7 +38,7 @@ class PictureFiles:
         return decode_rgb(self.paths[index], self.background)
 
     def size(self, index: int) -> tuple[int, int]:
-        return self.load(index).size
+        return upright_size(self.paths[index])
 
     def name(self, index: int) -> str:
         return self.paths[index]
@@ -89,11 +91,7 @@ def open_source(classifier: Classifier, data: str | None) -> Source:
             f"--data must only hold classes of the model ({', '.join(names[:20])}), got "
             f"{', '.join(map(repr, unknown))} in {data!r}. Remove or rename the folder."
         )
-    files = [(path, names.index(name)) for name in known for path in list_pictures(root / name)]
-    if not files:
-        raise ConfigError(no_pictures(root))
-    paths, labels = [path for path, _ in files], [label for _, label in files]
-    return Source(LabelledFiles(paths, classifier.background, labels), True, str(root))
+    return Source(label_files(root, known, classifier), True, str(root))
 
 
 def unlabelled(root: Path, classifier: Classifier) -> PictureFiles:
@@ -104,7 +102,7 @@ def unlabelled(root: Path, classifier: Classifier) -> PictureFiles:
 
 
 def no_pictures(root: Path) -> str:
-    return f"--data must hold pictures ({' '.join(EXTENSIONS)}), got {str(root)!r} without any."
+    return f"The folder must hold pictures ({' '.join(EXTENSIONS)}), got {str(root)!r} without any."
 
 
 def open_validation(classifier: Classifier) -> PictureSet:
@@ -115,23 +113,49 @@ def open_validation(classifier: Classifier) -> PictureSet:
     """
     config = classifier.config
     node = {key: value for key, value in config["data"].items() if key not in LOADER_FIELDS}
-    remedy = "Give pictures with --data DIR."
-    for key in ("train_root", "val_root"):
-        if node.get(key) is not None:
-            node[key] = find_folder(node[key], classifier.source, f"data.{key}", remedy)
+    if node.get("val_root") is not None:
+        return open_validation_root(classifier, node["val_root"])
+    if node.get("train_root") is not None:
+        node["train_root"] = find_folder(node["train_root"], classifier.source, "data.train_root")
     parts = Components(OmegaConf.create(config), classifier.allow)
-    data: ImageData = parts.build("data", OmegaConf.create(node))
+    data: ImageData = build(parts, "data", node)
     if data.val is None:
-        raise ConfigError(f"The run was trained without validation pictures. {remedy}")
+        raise ConfigError(f"The run was trained without validation pictures. {REMEDY}")
     if data.class_names != classifier.class_names:
         raise ConfigError(
             f"The classes of the data have changed since training: now {data.class_names[:20]}, "
-            f"then {classifier.class_names[:20]}. {remedy}"
+            f"then {classifier.class_names[:20]}. {REMEDY}"
         )
     return data.val
 
 
-def find_folder(folder: str, checkpoint: Path, key: str, remedy: str) -> str:
+def open_validation_root(classifier: Classifier, given: str) -> PictureSet:
+    """The pictures of data.val_root, with the classes of the checkpoint; no training root needed.
+
+    Unreadable ones stay in: they are reported.
+    """
+    root = Path(find_folder(given, classifier.source, "data.val_root"))
+    found = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    unknown = [name for name in found if name not in classifier.class_names]
+    if unknown:
+        raise ConfigError(
+            f"data.val_root of the run must only hold classes of the model, got "
+            f"{', '.join(map(repr, unknown))} in {str(root)!r}. {REMEDY}"
+        )
+    return label_files(root, found, classifier)
+
+
+def label_files(root: Path, folders: list[str], classifier: Classifier) -> PictureSet:
+    """The pictures in class folders of `root`, class by class."""
+    index = classifier.class_names.index
+    files = [(path, index(name)) for name in folders for path in list_pictures(root / name)]
+    if not files:
+        raise ConfigError(no_pictures(root))
+    paths, labels = [path for path, _ in files], [label for _, label in files]
+    return LabelledFiles(paths, classifier.background, labels)
+
+
+def find_folder(folder: str, checkpoint: Path, key: str) -> str:
     """A data folder of the config: from here, or from where the run was started.
 
     Raises:
@@ -144,7 +168,7 @@ def find_folder(folder: str, checkpoint: Path, key: str, remedy: str) -> str:
         return str(started / folder)
     raise ConfigError(
         f"{key} of the run, {folder!r}, is not there (looked from {os.getcwd()!r}"
-        f"{'' if started is None else f' and {str(started)!r}'}). {remedy}"
+        f"{'' if started is None else f' and {str(started)!r}'}). {REMEDY}"
     )
 
 

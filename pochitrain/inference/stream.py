@@ -3,15 +3,16 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pochitrain.data.decode import UnreadableImageError
-from pochitrain.data.loader import default_num_workers, size_message
+from pochitrain.data.loader import default_num_workers, outlive_signals
+from pochitrain.data.loader import readable as one_line_errors
 from pochitrain.data.picture_set import PictureSet
-from pochitrain.error import ConfigError
 from pochitrain.inference.classifier import Classifier
 from pochitrain.seed import seeded_cpu
 
@@ -57,15 +58,28 @@ class Decoded(Dataset[Sample]):
             return index, self.pipeline(picture), ""
 
 
-def stack(samples: list[Sample]) -> tuple[list[int], Tensor | None, dict[int, str]]:
-    """Indices and images (B, 3, H, W) of the readable samples, and the reasons of the others."""
-    good = [(index, image) for index, image, _ in samples if image is not None]
-    bad = {index: reason for index, image, reason in samples if image is None}
-    shapes = {tuple(image.shape) for _, image in good}
-    if len(shapes) > 1:
-        raise ConfigError(size_message(sorted(shapes)))
-    images = torch.stack([image for _, image in good]) if good else None
-    return [index for index, _ in good], images, bad
+class Stacked(NamedTuple):
+    """Pictures of a batch that have one size."""
+
+    indices: list[int]
+    images: Tensor
+    """float32, shape (B, 3, H, W)."""
+
+
+def stack(samples: list[Sample]) -> tuple[list[Stacked], dict[int, str]]:
+    """The readable samples, one stack for each size among them, and the reasons of the others.
+
+    A pipeline that keeps sizes works in training on pictures of one size; here any may come.
+    """
+    by_shape: dict[tuple[int, ...], list[tuple[int, Tensor]]] = {}
+    for index, image, _ in samples:
+        if image is not None:
+            by_shape.setdefault(tuple(image.shape), []).append((index, image))
+    stacks = [
+        Stacked([index for index, _ in group], torch.stack([image for _, image in group]))
+        for group in by_shape.values()
+    ]
+    return stacks, {index: reason for index, image, reason in samples if image is None}
 
 
 def classify(
@@ -80,39 +94,54 @@ def classify(
         batch_size: pictures per forward pass.
         num_workers: loader processes; None = 0 for pictures in memory, else half the cores.
     """
-    rows: list[Tensor] = []
-    order: list[int] = []
-    answers = Answers(torch.empty(0, dtype=torch.int64), torch.empty(0, 0))
-    started: float | None = None
-    for indices, images, bad in load_batches(classifier, pictures, batch_size, num_workers):
-        answers.unreadable.update(bad)
-        if images is not None:
-            before = time.perf_counter()
-            rows.append(classifier.network(images).cpu())  # .cpu() waits for the device
-            now = time.perf_counter()
-            order += indices
-            if started is None:
-                started = now
-            else:
-                answers.forward_s += now - before
-                answers.total_s = now - started
-                answers.timed += len(images)
-    answers.indices = torch.tensor(order, dtype=torch.int64)
-    answers.logits = torch.cat(rows) if rows else torch.empty(0, len(classifier.class_names))
-    return answers
+    num_classes = len(classifier.class_names)
+    logits = torch.full((len(pictures), num_classes), float("nan"))
+    unreadable: dict[int, str] = {}
+    speed = Stopwatch()
+    for stacks, bad in load_batches(classifier, pictures, batch_size, num_workers):
+        unreadable.update(bad)
+        before = time.perf_counter()
+        for indices, images in stacks:
+            logits[indices] = classifier.network(images).cpu()  # .cpu() waits for the device
+        speed.lap(time.perf_counter() - before, sum(len(part.indices) for part in stacks))
+    readable = [index for index in range(len(pictures)) if index not in unreadable]
+    positions = torch.tensor(readable, dtype=torch.int64)
+    timed = (speed.forward_s, speed.total_s, speed.timed)
+    return Answers(positions, logits[positions], unreadable, *timed)
+
+
+class Stopwatch:
+    """Seconds in the network and in all, from the end of the first batch on."""
+
+    def __init__(self) -> None:
+        self.started: float | None = None
+        self.forward_s = self.total_s = 0.0
+        self.timed = 0
+
+    def lap(self, forward_s: float, num_pictures: int) -> None:
+        """A batch has just ended."""
+        now = time.perf_counter()
+        if self.started is None:
+            self.started = now
+            return
+        self.forward_s += forward_s
+        self.total_s = now - self.started
+        self.timed += num_pictures
 
 
 def load_batches(
     classifier: Classifier, pictures: PictureSet, batch_size: int, num_workers: int | None
-) -> Iterator[tuple[list[int], Tensor | None, dict[int, str]]]:
+) -> Iterator[tuple[list[Stacked], dict[int, str]]]:
     if num_workers is None:
         num_workers = 0 if pictures.in_memory else min(default_num_workers(), len(pictures))
-    yield from DataLoader(
+    loader: DataLoader[Any] = DataLoader(
         Decoded(pictures, classifier),
         batch_size=batch_size,
         num_workers=num_workers,
         collate_fn=stack,
+        worker_init_fn=outlive_signals,
         pin_memory=classifier.network.device.type == "cuda",
         prefetch_factor=4 if num_workers else None,
         generator=torch.Generator().manual_seed(0),
     )
+    yield from one_line_errors(loader)  # type: ignore[misc]

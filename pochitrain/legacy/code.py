@@ -69,8 +69,7 @@ class PythonCode:
             entries = [("", arguments["data"]), ("dtype=", dtype_node(arguments["dtype"]))]
             return self.join("torch.tensor(", entries, ")", indent)
         for prefix, (short, statement) in SHORT_NAMES.items():
-            plain_call = target.startswith(prefix) and not SPECIAL_KEYS & set(arguments)
-            if plain_call and "." not in target.removeprefix(prefix):
+            if target.startswith(prefix) and is_call(node):
                 self.imports.add(statement)
                 if kind in ENUMS:
                     member = str(arguments["value"]).upper().replace("-", "_")
@@ -91,6 +90,31 @@ class PythonCode:
             variable = self.names.get(key) == entry and entry is not None
             entries.append((f"{key}=", Variable(key) if variable else entry))
         return self.join(f"{name}(", entries, ")", indent)
+
+
+VALUE = "pochitrain.transform.value."
+
+
+def is_call(value: Any) -> bool:
+    """Whether a value, with all that is in it, can be written as a constructor call.
+
+    A constructor may refuse a ConfigNode among its arguments (`Lambda` wants a callable), so one
+    that would get one is written as a ConfigNode itself.
+    """
+    if isinstance(value, (list, tuple)):
+        return all(map(is_call, value))
+    if not isinstance(value, dict):
+        return True
+    if not all(map(is_call, value.values())):
+        return False
+    target = value.get("_target_")
+    if target is None:
+        return True
+    known = [prefix for prefix in SHORT_NAMES if str(target).startswith(prefix)]
+    name = str(target).removeprefix(known[0]) if known else str(target).removeprefix(VALUE)
+    if known:
+        return "." not in name and not SPECIAL_KEYS & set(value)
+    return name in ("torch_dtype", "as_tuple", "tensor")
 
 
 class Variable(str):

@@ -213,9 +213,8 @@ def looks_misspelt(name: str, settings: Iterable[str]) -> bool:
 
 def unknown(name: str, config: PythonConfig) -> str:
     close = difflib.get_close_matches(name, OPTIONS, n=1, cutoff=0.6)
-    hint = f"Did you mean {close[0]}? " if close else ""
+    hint = f"Did you mean {close[0]}?" if close else f"Settings: {', '.join(OPTIONS)}."
     return (
-        f"{name} in {config.shown} is not a setting. {hint}"
-        f"If it is a helper of your own, call it _{name}. "
-        f"Settings: {', '.join(OPTIONS)}."
+        f"{name} in {config.shown} is not a setting. {hint} "
+        f"If it is a helper of your own, call it _{name}."
     )

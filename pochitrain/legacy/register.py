@@ -44,12 +44,13 @@ def register_selection(selection: Selection) -> None:
     store = ConfigStore.instance()
     defaults: list[Any] = []
     for group, option in selection.options.items():
-        store.store(group=group, name="legacy", node=option_node(option))
+        store.store(group=group, name="legacy", node=option_node(option), replace=True)
         defaults.append({f"override /{group}": "legacy"})
     search = selection.options.get("optuna", Option("none"))
-    store.store(group="optuna", name=SEARCH, node=option_node(Option("default", search.values)))
+    searching = option_node(Option("default", search.values))
+    store.store(group="optuna", name=SEARCH, node=searching, replace=True)
     node = {"defaults": [*defaults, "_self_"], **selection.root}
-    store.store(group="legacy", name="file", node=node, package="_global_")
+    store.store(group="legacy", name="file", node=node, package="_global_", replace=True)
 
 
 def option_node(option: Option) -> dict[str, Any]:

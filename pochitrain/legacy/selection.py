@@ -10,7 +10,8 @@ from pochitrain.config.root import GROUPS, RootConfig
 from pochitrain.legacy.option import PER_COMMAND
 from pochitrain.paths import config_directory
 
-OPTION_GROUPS = tuple(group for group in GROUPS if group != "checkpoint")
+OPTION_GROUPS = tuple(group for group in GROUPS if (config_directory() / group).is_dir())
+"""Groups that are chosen by option; the others (checkpoint, fault) are nodes of the root."""
 
 
 @dataclass

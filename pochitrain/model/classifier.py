@@ -39,7 +39,9 @@ def build_classifier(
             f"model.name must be a torchvision classification model, got {name!r}.{hint} "
             f"Choices: {', '.join(known)}."
         )
-    model: nn.Module = models.get_model(name, weights=None)
+    # These two warn unless they are told how to start.
+    options = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    model: nn.Module = models.get_model(name, weights=None, **options)
     if pretrained:
         load_pretrained(model, name)
     replace_head(model, num_classes, name)

@@ -18,14 +18,14 @@ from pochitrain.inference.classifier import Classifier, load_classifier
 from pochitrain.inference.score import Scores, score
 from pochitrain.inference.source import Source, open_source
 from pochitrain.inference.stream import Answers, classify
-from pochitrain.paths import make_numbered_directory
-from pochitrain.report.gallery import MAX_MISTAKES, Mistake, format_gallery
-from pochitrain.report.prediction import (
+from pochitrain.inference.table import (
     PredictionRow,
     format_predictions,
     format_report,
     save_json,
 )
+from pochitrain.paths import make_numbered_directory
+from pochitrain.report.gallery import MAX_MISTAKES, Mistake, format_gallery
 
 
 @dataclass

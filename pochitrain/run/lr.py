@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from pochitrain.config.component import Components
 from pochitrain.optimizer.layer_wise_lr import RateRule, build_parameter_groups
-from pochitrain.run.component import Components
 from pochitrain.run.train import find_rate_rules
 
 
@@ -71,7 +71,7 @@ def summary_table(rules: list[RateRule]) -> Table:
 def rule_name(rule: RateRule, num_rules: int) -> str:
     if rule.name is not None:
         return rule.name.replace("[", r"\[")  # no markup
-    return "(all: layer_wise_lr is off)" if num_rules == 1 else "(the rest: learning_rate)"
+    return "(all)" if num_rules == 1 else "(the rest)"
 
 
 def parameter_table(rules: list[RateRule]) -> Table:

@@ -11,7 +11,7 @@ from torch import nn
 from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.config.component import Components, plain
 from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
-from pochitrain.data.loader import EpochLoader, build_loader
+from pochitrain.data.loader import BatchTransform, EpochLoader, build_loader
 from pochitrain.data.picture_set import ImageData, require_one_size
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
@@ -34,7 +34,8 @@ from pochitrain.run.directory import collect_versions, open_run_directory, save_
 from pochitrain.run.resume import Continuation, find_run, fingerprint, reopen, report_end, restore
 from pochitrain.run.status import hold, write_status
 from pochitrain.scheduler.warm_up import WarmUp
-from pochitrain.seed import derive_seed, seed_everything
+from pochitrain.seed import derive_seed, seed_everything, seeded_cpu
+from pochitrain.transform.batch_mix import try_batch_transform
 from pochitrain.transform.pipeline import build_pipeline, try_pipeline
 
 TABLES = ("training_metrics.csv", "confusion_matrix.csv", "gradient_trace.csv")
@@ -121,7 +122,8 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
 
 def finish(cfg: DictConfig, console: Console, state: TrainState, folder: Path) -> None:
     """Graphs and the closing summary; may be repeated."""
-    graphs = draw_graphs(cfg, folder) if cfg.metrics.export else []
+    wanted = cfg.metrics.export and (cfg.optuna.graphs or not cfg.optuna.enabled)
+    graphs = draw_graphs(cfg, folder) if wanted else []
     files = [folder / "models" / name for name in ("best.pth", "last.pth", "ema.pth")]
     files += [folder / name for name in TABLES] + graphs
     print_end(console, state, folder, [*files, folder / "config.yaml", folder / "environment.json"])
@@ -184,7 +186,13 @@ def build_loaders(
     infer_pin_memory = options.pop("infer_pin_memory", None)
     cfg = parts.cfg
     shared = {**options, "seed": cfg.seed, "device": device, "channels_last": cfg.channels_last}
-    train_loader = build_loader(data.train, pipelines["train"], shuffle=True, **shared)
+    train_loader = build_loader(
+        data.train,
+        pipelines["train"],
+        shuffle=True,
+        batch_transform=build_batch_transform(parts, len(data.class_names)),
+        **shared,
+    )
     if data.val is None:
         return train_loader, None
     shared["balanced_sampling"] = False
@@ -192,6 +200,19 @@ def build_loaders(
         shared["pin_memory"] = infer_pin_memory
     val_loader = build_loader(data.val, pipelines["val"], shuffle=False, **shared)
     return train_loader, val_loader
+
+
+def build_batch_transform(parts: Components, num_classes: int) -> BatchTransform | None:
+    """mixup and its like, tried once."""
+    if parts.cfg.transform.batch is None:
+        return None
+    transform: nn.Module = parts.build("transform.batch", num_classes=num_classes)
+    try:
+        with seeded_cpu(0, "trial"):
+            try_batch_transform(transform, num_classes)
+    except Exception as error:
+        raise ConfigError(f"transform.batch fails on two pictures of 8 x 8 px: {error}") from error
+    return transform
 
 
 def build_state(

@@ -46,7 +46,7 @@ def check_corners(
             if tuple(words) in tried:
                 continue
             tried.add(tuple(words))
-            check_point([*fixed, *words], f"{name}={value}", config, loader)
+            check_point([*fixed, *words], ", ".join(words), config, loader)
 
 
 def check_point(words: list[str], point: str, config: DictConfig, loader: ConfigLoader) -> None:

@@ -199,7 +199,7 @@ class SearchDriver(OptunaSweeperImpl):
             total *= len(points[name])
         self.sampler = complete_grid(self.sampler, points)
         self.n_trials = min(self.n_trials, total)
-        log.info(f"Updating num of trials to {self.n_trials} due to using GridSampler.")
+        self.say(f"Updating num of trials to {self.n_trials} due to using GridSampler.")
 
     def load_extender(self, path: str) -> Any:
         """The function `custom_search_space`, which adds parameters to a trial."""
@@ -228,29 +228,30 @@ class SearchDriver(OptunaSweeperImpl):
         """Make or load the study, and know where its files go."""
         directions = self._get_directions()
         if len(directions) > 1 and not isinstance(self.pruner, optuna.pruners.NopPruner):
-            log.info("Nothing is pruned: Optuna prunes studies with one objective only.")
+            self.say("Nothing is pruned: Optuna prunes studies with one objective only.")
             self.pruner = self.address.pruner = optuna.pruners.NopPruner()
+        self.address.reports = len(directions) == 1
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         url = self.choose_storage()
-        try:
-            self.study = optuna.create_study(
-                study_name=self.study_name,
-                storage=open_storage(url),
-                sampler=self.sampler,
-                pruner=self.pruner,
-                directions=directions,  # type: ignore[arg-type]
-                load_if_exists=True,
-            )
-        except ValueError as error:
+        self.study = optuna.create_study(
+            study_name=self.study_name,
+            storage=open_storage(url),
+            sampler=self.sampler,
+            pruner=self.pruner,
+            directions=directions,  # type: ignore[arg-type]
+            load_if_exists=True,
+        )
+        found = [direction.name.lower() for direction in self.study.directions]
+        if found != directions:  # Optuna would go on silently, and call the worst trial the best
             raise ConfigError(
-                f"optuna.study_name={self.study_name} cannot go on: {error} "
-                "Give the study another name, or keep its direction."
-            ) from None
+                f"optuna.direction must stay {', '.join(found)} in study {self.study.study_name}, "
+                f"got {', '.join(directions)}. Give the new search another optuna.study_name."
+            )
         self.address.storage, self.address.study_name = url, self.study.study_name
-        log.info(f"Study name: {self.study.study_name}")
-        log.info(f"Storage: {redact(str(url))}")
-        log.info(f"Sampler: {type(self.sampler).__name__}")
-        log.info(f"Directions: {directions}")
+        self.say(f"Study name: {self.study.study_name}")
+        self.say(f"Storage: {redact(str(url))}")
+        self.say(f"Sampler: {type(self.sampler).__name__}")
+        self.say(f"Directions: {directions}")
 
     def choose_storage(self) -> str | None:
         """The storage's URL; a journal beside the trials where memory would not reach them."""
@@ -414,15 +415,16 @@ class SearchDriver(OptunaSweeperImpl):
         if outcome.state == TrialState.FAIL:
             self.num_failed += 1
             trial.set_user_attr(REASON, outcome.reason)
-            log.warning(f"Failed experiment: {outcome.reason}")
+            self.say(f"Failed experiment: {outcome.reason}", logging.WARNING)
         self.study.tell(trial, outcome.values, state=outcome.state, skip_if_finished=True)
         if self.report is not None:
             self.report.trial_finished(trial, outcome)
         share = self.num_failed / self.num_launched
         if outcome.state == TrialState.FAIL and share > self.max_failure_rate:
-            log.error(
+            self.say(
                 f"Failed {self.num_failed} times out of {self.num_launched} "
-                f"with max_failure_rate={self.max_failure_rate}."
+                f"with max_failure_rate={self.max_failure_rate}.",
+                logging.ERROR,
             )
             outcome.raise_error(is_search=self.search is not None)
         outcome.forget_error()
@@ -444,6 +446,11 @@ class SearchDriver(OptunaSweeperImpl):
         if params.keys() >= self.distributions.keys() and params and not is_grid_study:
             self.study.enqueue_trial(params)
 
+    def say(self, text: str, level: int = logging.INFO) -> None:
+        """What the stock plugin logs; our own application shows a line per trial instead."""
+        if self.search is None:
+            log.log(level, text)
+
     # --- results --------------------------------------------------------------------------------
 
     def save_stock_results(self) -> None:
@@ -452,19 +459,19 @@ class SearchDriver(OptunaSweeperImpl):
         if len(self.study.directions) > 1:
             front = self.study.best_trials
             results["solutions"] = [{"params": t.params, "values": t.values} for t in front]
-            log.info(f"Number of Pareto solutions: {len(front)}")
+            self.say(f"Number of Pareto solutions: {len(front)}")
             for trial in front:
-                log.info(f"    Values: {trial.values}, Params: {trial.params}")
+                self.say(f"    Values: {trial.values}, Params: {trial.params}")
         elif any(t.state == TrialState.COMPLETE for t in self.study.trials) or not self.search:
             best = self.study.best_trial
             results |= {"best_params": best.params, "best_value": best.value}
-            log.info(f"Best parameters: {best.params}")
-            log.info(f"Best value: {best.value}")
+            self.say(f"Best parameters: {best.params}")
+            self.say(f"Best value: {best.value}")
         path = Path(self.config.hydra.sweep.dir) / "optimization_results.yaml"
         OmegaConf.save(OmegaConf.create(results), path)
 
 
 def hush() -> None:
-    """Say only what is new: the search prints a line per trial itself."""
-    for name in (__name__, "hydra._internal.core_plugins.basic_launcher", "hydra_plugins"):
+    """Keep the launchers quiet: the search prints a line per trial itself."""
+    for name in ("hydra._internal.core_plugins.basic_launcher", "hydra_plugins"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -84,13 +84,15 @@ class StudyAddress:
     pruner: Any = None
     num_repeats: int = 1
     """Jobs per trial; only the first of them reports."""
+    reports: bool = True
+    """False with several objectives, which Optuna does not prune."""
     quiet: bool = False
     """Whether the jobs' output goes to a file in their directory."""
 
     def find(self, job_num: int) -> Any | None:
         """The Optuna trial of job number `job_num`, if it is running and reports."""
         number, repeat = divmod(job_num, self.num_repeats)
-        if repeat:
+        if repeat or not self.reports:
             return None
         table = _here.get((os.getpid(), self.token))
         if table is not None:

@@ -7,6 +7,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, open_dict, read_write
 
+from pochitrain.atomic import write_text
 from pochitrain.config.root import to_plain
 from pochitrain.error import PochiError
 from pochitrain.legacy.write import write_python_config, write_yaml_experiment
@@ -36,13 +37,14 @@ def write_optimized(
     (folder / EXPERIMENT.parent).mkdir(exist_ok=True)
     choices = {str(group): str(choice) for group, choice in choices.items()}
     problems = []
-    for path in (folder / "optimized_config.py", folder / "optimized.yaml", folder / EXPERIMENT):
+    for path in (folder / "optimized_config.py", folder / "optimized.yaml"):
         try:
             if path.suffix == ".py":
                 write_python_config(plain, path, f"{note}\nTrain: pochi train --config {path}")
             else:
                 command = f"python train.py --config-dir {folder} experiment=optimized"
                 write_yaml_experiment(plain, path, f"{note}\nTrain: {command}", choices)
+                write_text(folder / EXPERIMENT, path.read_text(encoding="utf-8"))
         except (PochiError, OSError) as error:
             problems.append(f"{path.name} is not written: {error}")
     return problems

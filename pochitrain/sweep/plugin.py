@@ -7,7 +7,9 @@ from hydra.core.config_store import ConfigStore
 from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf
 from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper
-from omegaconf import MISSING, DictConfig
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from pochitrain.config.optuna import check_search
 
 TARGETS = (
     "hydra_plugins.hydra_optuna_sweeper.*",
@@ -40,12 +42,16 @@ class PochiSweeper(OptunaSweeper):
         Args:
             pruner: node of an Optuna pruner; None never prunes.
             search: group `optuna` of our own application; None in other applications.
+
+        Raises:
+            ConfigError: wrong settings in `search`.
         """
         from hydra.utils import instantiate
 
+        if search is not None:
+            check_search(OmegaConf.to_container(search, resolve=True))  # type: ignore[arg-type]
         from pochitrain.sweep.driver import SearchDriver
 
-        # The study name is read before the nodes are instantiated: `instantiate` detaches them.
         self.sweeper = SearchDriver(
             instantiate(sampler, _execution_whitelist_=TARGETS),
             direction,

@@ -142,7 +142,7 @@ class SearchReport:
         names = list(dict.fromkeys(name for trial in ranked for name in trial.params))
         table = Table(title=f"Best of {len(trials)} completed trials", title_justify="left")
         for column in ("trial", "val_accuracy" if higher else "val_loss", *names):
-            table.add_column(escape(column), justify="right")
+            table.add_column(escape(column), justify="right", overflow="fold")
         for trial in ranked:
             shown = shown_params(trial, self.written)
             cells = [format_value(shown[name]) if name in shown else "" for name in names]

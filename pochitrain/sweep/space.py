@@ -156,12 +156,15 @@ def format_range(entry: Mapping[str, Any]) -> str:
     if entry["type"] == "float":
         low, high = float(low), float(high)
         step = None if step is None else float(step)
+    if entry["type"] == "int":
+        # interval(5, 30) makes floats of its ends, so integers are cast back, or are a range.
+        if entry.get("log"):
+            return f"tag(log, int(interval({low}, {high})))"
+        return f"range({low}, {high + 1}, {step or 1})"  # Hydra's ranges end before `stop`
     if step is None:
         interval = f"interval({low!r}, {high!r})"
         return f"tag(log, {interval})" if entry.get("log") else interval
-    # Hydra's ranges end before `stop`; half a step beyond `high` includes it.
-    if entry["type"] == "int":
-        return f"range({low}, {high + 1}, {step})"
+    # Half a step beyond `high` includes it.
     stop = Decimal(repr(high)) + Decimal(repr(step)) / 2
     return f"range({low!r}, {float(stop)!r}, {step!r})"
 

@@ -19,8 +19,13 @@ LAYERS = (
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-ALSO = {("data", "transform")}
-"""Within one layer: a data set may use the transforms."""
+ALSO = {
+    ("data", "transform"),  # a data set may use the transforms
+    ("callback", "sweep"),  # a run reports to the trial that it is
+    ("sweep", "legacy"),  # optimized_config.py is written as a Python config
+    ("__init__", "inference"),  # `from pochitrain import Predictor`, loaded when asked for
+}
+"""Imports that are no way down, and why."""
 HEAVY = {"torch", "torchvision", "matplotlib", "optuna", "sklearn", "pandas", "plotly", "scipy"}
 LIGHT = ("config/", "cli/", "sweep/plugin.py", "error.py", "paths.py", "__init__.py")
 

@@ -1,0 +1,27 @@
+"""`pochi export RUN [--format onnx] [--opset N] [--dynamic-batch]`."""
+
+from pochitrain.cli.flag import FlagParser, add_model_flags, execute_config, natural, positive
+
+
+def build_parser(prog: str) -> FlagParser:
+    parser = FlagParser(
+        prog=prog,
+        description="Write the model as an ONNX file, and prove on the validation pictures that "
+        "it answers as the original does.",
+    )
+    add_model_flags(parser, with_device=False)
+    parser.add_argument("--data", metavar="DIR", help="other pictures for the proof")
+    parser.add_argument("--output", metavar="FILE", help="default: model.onnx in the run directory")
+    parser.add_argument("--format", choices=["onnx"], default="onnx")
+    parser.add_argument("--opset", type=positive, metavar="N", help="default: the exporter's")
+    parser.add_argument("--dynamic-batch", action="store_true", help="any number of pictures")
+    parser.add_argument("--num-workers", type=natural, metavar="N", help="default: half the cores")
+    return parser
+
+
+def run(argv: list[str], prog: str) -> None:
+    options = vars(build_parser(prog).parse_args(argv))
+    execute_config(options.pop("config"))
+    from pochitrain.run.export import ExportSettings, export
+
+    export(ExportSettings(**options))

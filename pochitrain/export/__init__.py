@@ -1,0 +1,1 @@
+"""A network as an ONNX file, and the proof that it answers alike."""

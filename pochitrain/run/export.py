@@ -1,0 +1,189 @@
+"""An export, from a run directory to an ONNX file that is proven to answer alike."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from pochitrain.error import ConfigError, PochiError
+from pochitrain.export.onnx_file import INPUT, OUTPUT, require_packages, write_onnx
+from pochitrain.export.parity import Parity, compare
+from pochitrain.inference.classifier import (
+    METADATA_KEY,
+    Classifier,
+    TorchNetwork,
+    load_classifier,
+)
+from pochitrain.inference.source import open_source
+from pochitrain.inference.stream import Decoded, classify
+from pochitrain.inference.table import save_json
+from pochitrain.run.directory import collect_versions
+
+NEEDED = ("batch_size", "seed", "mean", "std", "precision", "data", "model", "confusion_matrix")
+"""Keys of the config that inference reads."""
+
+
+@dataclass
+class ExportSettings:
+    """What the command line says."""
+
+    model: str
+    data: str | None = None
+    output: str | None = None
+    format: str = "onnx"
+    opset: int | None = None
+    dynamic_batch: bool = False
+    num_workers: int | None = None
+    allow: Sequence[str] = ()
+
+
+def export(settings: ExportSettings) -> Path:
+    """Write the model and parity.json; the model only if its answers agree.
+
+    Both sides start from the picture files: the exported one with nothing but its file.
+
+    Raises:
+        ConfigError: for a model or data that cannot be used.
+        PochiError: if the answers differ.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    require_packages()
+    classifier = load_classifier(settings.model, "cpu", settings.allow, precision="fp32")
+    if not isinstance(classifier.network, TorchNetwork):
+        raise ConfigError(f"RUN must be a run directory or checkpoint, got {settings.model!r}.")
+    source = open_source(classifier, settings.data)
+    target = output_file(settings, classifier)
+    example = first_image(classifier, source.pictures)
+    unproven = target.with_name(f".{target.name}.tmp")
+    try:
+        opset = write_onnx(
+            classifier.network.model,
+            example,
+            unproven,
+            describe_model(classifier, example),
+            opset=settings.opset,
+            dynamic_batch=settings.dynamic_batch,
+        )
+        exported = load_onnx_file(unproven, settings.allow)
+        parity = prove(classifier, exported, source.pictures, settings.num_workers)
+        facts = {"model": str(classifier.source), "data": source.origin, "opset": opset}
+        proof = {**facts, **parity.summary(), "versions": versions()}
+        save_json(target.with_name("parity.json"), proof)
+        require_parity(parity, target)
+        os.replace(unproven, target)
+    finally:
+        unproven.unlink(missing_ok=True)
+    shape = ", ".join(map(str, ("batch" if settings.dynamic_batch else 1, *example.shape[1:])))
+    console.print(
+        f"parity    {parity.images:,} pictures: {parity.top1_agreement:.2f} % same class,"
+    )
+    console.print(f"          logits differ by at most {parity.max_abs_logit_difference:.2g}")
+    console.print(f"input     {INPUT}: float32 ({shape}); opset {opset}", markup=False)
+    console.print(f"Written to {target.parent}:\n  {target.name}  parity.json", markup=False)
+    return target
+
+
+def output_file(settings: ExportSettings, classifier: Classifier) -> Path:
+    """`--output`, or model.onnx in the run directory.
+
+    Raises:
+        ConfigError: if it cannot be written there.
+    """
+    home = classifier.source.parent
+    default = (home.parent if home.name == "models" else home) / "model.onnx"
+    target = default if settings.output is None else Path(settings.output)
+    if target.suffix.lower() != ".onnx":
+        target = target / "model.onnx"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--output must be a file in a folder that can be written to, got "
+            f"{settings.output!r} ({error.strerror})."
+        ) from None
+    return target
+
+
+def first_image(classifier: Classifier, pictures: Any) -> torch.Tensor:
+    """The first readable picture as the network sees it, float32, shape (1, 3, H, W)."""
+    decoded = Decoded(pictures, classifier)
+    for index in range(len(decoded)):
+        _, image, _ = decoded[index]
+        if image is not None:
+            return image[None].float()
+    raise PochiError(f"None of the {len(pictures)} pictures can be read.")
+
+
+def describe_model(classifier: Classifier, example: torch.Tensor) -> dict[str, str]:
+    """Metadata of the file: `pochitrain` for us, plain constants for readers in any language."""
+    transforms = classifier.transforms
+    config = {key: classifier.config[key] for key in NEEDED if key in classifier.config}
+    facts = {
+        "format": 1,
+        "class_names": classifier.class_names,
+        "transforms": {"val": transforms},
+        "config": OmegaConf.to_container(OmegaConf.create(config)),
+    }
+    described = {
+        METADATA_KEY: facts,
+        "class_names": classifier.class_names,
+        "input": {
+            "name": INPUT,
+            "layout": "NCHW",
+            "color": "RGB",
+            "height_px": example.shape[2],
+            "width_px": example.shape[3],
+            "range_before_normalisation": [0, 1],
+            **normalisation(transforms),
+        },
+        "output": {"name": OUTPUT, "meaning": "logits; softmax gives probabilities"},
+    }
+    return {key: json.dumps(value, ensure_ascii=False) for key, value in described.items()}
+
+
+def normalisation(transforms: Sequence[Any]) -> dict[str, Any]:
+    """mean and std of the last Normalize step, if there is one."""
+    for node in reversed(transforms):
+        if str(node.get("_target_", "")).endswith(".Normalize"):
+            return {"mean": node["mean"], "std": node["std"]}
+    return {}
+
+
+def load_onnx_file(path: Path, allow: Sequence[str]) -> Classifier:
+    from pochitrain.inference.classifier import load_onnx
+
+    return load_onnx(path, allow)
+
+
+def prove(
+    classifier: Classifier, exported: Classifier, pictures: Any, num_workers: int | None
+) -> Parity:
+    """Run all pictures through both."""
+    batch_size = int(classifier.config["batch_size"])
+    original = classify(classifier, pictures, batch_size, num_workers)
+    answer = classify(exported, pictures, batch_size, num_workers)
+    return compare(original.logits.numpy(), answer.logits.numpy())
+
+
+def require_parity(parity: Parity, target: Path) -> None:
+    if not parity.proven:
+        raise PochiError(
+            f"The exported model does not answer as the original does: {parity.top1_agreement:.2f}"
+            f" % of {parity.images:,} pictures get the same class (at least "
+            f"{parity.min_agreement} % must), logits differ by up to "
+            f"{parity.max_abs_logit_difference:.3g}. {target} is not written; see parity.json "
+            "beside it."
+        )
+
+
+def versions() -> dict[str, str]:
+    from importlib import metadata
+
+    found = collect_versions()
+    return found | {name: metadata.version(name) for name in ("onnx", "onnxruntime", "onnxscript")}

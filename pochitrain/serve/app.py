@@ -1,0 +1,167 @@
+"""The service: /predict, /health, /model, and a page at / to try it."""
+
+import io
+import os
+from functools import partial
+from importlib import resources
+from typing import Annotated, Any
+
+import anyio
+from fastapi import FastAPI, File, HTTPException, UploadFile
+from fastapi.responses import HTMLResponse
+from PIL import Image, UnidentifiedImageError
+from pydantic import BaseModel, Field
+
+from pochitrain import __version__
+from pochitrain.data.decode import UnreadableImageError, decode_rgb
+from pochitrain.error import PochiError
+from pochitrain.inference.predictor import Prediction, Predictor
+from pochitrain.serve.limit import BodyLimit, Limits
+
+
+class ClassProbability(BaseModel):
+    class_name: str
+    probability: float = Field(ge=0, le=1)
+
+
+class PictureAnswer(BaseModel):
+    """The answer for one picture."""
+
+    filename: str
+    class_name: str
+    class_index: int = Field(ge=0)
+    confidence: float = Field(ge=0, le=1)
+    probabilities: list[ClassProbability]
+    """Of every class, likeliest first."""
+
+
+class Answer(BaseModel):
+    predictions: list[PictureAnswer]
+
+
+class Health(BaseModel):
+    status: str
+
+
+class ModelFacts(BaseModel):
+    source: str
+    backend: str
+    device: str
+    architecture: str
+    class_names: list[str]
+
+
+class Problem(BaseModel):
+    detail: str
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "The body is not multipart/form-data."},
+    413: {"model": Problem, "description": "Too many bytes, pixels or pictures."},
+    415: {"model": Problem, "description": "A file that is no readable picture."},
+}
+
+
+def build_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
+    """The application; it holds no state besides the model.
+
+    Args:
+        predictor: answers in worker threads, as many at a time as there are cores.
+        limits: what a request may cost.
+    """
+    limits = limits or Limits()
+    app = FastAPI(
+        title="pochitrain",
+        version=__version__,
+        description="Classifies pictures with a trained model.",
+    )
+    app.add_middleware(BodyLimit, max_bytes=limits.max_bytes)
+    # More threads than cores would only hold more decoded pictures in memory at once.
+    turnstile = anyio.CapacityLimiter(os.cpu_count() or 1)
+
+    @app.post("/predict", responses=REFUSALS, tags=["model"])
+    async def predict(
+        files: Annotated[list[UploadFile], File(description="One or more pictures.", min_length=1)],
+    ) -> Answer:
+        """Classify the pictures of a multipart form (field `files`)."""
+        if len(files) > limits.max_files:
+            raise HTTPException(413, f"At most {limits.max_files} pictures, got {len(files)}.")
+        named = [(file.filename or "picture", await file.read()) for file in files]
+        work = partial(answer, predictor, named, limits.max_pixels)
+        return await anyio.to_thread.run_sync(work, limiter=turnstile)
+
+    @app.get("/health", tags=["service"])
+    async def health() -> Health:
+        """Whether the service can answer."""
+        return Health(status="ok")
+
+    @app.get("/model", tags=["service"])
+    async def model() -> ModelFacts:
+        """What answers here."""
+        return describe_model(predictor)
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def page() -> str:
+        return resources.files("pochitrain.serve").joinpath("page.html").read_text("utf-8")
+
+    return app
+
+
+def describe_model(predictor: Predictor) -> ModelFacts:
+    classifier = predictor.classifier
+    return ModelFacts(
+        source=classifier.source.name,
+        backend=classifier.network.name,
+        device=str(classifier.network.device),
+        architecture=str(classifier.config["model"].get("name", "custom")),
+        class_names=classifier.class_names,
+    )
+
+
+def answer(predictor: Predictor, named: list[tuple[str, bytes]], max_pixels: int) -> Answer:
+    """Decode and classify; all pictures are looked at before the first is classified."""
+    background = predictor.classifier.background
+    pictures = [open_picture(name, content, max_pixels, background) for name, content in named]
+    try:
+        predictions: list[Prediction] = predictor.predict(pictures)
+    except PochiError as error:  # a size that the model does not take
+        raise HTTPException(415, str(error)) from None
+    return Answer(
+        predictions=[
+            PictureAnswer(
+                filename=name,
+                class_name=found.class_name,
+                class_index=found.class_index,
+                confidence=found.confidence,
+                probabilities=[
+                    ClassProbability(class_name=class_name, probability=probability)
+                    for class_name, probability in found.top(len(found.probabilities))
+                ],
+            )
+            for (name, _), found in zip(named, predictions, strict=True)
+        ]
+    )
+
+
+def open_picture(
+    name: str, content: bytes, max_pixels: int, background: tuple[int, int, int]
+) -> Image.Image:
+    """The picture in a file's bytes; its size is read from the header before it is decoded.
+
+    Raises:
+        HTTPException: 413 if it has too many pixels, 415 if it cannot be read.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as header:
+            width, height = header.size
+        if width * height <= max_pixels:
+            return decode_rgb(io.BytesIO(content), background)
+    except UnreadableImageError as error:
+        raise HTTPException(415, f"{name}: {error}.") from None
+    except Image.DecompressionBombError:
+        raise HTTPException(413, f"{name}: more than {max_pixels:,} pixels.") from None
+    except UnidentifiedImageError:
+        raise HTTPException(415, f"{name}: not a picture.") from None
+    except Exception as error:  # decoders of odd formats raise almost anything
+        raise HTTPException(415, f"{name}: {type(error).__name__}.") from None
+    raise HTTPException(413, f"{name}: {width} x {height} is more than {max_pixels:,} pixels.")

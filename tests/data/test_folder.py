@@ -1,0 +1,132 @@
+"""Folders to labelled pictures: names decide, not the file system."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pochitrain.data import verify
+from pochitrain.data.folder import list_pictures, open_folder
+from pochitrain.data.split import stratified_split
+from pochitrain.error import ConfigError
+
+MakeFolder = Callable[..., Path]
+
+
+def test_classes_and_files_are_sorted_by_name(tmp_path: Path, make_folder: MakeFolder) -> None:
+    root = make_folder(tmp_path / "r", {"zebra": 1, "Cat": 2, "bird": 1})
+    data = open_folder(train_root=str(root))
+    assert data.class_names == ["Cat", "bird", "zebra"]
+    assert data.train.labels == [0, 0, 1, 2]
+    assert [data.train.name(i) for i in range(2)] == [
+        str(root / "Cat" / "000.png"),
+        str(root / "Cat" / "001.png"),
+    ]
+    assert data.val is None
+
+
+def test_any_depth_any_case_nothing_hidden(tmp_path: Path) -> None:
+    names = ["b.JPG", "a/deep/er.jpeg", "c.webp", "d.TIFF", "e.bmp", "f.tif", "g.PNG"]
+    ignored = [".h.png", ".thumbs/i.png", "notes.txt", "j.gif", "png"]
+    for name in [*names, *ignored]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert list_pictures(tmp_path) == sorted(str(tmp_path / name) for name in names)
+
+
+def test_hidden_class_folders_are_ignored(tmp_path: Path, make_folder: MakeFolder) -> None:
+    root = make_folder(tmp_path / "r", {"a": 1, ".cache": 1})
+    (root / "README.txt").touch()
+    assert open_folder(train_root=str(root)).class_names == ["a"]
+
+
+def test_validation_is_mapped_by_name(tmp_path: Path, make_folder: MakeFolder) -> None:
+    train = make_folder(tmp_path / "train", {"ant": 1, "bee": 1, "cat": 1})
+    val = make_folder(tmp_path / "val", {"bee": 2, "cat": 1})  # without a picture of an ant
+    data = open_folder(train_root=str(train), val_root=str(val))
+    assert data.val is not None
+    assert data.val.labels == [1, 1, 2]
+    assert data.count_per_class(data.val) == [0, 2, 1]
+
+
+def test_unknown_validation_class_is_named(tmp_path: Path, make_folder: MakeFolder) -> None:
+    train = make_folder(tmp_path / "train", {"ant": 1, "bee": 1})
+    val = make_folder(tmp_path / "val", {"ant": 1, "wasp": 1})
+    with pytest.raises(ConfigError, match=r"^data\.val_root must only hold .*'wasp'.*: ant, bee\."):
+        open_folder(train_root=str(train), val_root=str(val))
+
+
+def test_all_unreadable_pictures_of_both_roots(tmp_path: Path, make_folder: MakeFolder) -> None:
+    train = make_folder(tmp_path / "train", {"ant": 2, "bee": 2})
+    (train / "ant" / "x.png").write_bytes(b"")
+    (train / "bee" / "y.jpg").write_bytes(b"hello")
+    with pytest.raises(ConfigError, match=r"holds 2 unreadable(.|\n)*ant/x\.png(.|\n)*bee/y\.jpg"):
+        open_folder(train_root=str(train))
+    data = open_folder(train_root=str(train), on_error="skip")
+    assert len(data.train) == 4
+    assert data.skipped == [
+        f"{train}/ant/x.png: not a picture",
+        f"{train}/bee/y.jpg: not a picture",
+    ]
+
+
+def test_a_class_must_not_be_skipped_away(tmp_path: Path, make_folder: MakeFolder) -> None:
+    root = make_folder(tmp_path / "r", {"ant": 2})
+    (root / "bee").mkdir()
+    (root / "bee" / "x.png").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"leaves class 'bee' without pictures"):
+        open_folder(train_root=str(root), on_error="skip")
+
+
+def test_good_pictures_are_decoded_once_and_changed_ones_again(
+    tmp_path: Path, make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_folder(tmp_path / "r", {"a": 3, "b": 1})
+    decoded: list[str] = []
+    real = verify.decode_rgb
+
+    def count(path: str) -> Image.Image:
+        decoded.append(Path(path).name)
+        return real(path)
+
+    monkeypatch.setattr(verify, "decode_rgb", count)
+    open_folder(train_root=str(root))
+    assert len(decoded) == 4
+    open_folder(train_root=str(root))
+    assert len(decoded) == 4
+    path = root / "a" / "001.png"
+    path.write_bytes(b"broken")
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(ConfigError, match=r"a/001\.png: not a picture"):
+        open_folder(train_root=str(root))
+    assert decoded[4:] == ["001.png"]
+
+
+def test_split_is_stratified_seeded_and_complete() -> None:
+    labels = [0] * 50 + [1] * 10 + [2] * 3 + [3]
+    train, val = stratified_split(labels, 0.2, seed=5)
+    assert sorted(train + val) == list(range(64))
+    assert [sum(labels[i] == c for i in val) for c in range(4)] == [10, 2, 1, 0]
+    assert stratified_split(labels, 0.2, seed=5) == (train, val)
+    assert stratified_split(labels, 0.2, seed=6) != (train, val)
+    # The class decides, not what else is in the data: class 0 is split the same without the others.
+    assert [i for i in val if i < 50] == stratified_split(labels[:50], 0.2, seed=5)[1]
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.99])
+def test_split_leaves_every_class_on_both_sides(fraction: float) -> None:
+    labels = [0] * 10 + [1] * 2
+    train, val = stratified_split(labels, fraction, seed=0)
+    assert {labels[i] for i in train} == {labels[i] for i in val} == {0, 1}
+
+
+def test_val_fraction_of_a_folder(tmp_path: Path, make_folder: MakeFolder) -> None:
+    root = make_folder(tmp_path / "r", {"a": 10, "b": 5})
+    data = open_folder(train_root=str(root), val_fraction=0.2, seed=1)
+    assert data.val is not None
+    assert data.count_per_class(data.train) == [8, 4]
+    assert data.count_per_class(data.val) == [2, 1]
+    names = {data.train.name(i) for i in range(12)} | {data.val.name(i) for i in range(3)}
+    assert len(names) == 15

@@ -1,0 +1,133 @@
+"""Batches: their order, their augmentation, and that neither depends on the number of processes."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.transforms import v2
+
+from pochitrain.data.folder import open_folder
+from pochitrain.data.loader import Batch, EpochLoader, build_loader
+from pochitrain.data.sampler import EpochBatches
+from pochitrain.error import ConfigError, PochiError
+
+CPU = torch.device("cpu")
+TO_TENSOR = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
+AUGMENT = v2.Compose([v2.RandomResizedCrop(16), v2.RandomHorizontalFlip(), *TO_TENSOR])
+
+
+def loader(root: Path, **options: object) -> EpochLoader:
+    settings = {"batch_size": 4, "seed": 0, "device": CPU, "shuffle": True, "num_workers": 0}
+    pictures = open_folder(train_root=str(root)).train
+    return build_loader(pictures, AUGMENT, **{**settings, **options})  # type: ignore[arg-type]
+
+
+def assert_same(one: list[Batch], other: list[Batch]) -> None:
+    for a, b in zip(one, other, strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same_batches_as_none(tmp_path: Path, make_folder: Callable) -> None:
+    root = make_folder(tmp_path / "r", {"a": 7, "b": 6})
+    alone, both = loader(root), loader(root, num_workers=2)
+    for epoch in range(2):
+        assert_same(list(alone.epoch(epoch)), list(both.epoch(epoch)))
+
+
+def test_augmentation_depends_on_seed_epoch_and_picture_only(
+    tmp_path: Path, make_folder: Callable
+) -> None:
+    root = make_folder(tmp_path / "r", {"a": 5, "b": 4})
+
+    def by_picture(source: EpochLoader, epoch: int) -> dict[int, torch.Tensor]:
+        return {
+            int(i): image
+            for batch in source.epoch(epoch)
+            for i, image in zip(batch.indices, batch.images, strict=True)
+        }
+
+    first = by_picture(loader(root), 0)
+    torch.rand(7)  # draws elsewhere change nothing
+    again = by_picture(loader(root, batch_size=2, shuffle=False), 0)
+    assert all(torch.equal(first[i], again[i]) for i in range(9))
+    for other in (by_picture(loader(root), 1), by_picture(loader(root, seed=1), 0)):
+        assert not any(torch.equal(first[i], other[i]) for i in range(9))
+
+
+def test_an_epoch_can_start_in_the_middle(tmp_path: Path, make_folder: Callable) -> None:
+    source = loader(make_folder(tmp_path / "r", {"a": 7, "b": 6}))
+    assert_same(list(source.epoch(3, start_batch=2)), list(source.epoch(3))[2:])
+
+
+def test_global_generator_is_left_alone(tmp_path: Path, make_folder: Callable) -> None:
+    source = loader(make_folder(tmp_path / "r", {"a": 3, "b": 3}))
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    list(source.epoch(0))
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_pictures_of_different_size_are_refused(tmp_path: Path, make_folder: Callable) -> None:
+    root = make_folder(tmp_path / "r", {"a": 2}, side_px=32)
+    make_folder(tmp_path / "r", {"b": 2}, side_px=40)
+    pictures = open_folder(train_root=str(root)).train
+    source = build_loader(
+        pictures, v2.Compose(TO_TENSOR), batch_size=4, seed=0, device=CPU, shuffle=False,
+        num_workers=0,
+    )  # fmt: skip
+    with pytest.raises(
+        ConfigError, match=r"^transform must give pictures of one size, got \(3, 32"
+    ):
+        list(source.epoch(0))
+
+
+def test_a_picture_that_vanishes_in_mid_run_is_named(tmp_path: Path, make_folder: Callable) -> None:
+    root = make_folder(tmp_path / "r", {"a": 2, "b": 2})
+    source = loader(root)
+    (root / "b" / "001.png").unlink()
+    with pytest.raises(PochiError, match=r"^Cannot read .*b/001\.png: the file is gone\.$"):
+        list(source.epoch(0))
+
+
+def sizes(num_samples: int, batch_size: int, *, shuffle: bool = True) -> list[int]:
+    labels = [i % 2 for i in range(num_samples)]
+    batches = EpochBatches(labels, batch_size, seed=0, shuffle=shuffle)
+    planned = [len(batch) for batch in batches]
+    assert len(planned) == len(batches)
+    return planned
+
+
+def test_a_last_training_batch_of_one_joins_the_one_before() -> None:
+    assert sizes(9, 4) == [4, 5]
+    assert sizes(10, 4) == [4, 4, 2]
+    assert sizes(8, 4) == [4, 4]
+    assert sizes(9, 4, shuffle=False) == [4, 4, 1]  # validation is not normed by batch
+    assert sizes(1, 4) == [1]
+    assert sizes(3, 1) == [1, 1, 1]
+
+
+def test_each_epoch_has_every_sample_once_in_an_order_of_its_own() -> None:
+    batches = EpochBatches([0] * 20, 6, seed=3, shuffle=True)
+    orders = []
+    for epoch in (0, 1, 0):
+        batches.epoch = epoch
+        keys = [key for batch in batches for key in batch]
+        assert {key[0] for key in keys} == {epoch}
+        orders.append([key[1] for key in keys])
+    assert sorted(orders[0]) == list(range(20))
+    assert orders[0] == orders[2] != orders[1]
+
+
+def test_balanced_sampling_draws_classes_equally_often() -> None:
+    labels = [0] * 900 + [1] * 90 + [2] * 10
+    batches = EpochBatches(labels, 50, seed=0, shuffle=True, balanced=True)
+    drawn: Counter[int] = Counter()
+    for epoch in range(5):
+        batches.epoch = epoch
+        drawn.update(labels[index] for batch in batches for _, index in batch)
+    # 5,000 draws with probability 1/3: a standard deviation of 33, so 200 is six of them.
+    assert all(abs(drawn[c] - 5000 / 3) < 200 for c in range(3))

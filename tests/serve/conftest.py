@@ -1,0 +1,89 @@
+"""A service whose answer is known: the class is the brightest of red, green and blue."""
+
+import io
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import v2
+
+from pochitrain.inference.classifier import Classifier
+from pochitrain.inference.predictor import Predictor
+from pochitrain.serve.app import build_app
+from pochitrain.serve.limit import Limits
+
+NAMES = ["赤 red", "緑 green", "<b>青</b> blue"]
+COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+LIMITS = Limits(max_bytes=300_000, max_pixels=1_000_000, max_files=4)
+
+
+class BrightestChannel:
+    """Logits are five times the mean of each channel."""
+
+    name = "test"
+    device = torch.device("cpu")
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return 5 * images.mean(dim=(2, 3))
+
+
+@pytest.fixture(scope="session")
+def predictor() -> Predictor:
+    pipeline = v2.Compose([v2.Resize((8, 8)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
+    config = {"model": {"name": "brightest"}, "data": {}}
+    classifier = Classifier(BrightestChannel(), NAMES, pipeline, config, Path("best.pth"), [])
+    return Predictor(classifier, batch_size=4)
+
+
+@pytest.fixture(scope="session")
+def encode() -> Callable[..., bytes]:
+    """Bytes of a picture of one colour."""
+
+    def make(
+        color: tuple[int, int, int], size: tuple[int, int] = (20, 10), kind: str = "PNG"
+    ) -> bytes:
+        stream = io.BytesIO()
+        Image.new("RGB", size, color).save(stream, kind)
+        return stream.getvalue()
+
+    return make
+
+
+def bomb(width: int = 60_000, height: int = 60_000) -> bytes:
+    """A PNG of a few kilobytes that announces 3.6 thousand million pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + check
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = zlib.compress(b"\0" * 1_000_000)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.fixture(scope="session")
+def address(predictor: Predictor) -> Iterator[str]:
+    """The service on a free port of the loopback interface."""
+    import uvicorn
+
+    from pochitrain.run.serve import listen
+
+    listener = listen("127.0.0.1", 0)
+    app = build_app(predictor, LIMITS)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(timeout=10)
