@@ -18,5 +18,6 @@ def to_hydra(word: str) -> str:
     match = BARE_VALUE.fullmatch(word)
     if word.isascii() or match is None or "${" in word:
         return word
-    value = match["value"].replace("\\", "\\\\")
+    value = match["value"]
+    value += "\\" * (len(value) - len(value.rstrip("\\")))  # a backslash escapes a quote only
     return f'{match["key"]}="{value}"'

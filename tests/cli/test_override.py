@@ -12,6 +12,7 @@ from pochitrain.cli.override import to_hydra
         ("confusion_matrix.title=混同行列", "confusion_matrix.title", "混同行列"),
         ("data.train_root=写真/猫 と 犬", "data.train_root", "写真/猫 と 犬"),
         ("work_dir=C:\\結果", "work_dir", "C:\\結果"),
+        ("work_dir=結果\\", "work_dir", "結果\\"),
         ('confusion_matrix.title="混同行列"', "confusion_matrix.title", "混同行列"),
         ("confusion_matrix.title='正解, 予測'", "confusion_matrix.title", "正解, 予測"),
         ("epochs=3", "epochs", 3),
