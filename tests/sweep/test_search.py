@@ -190,6 +190,27 @@ def test_a_search_whose_trials_fail_stops_with_the_reason(search: Search) -> Non
         )
 
 
+def test_one_bad_trial_at_the_start_does_not_end_a_search(search: Search) -> None:
+    RefuseOnce.refused = False
+    folder = search(
+        "optuna.n_trials=3",
+        "+callbacks.refuse._target_=tests.sweep.test_search.RefuseOnce",
+        "allow_targets=[tests.sweep.test_search.RefuseOnce]",
+    )
+    states = [row["state"] for row in read(folder, "trials_history")]
+    assert states[0] == "FAIL" and len(states) == 3
+    assert "FAIL" not in states[1:]
+
+
+class RefuseOnce(Callback):
+    refused = False
+
+    def on_epoch_end(self, state: Any) -> None:
+        if not RefuseOnce.refused:
+            RefuseOnce.refused = True
+            raise RuntimeError("a bad draw")
+
+
 class Refuse(Callback):
     def on_epoch_end(self, state: Any) -> None:
         raise RuntimeError("SGD is not for us")
