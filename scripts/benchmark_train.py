@@ -150,6 +150,7 @@ def measure(trainer: Trainer, args: argparse.Namespace) -> None:
         synchronize(device)
         whole.append(middle - start)
         compute.append(time.perf_counter() - middle)
+    trainer.emit("on_fit_end")  # the progress display gives stdout back
     num_images = args.block * args.batch_size
     ratios = [b / a for a, b in zip(whole, compute, strict=True)]
     print(f"{args.model}, {args.size} px, batches of {args.batch_size}, {device}, "

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +34,22 @@ def make_folder() -> Callable[..., Path]:
                 pixels = (noise + 190 * level / max(1, len(counts) - 1)).astype(np.uint8)
                 Image.fromarray(pixels).save(folder / f"{i:03d}{suffix}")
         return root
+
+    return make
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a run directory with models/best.pth: random weights, no training."""
+    import torch
+    from checkpoint_factory import checkpoint_content
+
+    def make(class_names: list[str], content: Any = None, **config: Any) -> Path:
+        run = tmp_path / "run"
+        (run / "models").mkdir(parents=True)
+        saved = checkpoint_content(class_names, **config) if content is None else content
+        torch.save(saved, run / "models" / "best.pth")
+        return run
 
     return make
 

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from pochitrain.cli.message import explain, null_option, refuse_unknown_flags
+from pochitrain.cli.override import to_hydra
 from pochitrain.config.allow import ALLOWED_TARGETS
 from pochitrain.config.registry import register_config
 from pochitrain.config.root import validate
@@ -83,7 +84,7 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
     """
     _outcome.clear()
     _task[:] = [] if task is None else [task]
-    argv = [word.removeprefix("+") if word.startswith("+experiment=") else word for word in argv]
+    argv = [to_hydra(word) for word in argv]
     with command_line([prog, *argv]):
         refuse_unknown_flags(argv, prog)
         try:

@@ -75,7 +75,7 @@ def prepare_completion() -> None:
     typing = re.search(rf"\s{FLAG}(=|\s+)(\S*)$", line)
     if typing:
         print(" ".join(complete_file(typing[2])))
-        sys.exit()
+        sys.exit(0)
     given = re.search(rf"\s{FLAG}(=|\s+)(\S+)(?=\s)", line)
     if given:
         line = line.replace(given[0], select_from_literals(given[2]), 1)

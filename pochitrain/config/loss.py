@@ -57,4 +57,14 @@ def check_num_weights(weights: list[float], num_classes: int | None) -> None:
         )
 
 
+def loss_warnings(node: Node, root: Node) -> list[str]:
+    weighted = node.get("balance") or node.get("class_weights") is not None
+    if weighted and root["data"].get("balanced_sampling"):
+        return [
+            "data.balanced_sampling=true already shows every class equally often, and the loss "
+            "weighs rare classes more on top of it. With balanced sampling use loss=uniform."
+        ]
+    return []
+
+
 SCHEMAS = {"cross_entropy": LossConfig, "manual": ManualLossConfig}

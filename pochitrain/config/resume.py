@@ -161,7 +161,9 @@ def names(overrides: Sequence[str], aliases: Mapping[str, str]) -> Callable[[Pat
         key = aliases.get(key, key)
         if key in ("experiment", "legacy"):  # they may set anything
             return lambda path: True
-        keys.append(key)
+        # Where the pictures are can only be said together with data=folder, whose other keys then
+        # are those of the run.
+        keys.append("data._target_" if key == "data" else key)
 
     def named(path: Path) -> bool:
         dotted = ".".join(path)

@@ -117,6 +117,7 @@ GROUPS: dict[str, tuple[Mapping[str, type[Any]], Check]] = {
 }
 WARNINGS = {
     "model": model.model_warnings,
+    "loss": loss.loss_warnings,
     "scheduler": scheduler.scheduler_warnings,
     "early_stopping": early_stopping.early_stopping_warnings,
 }

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ from pochitrain.seed import seeded_cpu
 
 TERM_GRACE_S = 30
 """Seconds that a loader process goes on after SIGTERM."""
+DEATH_NOTICE_S = 5
+"""How long to wait at most to hear why a loader process is gone."""
 
 Transform = Callable[[Image.Image], Tensor]
 BatchTransform = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -142,13 +145,28 @@ def readable(loader: DataLoader[Any]) -> Iterator[Batch]:
     except PochiError as error:
         raise type(error)(without_worker_traceback(str(error))) from None
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        raise (dead_worker(error, loader.num_workers) or error) from None
+    except (OSError, EOFError):
+        if loader.num_workers == 0:
             raise
-        first = str(error).splitlines()[0].rstrip(". ")
-        raise DataError(
-            f"A process that loads pictures ended ({first}). If the machine was short of memory, "
-            f"use fewer: data.num_workers={max(0, loader.num_workers // 2)}."
-        ) from None
+        # The pipe to a killed process breaks a moment before torch hears of its death and says so,
+        # out of a signal handler.
+        try:
+            time.sleep(DEATH_NOTICE_S)
+        except RuntimeError as error:
+            raise (dead_worker(error, loader.num_workers) or error) from None
+        raise
+
+
+def dead_worker(error: RuntimeError, num_workers: int) -> DataError | None:
+    """What to tell when a loader process was killed; None for another error."""
+    if "DataLoader worker" not in str(error):
+        return None
+    first = str(error).splitlines()[0].rstrip(". ")
+    return DataError(
+        f"A process that loads pictures ended ({first}). If the machine was short of memory, use "
+        f"fewer: data.num_workers={max(0, num_workers // 2)}."
+    )
 
 
 def outlive_signals(worker: int) -> None:

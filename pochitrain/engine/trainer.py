@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from pochitrain.data.loader import Batch, EpochLoader
+from pochitrain.data.loader import Batch, EpochLoader, dead_worker
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision
@@ -89,6 +89,10 @@ class Trainer:
                 self.checkpoints.save_last(self.state, self.callbacks)
             self.checkpoints.finish()
             raise
+        except RuntimeError as error:  # torch raises it wherever we are when a process dies
+            self.checkpoints.finish()
+            dead = dead_worker(error, self.train_loader.loader.num_workers)
+            raise (dead or error) from None
         self.checkpoints.finish()
         return self.state
 
@@ -186,29 +190,27 @@ class Trainer:
             self.backward_part(batch, batch, share)
             return
         for part in split_batch(batch, state.num_parts):
-            self.backward_part(part, batch, share * self.weight_share(part, batch))
+            self.backward_part(part, batch, share)
 
-    def backward_part(self, part: Batch, batch: Batch, share: float | Tensor) -> None:
-        """Add `share` times the gradient of the mean loss of a part (perhaps all) of a batch."""
+    def backward_part(self, part: Batch, batch: Batch, share: float) -> None:
+        """Add the gradient of a part (perhaps all) of a batch; `share` is that of the batch."""
         images, labels, _ = part
         with self.precision.autocast():
             logits = self.call_model(images)
             loss, weight = loss_sums(self.criterion, logits, labels)
         if not self.finite.accept(loss, batch, self.state):
             return
-        scaled: Tensor = self.state.scaler.scale(loss / weight * share)
+        whole = weight if part is batch else self.weight_of(batch, logits.shape[1])
+        scaled: Tensor = self.state.scaler.scale(loss / whole * share)
         torch.autograd.backward(scaled)
         hard = labels if labels.ndim == 1 else labels.argmax(dim=1)
         correct = (logits.detach().argmax(dim=1) == hard).sum()
         self.state.sums.add(loss, weight, correct, len(images))
 
-    def weight_share(self, part: Batch, batch: Batch) -> Tensor:
-        """Weight of a part in the mean loss of its batch; class weights depend on labels only."""
-        weights = []
-        for labels in (part.labels, batch.labels):
-            blank = torch.zeros(len(labels), self.num_classes, device=labels.device)
-            weights.append(loss_sums(self.criterion, blank, labels)[1])
-        return weights[0] / weights[1]
+    def weight_of(self, batch: Batch, num_classes: int) -> Tensor:
+        """What the loss of a whole batch is divided by; class weights depend on labels only."""
+        blank = torch.zeros(len(batch.labels), num_classes, device=batch.labels.device)
+        return loss_sums(self.criterion, blank, batch.labels)[1]
 
     def call_model(self, images: Tensor) -> Tensor:
         try:
@@ -220,7 +222,6 @@ class Trainer:
                     f"cannot work on one value), got a batch of {len(images)}."
                 ) from None
             raise
-        self.num_classes = logits.shape[1]
         return logits
 
     def step(self) -> None:

@@ -78,7 +78,7 @@ class Predictor:
         return list(self.classifier.class_names)
 
     @overload
-    def predict(self, pictures: Picture) -> Prediction: ...  # type: ignore[overload-overlap]  # a str is an iterable of str
+    def predict(self, pictures: Picture) -> Prediction: ...  # type: ignore[overload-overlap]
     @overload
     def predict(self, pictures: Iterable[Picture]) -> list[Prediction]: ...
     def predict(self, pictures: Picture | Iterable[Picture]) -> Prediction | list[Prediction]:

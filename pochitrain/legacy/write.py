@@ -119,7 +119,8 @@ def python_source(plain: Mapping[str, Any], note: str = "") -> str:
         sections.append((text, {"overrides": leftover}))
     body = "".join(section(code, title, values) for title, values in sections if values)
     imports = "".join(f"{line}\n" for line in sorted(code.imports))
-    head = "\n".join(["pochitrain config.", *(["", note] if note else [])])
+    literal = note.replace("\\", "\\\\").replace('"', '\\"')  # it may quote a name of the person's
+    head = "\n".join(["pochitrain config.", *(["", literal] if note else [])])
     return f'"""{head}\n"""\n' + (f"\n{imports}" if imports else "") + body
 
 

@@ -296,7 +296,9 @@ def how_to_continue(folder: Path, cfg: DictConfig) -> str:
     words = ["python", program] if program.endswith(".py") else program.split()
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         rest = [word for word in sys.argv[1:] if not word.startswith("resume=")]
-        words += [*rest, "resume=auto"]
+        # Among the overrides: Hydra wants them in one piece, with the flags before or after.
+        first = next((i for i, w in enumerate(rest) if "=" in w and not w.startswith("-")), 0)
+        words += [*rest[:first], "resume=auto", *rest[first:]]
     else:
         words.append(f"resume={folder}")
         if cfg.allow_targets:

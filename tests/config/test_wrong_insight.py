@@ -6,6 +6,7 @@ The whole tree is composed and checked as a run would; torch plays no part.
 import pytest
 from hydra import compose, initialize_config_dir
 
+from pochitrain.config.layer_wise_lr import check_layer_wise_lr
 from pochitrain.config.registry import register_config
 from pochitrain.config.root import validate
 from pochitrain.error import ConfigError
@@ -17,15 +18,14 @@ WRONG = [
     ([LAYER, "layer_wise_lr.layer_rates.fc=0"], "layer_wise_lr.layer_rates['fc']", "> 0 and <= 1"),
     ([LAYER, "layer_wise_lr.layer_rates.fc=1.5"], "layer_wise_lr.layer_rates['fc']", "got 1.5"),
     ([LAYER, "layer_wise_lr.layer_rates.fc=-1"], "layer_wise_lr.layer_rates['fc']", "got -1"),
-    ([LAYER, "layer_wise_lr.layer_rates.fc=.nan"], "layer_wise_lr.layer_rates['fc']", "got nan"),
-    ([LAYER, "+layer_wise_lr.layer_rates={'(': 0.1}"], "layer_wise_lr.layer_rates['(']", "regular"),
+    ([LAYER, "layer_wise_lr.layer_rates.fc=nan"], "layer_wise_lr.layer_rates['fc']", "got nan"),
     ([LAYER, "layer_wise_lr.decay=0.5"], "layer_wise_lr.decay", "null when layer_rates"),
     (["layer_wise_lr=decay", "layer_wise_lr.decay=0"], "layer_wise_lr.decay", "> 0 and <= 1"),
     (["layer_wise_lr=decay", "layer_wise_lr.decay=1.1"], "layer_wise_lr.decay", "got 1.1"),
     (["layer_wise_lr.enabled=true"], "層別学習率が有効ですが layer_rates が定義されていません", ""),
     (["early_stopping.patience=0"], "early_stopping.patience", ">= 1, got 0"),
     (["early_stopping.min_delta=-1"], "early_stopping.min_delta", ">= 0, got -1"),
-    (["early_stopping.min_delta=.nan"], "early_stopping.min_delta", "got nan"),
+    (["early_stopping.min_delta=nan"], "early_stopping.min_delta", "got nan"),
     (["early_stopping.monitor=loss"], "early_stopping.monitor", "val_accuracy, val_loss"),
     (["gradient_tracking.record_frequency=0"], "gradient_tracking.record_frequency", "got 0"),
     (["gradient_tracking.aggregation_method=sum"], "gradient_tracking.aggregation_method", "rms"),
@@ -64,7 +64,14 @@ def test_wrong_value(overrides, key, text):
     assert caught.value.exit_code == 2
 
 
+def test_a_pattern_that_is_no_regular_expression():
+    node = {"enabled": True, "layer_rates": {"(": 0.1}}
+    with pytest.raises(ConfigError, match=r"layer_rates.* must be a regular expression, got '\('"):
+        check_layer_wise_lr(node, {})
+
+
 WARNED = [
+    (["data.balanced_sampling=true"], "With balanced sampling use loss=uniform"),
     (["warmup_epochs=10", "epochs=10"], "never reaches the full learning rate"),
     (["model.freeze=2"], "the frozen part of the model is random"),
     (["model.freeze=5", "epochs=5", "model.pretrained=true"], "only the last layer is trained"),
@@ -89,6 +96,7 @@ def test_surely_not_meant(overrides, text):
         ["model.freeze=true", "model.pretrained=true"],
         ["warmup_epochs=5", "ema_decay=0.999"],
         ["transform=modern"],
+        ["data.balanced_sampling=true", "loss=uniform"],
     ],
     ids=str,
 )

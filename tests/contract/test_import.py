@@ -14,7 +14,8 @@ LAYERS = (
     ("config",),
     ("data", "transform", "model", "optimizer", "scheduler", "loss", "metrics"),
     ("engine",),
-    ("callback", "inference", "export", "report", "sweep", "legacy", "serve"),
+    ("callback", "inference", "export", "report", "sweep", "legacy"),
+    ("serve",),
     ("run",),
     ("cli",),
 )

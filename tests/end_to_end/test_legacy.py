@@ -278,12 +278,15 @@ def test_wrong_flag(
 
 @pytest.mark.slow
 def test_guide_example_composes_and_reads_fast(tmp_path: Path) -> None:
-    """Under 1 s for reading and composing, beyond importing torchvision."""
+    """Under 1 s for reading and composing, beyond importing torchvision.
+
+    Seconds of this process, so that other work on the machine does not count.
+    """
     code = (
         "import time, torchvision.transforms.v2, sys; from pochitrain.cli.main import main\n"
-        "start = time.perf_counter()\n"
+        "start = time.process_time()\n"
         "main(['train', '--config', 'configs/pochi_train_config.py', '--cfg', 'job'])\n"
-        "print(time.perf_counter() - start, file=sys.stderr)"
+        "print(time.process_time() - start, file=sys.stderr)"
     )
     times = []
     for _ in range(2):

@@ -42,7 +42,7 @@ def test_other_pictures_are_refused(program: Program, half: Path, tmp_path: Path
         target = others / source.parent.name / f"new-{source.name}"
         target.parent.mkdir(parents=True, exist_ok=True)
         os.link(source, target)
-    ended = program.run(f"resume={half}", TARGETS, f"data.train_root={others}")
+    ended = program.run(f"resume={half}", TARGETS, "data=folder", f"data.train_root={others}")
     assert ended.code == 2
     assert "data must hold the pictures that the run began with" in ended.text
     assert str(others) not in (half / "config.yaml").read_text()

@@ -68,16 +68,18 @@ def wait_for_text(program: Program, text: str, seconds: float = 60) -> None:
 @pytest.mark.slow
 def test_sweep(program: Program) -> None:
     """Ctrl+C ends the sweep, and the same sweep with resume=auto runs only what is left."""
-    options = [*program.tiny("sweep"), "hydra.sweep.dir=sweep", "--multirun", "seed=1,2"]
+    options = ["--multirun", *program.tiny("sweep"), "hydra.sweep.dir=sweep", "seed=1,2"]
     stopped = program.run(*options, SIGNAL_AT="SIGINT:batch:1:3")
     assert stopped.code == 130, stopped.text
-    assert stopped.text.splitlines()[-1].endswith("resume=auto")
+    command = "To continue: python train.py --multirun resume=auto work_dir=sweep"
+    assert stopped.text.splitlines()[-1].startswith(command)
     runs = sorted(path for path in (program.folder / "sweep").iterdir() if path.is_dir())
     assert len(runs) == 1  # the second job has not begun
-    again = program.run(*options, "resume=auto")
+    options.append("resume=auto")
+    again = program.run(*options)
     assert again.code == 0, again.text
     assert again.text.count("Resuming ") == 1
-    once_more = program.run(*options, "resume=auto")
+    once_more = program.run(*options)
     assert once_more.code == 0, once_more.text
     assert once_more.text.count("is finished") == 2
     runs = sorted(path for path in (program.folder / "sweep").iterdir() if path.is_dir())

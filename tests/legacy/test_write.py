@@ -189,3 +189,11 @@ def test_python_file_reads_like_the_guide(tmp_path: Path, compose_text: Any) -> 
     ):
         assert line in text.splitlines()
     assert "T_max" not in text  # it goes on following the epochs
+
+
+def test_note_cannot_break_the_file(tmp_path: Path, compose_text: Any) -> None:
+    note = 'study """ \\N \' name'
+    write_python_config(compose_text("epochs = 3"), tmp_path / "out.py", note)
+    config = read_python_config(tmp_path / "out.py")
+    assert config.settings["epochs"] == 3
+    assert note in config.names["__doc__"]

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import ToTensor
 
-from pochitrain.data.loader import build_loader
+from pochitrain.data.loader import Batch, build_loader
 from pochitrain.loss.cross_entropy import CrossEntropy
 from pochitrain.transform.batch_mix import BatchMix
 from pochitrain.transform.pipeline import build_pipeline
@@ -68,8 +68,8 @@ class Pictures:
         return str(index)
 
 
-def batches(epoch, start=0, seed=0, num_workers=0):
-    loader = build_loader(
+def make_loader(seed=0, num_workers=0):
+    return build_loader(
         Pictures(),
         build_pipeline([ToTensor()]),
         batch_size=4,
@@ -79,7 +79,10 @@ def batches(epoch, start=0, seed=0, num_workers=0):
         num_workers=num_workers,
         batch_transform=BatchMix(num_classes=2, mixup_alpha=0.4, cutmix_alpha=1.0),
     )
-    return list(loader.epoch(epoch, start))
+
+
+def batches(epoch, start=0, **options):
+    return list(make_loader(**options).epoch(epoch, start))
 
 
 def same(one, two):
@@ -101,6 +104,14 @@ def test_draws_are_a_function_of_seed_epoch_and_batch():
     assert not same(whole, batches(epoch=3, seed=1))
     torch.manual_seed(1)
     assert torch.equal(state, torch.get_rng_state())  # and nothing is drawn from the global one
+
+
+@pytest.mark.parametrize(("seed", "epoch", "index"), [(1, 3, 0), (0, 4, 0), (0, 3, 1)])
+def test_each_of_them_changes_the_draws(seed, epoch, index):
+    batch = Batch(IMAGES, LABELS % 2, LABELS)
+    usual = make_loader().mix(batch, 3, 0)
+    assert same([usual], [make_loader().mix(batch, 3, 0)])
+    assert not same([usual], [make_loader(seed=seed).mix(batch, epoch, index)])
 
 
 def test_weighted_loss_of_mixed_labels_is_the_mixed_loss():

@@ -1,10 +1,7 @@
 """Checkpoints without training: random weights, two or three classes."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 
 from pochitrain.engine.checkpoint import FORMAT
@@ -57,17 +54,3 @@ def checkpoint_content(class_names: list[str], **changes: Any) -> dict[str, Any]
         "config": config,
         "epoch": 1,
     }
-
-
-@pytest.fixture
-def make_run(tmp_path: Path) -> Callable[..., Path]:
-    """A run directory that holds models/best.pth."""
-
-    def make(class_names: list[str], content: dict[str, Any] | None = None, **config: Any) -> Path:
-        run = tmp_path / "run"
-        (run / "models").mkdir(parents=True)
-        saved = checkpoint_content(class_names, **config) if content is None else content
-        torch.save(saved, run / "models" / "best.pth")
-        return run
-
-    return make
