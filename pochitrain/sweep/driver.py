@@ -17,7 +17,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from optuna.trial import Trial, TrialState
 
-from pochitrain.error import ConfigError
+from pochitrain.error import ConfigError, Interrupted
 from pochitrain.sweep.directory import search_directory
 from pochitrain.sweep.launch import Launching, runs_here
 from pochitrain.sweep.link import StudyAddress, TrialTask, forget_trials, share_trials
@@ -101,6 +101,10 @@ class SearchDriver(SearchPlan):
             self.prepare()
             try:
                 self.run_trials()
+            except KeyboardInterrupt as error:
+                if self.search is None:
+                    raise
+                raise Interrupted(self.describe_stop(), getattr(error, "exit_code", 130)) from None
             finally:
                 forget_trials(self.token)
                 if self.report is not None:
@@ -320,6 +324,15 @@ class SearchDriver(SearchPlan):
         is_grid_study = isinstance(self.sampler, optuna.samplers.GridSampler)
         if params.keys() >= self.distributions.keys() and params and not is_grid_study:
             self.study.enqueue_trial(params)
+
+    def describe_stop(self) -> str:
+        """What the person can do after Ctrl+C or SIGTERM."""
+        if self.is_resumable:
+            return "The search is stopped. The same command goes on with it."
+        return (
+            f"The search is stopped; its results so far are in {self.folder}. To be able to go on "
+            "next time, keep the study: optuna.storage=sqlite:///study.db."
+        )
 
     # --- results --------------------------------------------------------------------------------
 

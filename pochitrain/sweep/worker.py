@@ -31,16 +31,16 @@ def serve(connection: Connection, place: int, num_threads: int, payload: bytes) 
 
     context, config, task_function, singletons = cloudpickle.loads(payload)
     choose_gpu(place, config)
-    while True:
-        try:
+    try:
+        while True:
             index, overrides = connection.recv()
-        except EOFError:
-            return
-        returned = execute_job(
-            index, overrides, context, config, task_function, 0, singletons, False
-        )
-        returned.cfg = returned.hydra_cfg = None  # nobody asks, and they may not be picklable
-        connection.send(returned)
+            returned = execute_job(
+                index, overrides, context, config, task_function, 0, singletons, False
+            )
+            returned.cfg = returned.hydra_cfg = None  # nobody asks; they may not be picklable
+            connection.send(returned)
+    except (EOFError, OSError, KeyboardInterrupt):
+        return  # the search has ended, or this training was told to stop
 
 
 def die_with_parent() -> None:
