@@ -59,6 +59,7 @@ def read(folder: Path, name: str) -> Any:
     return json.loads((folder / f"{name}.json").read_text())
 
 
+@pytest.mark.slow
 def test_results_of_a_search(search: Search, capsys: pytest.CaptureFixture[str]) -> None:
     folder = search("optuna.n_trials=3", "epochs=7", "optuna.pruner=null")
     best = read(folder, "best_params")
@@ -117,6 +118,7 @@ def test_the_optimized_experiment_is_the_best_trial_at_full_length(
     assert scope["optimizer"] == best["optimizer"] and scope["epochs"] == 7
 
 
+@pytest.mark.slow
 def test_a_stored_search_goes_on_where_it_was(search: Search, tmp_path: Path) -> None:
     storage = f"optuna.storage=sqlite:///{tmp_path}/deep/study.db"
     folder = search("optuna.n_trials=2", storage)
@@ -128,6 +130,7 @@ def test_a_stored_search_goes_on_where_it_was(search: Search, tmp_path: Path) ->
     search("optuna.n_trials=1", expected="optuna_results_002")
 
 
+@pytest.mark.slow
 def test_minimize_takes_the_lowest_validation_loss(search: Search) -> None:
     folder = search("optuna.n_trials=2", "optuna.direction=minimize", "optuna.pruner=null")
     for row in read(folder, "trials_history"):
@@ -138,6 +141,7 @@ def test_minimize_takes_the_lowest_validation_loss(search: Search) -> None:
     assert read(folder, "study_statistics")["direction"] == "minimize"
 
 
+@pytest.mark.slow
 def test_repeats_are_averaged(search: Search) -> None:
     folder = search("optuna.n_trials=1", "optuna.repeats=2", "seed=5")
     (row,) = read(folder, "trials_history")
