@@ -38,7 +38,9 @@ class BrightestChannel:
 def predictor() -> Predictor:
     pipeline = v2.Compose([v2.Resize((8, 8)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
     config = {"model": {"name": "brightest"}, "data": {}}
-    classifier = Classifier(BrightestChannel(), NAMES, pipeline, config, Path("best.pth"), [])
+    classifier = Classifier(
+        BrightestChannel(), NAMES, pipeline, config, Path("best.pth"), [], transforms=[]
+    )
     return Predictor(classifier, batch_size=4)
 
 

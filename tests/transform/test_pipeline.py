@@ -36,7 +36,7 @@ def test_something_else_than_a_picture_tensor(steps: list[object], seen: str) ->
 def test_a_step_that_fails_is_named_with_its_reason() -> None:
     normalize = v2.Normalize([0.5], [0.5, 0.5])
     with pytest.raises(
-        ConfigError, match=r"^transform\.val fails on a picture of 40 x 30 pixels: "
+        ConfigError, match=r"^transform\.val fails on a picture of 1600 x 1200 pixels: "
     ):
         try_pipeline(build_pipeline([TENSOR, normalize]), "transform.val")
 
