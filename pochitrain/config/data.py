@@ -14,7 +14,7 @@ class LoaderConfig:
 
     batch_size: int = "${batch_size}"  # type: ignore[assignment]  # interpolation
     num_workers: int | None = None
-    """Loader processes; null = automatic (0 for pictures in memory, else half the cores)."""
+    """Loader processes; null = automatic: half the cores, 0 where that would not be faster."""
     pin_memory: bool | None = None
     """Page-locked host memory; null = on where a GPU is used."""
     infer_pin_memory: bool | None = None

@@ -200,7 +200,8 @@ def build_loader(
     Args:
         transform: PIL picture (RGB) -> float32 tensor, shape (3, H, W).
         seed: of the order and of the augmentation.
-        num_workers: processes; None = 0 for pictures in memory, else half the cores (at most 8).
+        num_workers: processes; None = 0 for pictures in memory and when computing on one or two
+            cores, else half the cores (at most 8).
         pin_memory: None = where the device is a GPU.
         batch_transform: of whole batches, on the device.
     """
@@ -208,7 +209,9 @@ def build_loader(
         pictures.labels, batch_size, seed=seed, shuffle=shuffle, balanced=balanced_sampling
     )
     if num_workers is None:
-        num_workers = 0 if pictures.in_memory else default_num_workers()
+        small = device.type == "cpu" and num_cores() <= 2
+        # Two cores are busy computing: a process beside them only makes their threads wait.
+        num_workers = 0 if pictures.in_memory or small else default_num_workers()
     on_gpu = device.type == "cuda"
     loader: DataLoader[Any] = DataLoader(
         TransformedPictures(pictures, transform, seed),
@@ -229,4 +232,10 @@ def build_loader(
 
 
 def default_num_workers() -> int:
-    return min(8, max(1, len(os.sched_getaffinity(0)) // 2))
+    return min(8, max(1, num_cores() // 2))
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
+    return os.cpu_count() or 1 if affinity is None else len(affinity(0))
