@@ -28,7 +28,7 @@ DEFAULT_OPTIONS = {
     "data": "folder",
     "transform": "minimal",
     "optimizer": "adam",
-    "scheduler": "none",
+    "scheduler": "cosineannealinglr",
     "loss": "balanced",
     "layer_wise_lr": "none",
     "optuna": "none",
@@ -129,8 +129,7 @@ def translate_scheduler(
     if name is None:
         if params:
             warnings.append(f"scheduler_params={params!r} has no effect: scheduler is None.")
-        if "scheduler" in settings:
-            options["scheduler"] = Option("none")
+        options["scheduler"] = Option("none")  # old files that name none have a constant rate
         return
     option = find_choice("scheduler", name, SCHEDULERS, "サポートされていないスケジューラー: ")
     params = check_value(params or {}, dict[str, Any], "scheduler_params")
