@@ -49,15 +49,18 @@ def make_run_directory(work_dir: str | Path, today: datetime | None = None) -> P
         ) from None
 
 
-def make_numbered_directory(parent: Path, name: str) -> Path:
+def make_numbered_directory(parent: Path, name: str, digits: int = 1) -> Path:
     """Make `parent/name`, or the first free of `name_2`, `name_3`, ... where that exists.
+
+    Args:
+        digits: of the number, at least; 3 gives `name_002`.
 
     Raises:
         OSError: if it cannot be made.
     """
     number = 1
     while True:
-        path = parent / (name if number == 1 else f"{name}_{number}")
+        path = parent / (name if number == 1 else f"{name}_{number:0{digits}d}")
         try:
             path.mkdir()
             return path

@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 from optuna.study import Study
 
 from pochitrain.error import ConfigError
+from pochitrain.paths import make_numbered_directory
 
 NAME = "optuna_results"
 RESULTS = "pochitrain:results"
@@ -53,16 +54,10 @@ def make(path: Path) -> None:
 def make_next(parent: Path) -> Path:
     """`optuna_results`, or `optuna_results_002` and so on where it is taken."""
     make(parent)
-    number = 1
-    while True:
-        path = parent / (NAME if number == 1 else f"{NAME}_{number:03d}")
-        try:
-            path.mkdir()
-            return path
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            raise ConfigError(
-                f"work_dir must be a directory that can be written to, got {str(parent)!r} "
-                f"({error.strerror})."
-            ) from None
+    try:
+        return make_numbered_directory(parent, NAME, digits=3)
+    except OSError as error:
+        raise ConfigError(
+            f"work_dir must be a directory that can be written to, got {str(parent)!r} "
+            f"({error.strerror})."
+        ) from None
