@@ -40,7 +40,7 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
         "Choices: step_size, gamma.",
     ),
     (
-        "scheduler_gamma=0.5",
+        "scheduler=none scheduler_gamma=0.5",
         "scheduler.gamma is not a key of the config. It is a key of scheduler=steplr or "
         "multisteplr or exponentiallr. Choices: factor, total_iters.",
     ),
@@ -75,7 +75,7 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
     ("epochs=[1", "epochs cannot be read, got 'epochs=[1' ..."),
     ("~epochs", "epochs must have a value, got none. Leave out ~epochs to keep its default."),
     (
-        "~scheduler.factor",
+        "scheduler=none ~scheduler.factor",
         "scheduler.factor must have a value. Leave out ~scheduler.factor to keep its default.",
     ),
     (
