@@ -215,7 +215,13 @@ class Trainer:
     def call_model(self, images: Tensor) -> Tensor:
         try:
             logits: Tensor = self.model(images)
-        except ValueError as error:
+        except (ValueError, RuntimeError) as error:
+            if "too small" in str(error):  # a pooling or convolution that nothing is left for
+                raise ConfigError(
+                    f"The model needs larger pictures than {images.shape[-1]} x "
+                    f"{images.shape[-2]} px ({str(error).splitlines()[0]}). Set transform.size or "
+                    "data.image_size, or choose another model."
+                ) from None
             if "more than 1 value per channel" in str(error):
                 raise ConfigError(
                     f"batch_size must be >= 2 for this model at {images.shape[-1]} px (batch norm "

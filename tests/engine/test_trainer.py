@@ -17,6 +17,7 @@ from pochitrain.engine.device import select_precision
 from pochitrain.engine.evaluate import evaluate
 from pochitrain.engine.state import Monitor, Sums, TrainState
 from pochitrain.engine.trainer import Trainer
+from pochitrain.error import ConfigError
 from pochitrain.loss.cross_entropy import CrossEntropy
 
 CPU = torch.device("cpu")
@@ -249,3 +250,18 @@ def test_lower_precision_trains_float32_weights(tmp_path: Path, precision: str) 
     torch.testing.assert_close(weights(model), weights(exact), atol=0.02, rtol=0.1)
     if precision == "fp16":  # the scale was undone before the step, and is remembered
         assert trainer.state.state_dict()["scaler"]["scale"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("layers", "batch_size", "message"),
+    [
+        ((nn.MaxPool2d(2), nn.MaxPool2d(8)), 8, "larger pictures than 4 x 4 px"),
+        ((nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(3)), 1, "batch_size must be >= 2"),
+    ],
+)
+def test_what_a_model_cannot_take_is_one_message(
+    tmp_path: Path, layers: tuple[nn.Module, ...], batch_size: int, message: str
+) -> None:
+    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(3, 2))
+    with pytest.raises(ConfigError, match=message):
+        make_trainer(tmp_path, model, batch_size=batch_size).fit()
