@@ -126,11 +126,12 @@ def test_a_directory_of_the_persons_choice(
 
 @pytest.mark.slow
 def test_the_defaults_learn_the_digits(pochi: Callable, tmp_path: Path) -> None:
-    assert pochi("epochs=1").code == 0
+    assert pochi("epochs=2").code == 0
     (table,) = tmp_path.glob("outputs/*/training_metrics.csv")
     with open(table, encoding="utf-8") as file:
-        (row,) = csv.DictReader(file)
-    assert float(row["val_accuracy"]) > 85
+        *_, last = csv.DictReader(file)
+    # After one epoch it is anything from 83 to 94 %, depending on the number of threads.
+    assert float(last["val_accuracy"]) > 92
 
 
 @pytest.mark.parametrize("command", [["python", "train.py"], ["pochi", "train"]], ids=" ".join)
