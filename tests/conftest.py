@@ -1,5 +1,6 @@
 """What every test gets: a cache folder of its own, pictures to train on, the command line."""
 
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,11 @@ from hydra.core.hydra_config import HydraConfig
 from PIL import Image
 
 from pochitrain.cli.main import main
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before torch is imported, here and in processes that tests start: more threads than cores
+    # would make every test many times slower.
+    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 @pytest.fixture(autouse=True)
