@@ -11,10 +11,11 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from pochitrain.cli.help import option_table
 from pochitrain.cli.message import explain, null_option, refuse_unknown_flags
 from pochitrain.cli.override import to_hydra
 from pochitrain.config.allow import ALLOWED_TARGETS
@@ -25,6 +26,7 @@ from pochitrain.paths import config_directory
 
 # In worker processes of a sweep this module is imported before the job is composed.
 register_config()
+OmegaConf.register_resolver("option_table", option_table, replace=True)
 
 _outcome: dict[str, BaseException] = {}
 """Holds the error of a single run: Hydra would print a second message in front of ours."""

@@ -26,6 +26,7 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     argv = sys.argv[1:] if argv is None else argv
     try:
         dispatch(argv, prog)
+        sys.stdout.flush()  # an error of the last lines belongs here, not to the end of Python
     except PochiError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
@@ -34,6 +35,11 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     except KeyboardInterrupt as error:  # engine/interrupt.py raises one with a message and a code
         print(error if str(error) else "Interrupted.", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 130))
+    except BrokenPipeError:  # `pochi ... | head`: nobody reads any more
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # or Python complains at exit
+        sys.exit(141)  # 128 + SIGPIPE
 
 
 def dispatch(argv: list[str], prog: str) -> None:
