@@ -123,6 +123,7 @@ class Trainer:
         state = self.state
         for batch in self.batches(self.train_loader, state.epoch, state.batch):
             if state.batch % self.gradient_accumulation == 0:
+                self.group_weight: Tensor | float = 0.0
                 self.sums_before_group = state.sums.values.clone()
                 self.skipped_before_group = state.num_skipped
             try:
@@ -182,30 +183,40 @@ class Trainer:
 
     def backward(self, batch: Batch) -> None:
         """Add the gradient of one batch."""
-        state = self.state
-        # Each batch counts by its samples, so that k batches give the gradient of a big one.
-        group = state.batch // self.gradient_accumulation
-        share = len(batch.images) / self.group_samples[group]
-        if state.num_parts == 1:
-            self.backward_part(batch, batch, share)
-            return
-        for part in split_batch(batch, state.num_parts):
-            self.backward_part(part, batch, share)
+        num_parts = self.state.num_parts
+        parts = [batch] if num_parts == 1 else split_batch(batch, num_parts)
+        for part in parts:
+            self.backward_part(part, batch)
 
-    def backward_part(self, part: Batch, batch: Batch, share: float) -> None:
-        """Add the gradient of a part (perhaps all) of a batch; `share` is that of the batch."""
+    def backward_part(self, part: Batch, batch: Batch) -> None:
+        """Add the gradient of a part (perhaps all) of a batch."""
         images, labels, _ = part
         with self.precision.autocast():
             logits = self.call_model(images)
             loss, weight = loss_sums(self.criterion, logits, labels)
         if not self.finite.accept(loss, batch, self.state):
             return
-        whole = weight if part is batch else self.weight_of(batch, logits.shape[1])
-        scaled: Tensor = self.state.scaler.scale(loss / whole * share)
+        if self.gradient_accumulation > 1:  # the total weight is known at the step: average()
+            divisor: Tensor | int = self.samples_of_step(self.state.batch)
+            self.group_weight = self.group_weight + weight.detach()
+        else:
+            divisor = weight if part is batch else self.weight_of(batch, logits.shape[1])
+        scaled: Tensor = self.state.scaler.scale(loss / divisor)
         torch.autograd.backward(scaled)
         hard = labels if labels.ndim == 1 else labels.argmax(dim=1)
         correct = (logits.detach().argmax(dim=1) == hard).sum()
         self.state.sums.add(loss, weight, correct, len(images))
+
+    def samples_of_step(self, batch: int) -> int:
+        """Samples that the optimizer step with this batch of the epoch (0-based) is made of."""
+        return self.group_samples[batch // self.gradient_accumulation]
+
+    def average(self) -> None:
+        """Make accumulated gradients those of one big batch: total loss / total weight."""
+        factor = self.samples_of_step(self.state.batch - 1) / self.group_weight
+        for parameter in self.state.model.parameters():
+            if parameter.grad is not None:
+                parameter.grad *= factor
 
     def weight_of(self, batch: Batch, num_classes: int) -> Tensor:
         """What the loss of a whole batch is divided by; class weights depend on labels only."""
@@ -237,6 +248,8 @@ class Trainer:
         if skipped and all(parameter.grad is None for parameter in state.model.parameters()):
             return
         state.scaler.unscale_(state.optimizer)
+        if self.gradient_accumulation > 1:
+            self.average()
         self.emit("on_gradients")
         if self.gradient_clip_norm is not None:
             nn.utils.clip_grad_norm_(state.model.parameters(), self.gradient_clip_norm)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -119,11 +120,42 @@ def test_is_the_loop_written_by_hand(tmp_path: Path, criterion: CrossEntropy) ->
 
 
 @pytest.mark.parametrize("count", [32, 20])  # 20: groups of 8 + 8 and a last one of 4
-def test_accumulated_batches_are_the_big_batch(tmp_path: Path, count: int) -> None:
+@pytest.mark.parametrize("criterion", [CrossEntropy(), CrossEntropy(torch.tensor([0.2, 5.0]), 0.1)])
+def test_accumulated_batches_are_the_big_batch(
+    tmp_path: Path, count: int, criterion: CrossEntropy
+) -> None:
     small, big = small_model(), small_model()
-    make_trainer(tmp_path / "a", small, count=count, batch_size=4, gradient_accumulation=2).fit()
-    make_trainer(tmp_path / "b", big, count=count, batch_size=8).fit()
+    shared: dict[str, Any] = {"count": count, "criterion": criterion}
+    make_trainer(tmp_path / "a", small, batch_size=4, gradient_accumulation=2, **shared).fit()
+    make_trainer(tmp_path / "b", big, batch_size=8, **shared).fit()
     torch.testing.assert_close(weights(small), weights(big))
+
+
+def test_callbacks_see_unscaled_gradients(tmp_path: Path) -> None:
+    """They and the clipping come after the scale of fp16 (65,536 at first) was undone."""
+
+    class Norms(Callback):
+        def on_gradients(self, state: TrainState) -> None:
+            gradients = [parameter.grad for parameter in state.model.parameters()]
+            seen.append(float(nn.utils.get_total_norm([g for g in gradients if g is not None])))
+
+    seen: list[float] = []
+    for folder, precision in (("a", "fp32"), ("b", "fp16")):
+        options: dict[str, Any] = {"epochs": 1, "count": 8, "callbacks": (Norms(),)}
+        make_trainer(tmp_path / folder, small_model(), precision=precision, **options).fit()
+    assert seen[1] == pytest.approx(seen[0], rel=0.05)
+
+
+def test_mixed_labels_count_as_their_larger_part(tmp_path: Path) -> None:
+    hard = make_trainer(tmp_path / "hard", small_model(), epochs=1, lr=1e-9)
+    soft = make_trainer(tmp_path / "soft", small_model(), epochs=1, lr=1e-9)
+    soft.train_loader.batch_transform = lambda images, labels: (
+        images,
+        nn.functional.one_hot(labels, 2) * 0.4 + 0.3,
+    )
+    accuracy = soft.fit().history[0].train_accuracy
+    assert accuracy == hard.fit().history[0].train_accuracy
+    assert 0 < accuracy < 100
 
 
 def test_gradients_are_clipped_to_their_common_norm(tmp_path: Path) -> None:
