@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
@@ -81,10 +82,12 @@ def plot_confusion_matrix(
     axes = figure.add_subplot()
     norm = color_scale(counts_CC)
     image = axes.imshow(counts_CC, cmap=style.cmap, norm=norm, interpolation="nearest")
-    figure.colorbar(image, ax=axes, shrink=0.8)
-    axes.set_title(style.title, fontsize=style.title_fontsize)
-    axes.set_xlabel(style.xlabel, fontsize=style.label_fontsize)
-    axes.set_ylabel(style.ylabel, fontsize=style.label_fontsize)
+    whole = MaxNLocator(integer=True, min_n_ticks=1)
+    figure.colorbar(image, ax=axes, shrink=0.8, ticks=whole)
+    # No text is a formula: dollar signs in a title or a class name mean themselves.
+    axes.set_title(style.title, fontsize=style.title_fontsize, parse_math=False)
+    axes.set_xlabel(style.xlabel, fontsize=style.label_fontsize, parse_math=False)
+    axes.set_ylabel(style.ylabel, fontsize=style.label_fontsize, parse_math=False)
     label_classes(axes, names, style.label_fontsize)
     figure.draw_without_rendering()  # from here on it is known how large a cell is
     if num <= MAX_NUMBERED:
@@ -120,7 +123,6 @@ def label_classes(axes: Axes, names: list[str], label_fontsize: int) -> None:
     """Names along both axes, upright where they would touch each other."""
     num = len(names)
     size = max(6, min(label_fontsize, 10 if num <= 30 else 8))
-    # dollar signs in a name are no formula
     axes.set_yticks(range(num), names, fontsize=size, parse_math=False)
     axes.set_xticks(range(num), names, fontsize=size, parse_math=False)
     longest = max(map(display_width, names))

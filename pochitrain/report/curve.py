@@ -13,6 +13,7 @@ from pochitrain.report.figure import (
     MAX_MARKED,
     ORANGE,
     PURPLE,
+    add_bottom_legend,
     add_side_legend,
     new_figure,
     save_figure,
@@ -48,6 +49,7 @@ def draw_curves(csv_path: Path, folder: Path, *, log_rates: bool = False) -> lis
 def draw_loss(table: pd.DataFrame) -> Figure:
     figure, axes = new_figure("Loss", "epoch", "loss")
     draw_pair(axes, table, "loss")
+    add_bottom_legend(figure)
     return figure
 
 
@@ -58,12 +60,18 @@ def draw_accuracy(table: pd.DataFrame, with_rate: bool) -> Figure:
     if with_rate:
         right = axes.twinx()
         right.plot(
-            table["epoch"], table["learning_rate"], color=GREEN, linestyle=":", linewidth=1.5
+            table["epoch"],
+            table["learning_rate"],
+            color=GREEN,
+            linestyle=":",
+            marker="." if len(table) <= MAX_MARKED else None,
+            label="learning rate",
         )
         right.set_ylabel("learning rate", color=GREEN)
         right.tick_params(axis="y", colors=GREEN)
         right.set_ylim(bottom=0)
         right.spines["top"].set_visible(False)
+    add_bottom_legend(figure)
     return figure
 
 
@@ -108,4 +116,3 @@ def draw_pair(axes: Axes, table: pd.DataFrame, metric: str) -> None:
                 marker=marker,
                 label=label,
             )
-    axes.legend(frameon=False)

@@ -7,6 +7,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator
 
 from pochitrain.atomic import write_with
@@ -15,6 +16,9 @@ matplotlib_fontja.japanize()
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 """Colours that colour-blind people tell apart (Okabe & Ito 2008)."""
+
+MAX_LEGEND = 24
+"""Lines that fit into one column of a legend."""
 
 LINE_STYLES = ("-", "--", "-.", ":")
 MAX_MARKED = 30
@@ -37,7 +41,7 @@ def new_figure(
     axes.set_title(title)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.spines[["top"]].set_visible(False)
     return figure, axes
@@ -52,9 +56,22 @@ def series_color(i: int, num: int) -> tuple[float, float, float, float]:
 
 def add_side_legend(figure: Figure, num: int) -> None:
     """A legend to the right of the axes, where it covers no line, in as many columns as needed."""
-    columns = 1 + (num - 1) // 24
-    size = "medium" if num <= 14 else "small" if num <= 24 else "x-small"
-    figure.legend(loc="outside right upper", frameon=False, ncols=columns, fontsize=size)
+    columns = 1 + (num - 1) // MAX_LEGEND
+    size = "medium" if num <= 14 else "small" if num <= MAX_LEGEND else "x-small"
+    write_plainly(
+        figure.legend(loc="outside right upper", frameon=False, ncols=columns, fontsize=size)
+    )
+
+
+def add_bottom_legend(figure: Figure) -> None:
+    """A legend in one row below the axes, where it covers no line."""
+    write_plainly(figure.legend(loc="outside lower center", frameon=False, ncols=4))
+
+
+def write_plainly(legend: Legend) -> None:
+    """Dollar signs in a label are no formula: a pattern such as `layer1.*$` may have some."""
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def save_figure(figure: Figure, path: Path) -> None:

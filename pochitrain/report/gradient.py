@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from pochitrain.report.figure import (
     LINE_STYLES,
+    MAX_LEGEND,
     MAX_MARKED,
     add_side_legend,
     new_figure,
@@ -51,9 +52,11 @@ def draw_gradients(csv_path: Path, folder: Path) -> list[Path]:
 
 
 def draw_time_series(table: pd.DataFrame, title: str) -> Figure:
-    """A line per layer, from the input (dark) to the output (light), logarithmic."""
+    """A line per layer, from the input (dark) to the output (light), logarithmic; the legend names
+    every second, third, ... of many."""
     num = table.shape[1]
-    height = 5 if num <= 24 else 7
+    step = 1 + (num - 1) // MAX_LEGEND
+    height = 5 if num <= 12 else 6
     figure, axes = new_figure(title, "epoch", "mean L2 norm of the gradient", (9, height))
     for i, name in enumerate(table.columns):
         axes.plot(
@@ -63,11 +66,11 @@ def draw_time_series(table: pd.DataFrame, title: str) -> Figure:
             linestyle=LINE_STYLES[i % len(LINE_STYLES)],
             marker="o" if len(table) <= MAX_MARKED else None,
             markersize=3,
-            label=str(name),
+            label=str(name) if i % step == 0 else None,
         )
     if (table > 0).any(axis=None):
         axes.set_yscale("log", nonpositive="mask")
-    add_side_legend(figure, num)
+    add_side_legend(figure, len(range(0, num, step)))
     return figure
 
 

@@ -147,3 +147,40 @@ def test_a_name_with_dollar_signs_is_no_formula(tmp_path):
 def test_unknown_colour_map():
     with pytest.raises(ConfigError, match=r"confusion_matrix\.cmap .* got 'blues'.*Blues"):
         require_colormap("blues")
+
+
+def test_a_single_epoch_is_seen_at_a_whole_number(tmp_path):
+    figure = draw_accuracy(METRICS[:1], with_rate=True)
+    figure.draw_without_rendering()
+    left, right = figure.axes
+    low, high = left.get_xlim()
+    assert [tick for tick in left.get_xticks() if low <= tick <= high] == [1]
+    for line in (*left.lines, *right.lines):
+        assert line.get_marker() not in ("None", None)  # one point is no line
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["training", "validation", "learning rate"]
+
+
+def test_dollar_signs_are_no_formula_anywhere(tmp_path):
+    rule = r"layer1\..*$|bn1\..*$"
+    table = METRICS.rename(columns={"lr_conv1": f"lr_{rule}"})
+    figure = draw_layer_rates(table, [f"lr_{rule}", "lr_fc"], False)
+    save_figure(figure, tmp_path / "a.png")
+    assert not figure.legends[0].get_texts()[0].get_parse_math()
+    style = ConfusionMatrixConfig(title=r"$\no$", xlabel=r"$\no$", ylabel=r"$\no$")
+    save_figure(plot_confusion_matrix(["a"], np.eye(1, dtype=int), style), tmp_path / "b.png")
+
+
+def test_many_layers_leave_room_for_the_lines(tmp_path):
+    rows = {f"layer{i // 4}.{i % 4}.conv.weight": [i + 1.0, i + 2.0] for i in range(161)}
+    figure = draw_time_series(pd.DataFrame(rows, index=[1, 2]), "title")
+    save_figure(figure, tmp_path / "a.png")
+    axes = figure.axes[0]
+    assert len(axes.lines) == 161
+    assert len(figure.legends[0].get_texts()) <= 24
+    assert axes.get_window_extent().width > 0.6 * figure.bbox.width
+
+
+def test_colours_of_counts_are_labelled_with_whole_numbers():
+    figure = plot_confusion_matrix(["a", "b"], np.eye(2, dtype=int), ConfusionMatrixConfig())
+    assert all(tick == round(tick) for tick in figure.axes[1].get_yticks())
