@@ -34,7 +34,8 @@ class MetricsCSV(Callback):
 
 def format_history(history: list[EpochRecord]) -> str:
     """CSV text: accuracies in percent, losses as means, rates as used in the epoch."""
-    layers, extra = list(history[0].layer_rates), list(history[0].extra)
+    layers = list(history[0].layer_rates)
+    extra = list(dict.fromkeys(name for record in history for name in record.extra))
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([*COLUMNS, *extra, *(f"lr_{name}" for name in layers)])

@@ -223,6 +223,7 @@ def check_root(root: Node) -> None:
     for key in ("epochs", "batch_size", "gradient_accumulation"):
         require_positive_int(root, key)
     require_int(root, "seed", low=0)
+    require(root["seed"] < 2**63, "seed", "an integer < 2**63", root["seed"])
     require_range(root, "learning_rate", low=0, high=1, open_low=True)
     require_range(root, "gradient_clip_norm", low=0, open_low=True)
     require_range(root, "ema_decay", low=0, high=1, open_low=True, open_high=True)

@@ -111,6 +111,15 @@ class EpochLoader:
         for i, batch in enumerate(readable(self.loader), start_batch):
             yield self.mix(self.to_device(batch), epoch, i)
 
+    def sample(self, num_images: int) -> Tensor:
+        """The first picture, transformed, `num_images` times: shape (num_images, 3, H, W).
+
+        Raises:
+            DataError: if it cannot be read.
+        """
+        image, label, index = self.loader.dataset[0, 0]
+        return self.to_device(collate([(image, label, index)] * num_images)).images
+
     def mix(self, batch: Batch, epoch: int, index: int) -> Batch:
         """Apply the batch transform; its draws depend on (seed, epoch, batch) only."""
         if self.batch_transform is None:

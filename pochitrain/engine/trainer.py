@@ -20,7 +20,7 @@ from pochitrain.engine.fault import (
 )
 from pochitrain.engine.interrupt import StopRequest
 from pochitrain.engine.state import EpochRecord, TrainState
-from pochitrain.error import ConfigError, DataError, Interrupted, PochiError
+from pochitrain.error import DataError, Interrupted, PochiError
 from pochitrain.scheduler.warm_up import step_scheduler
 
 log = logging.getLogger(__name__)
@@ -192,7 +192,7 @@ class Trainer:
         """Add the gradient of a part (perhaps all) of a batch."""
         images, labels, _ = part
         with self.precision.autocast():
-            logits = self.call_model(images)
+            logits = self.model(images)
             loss, weight = loss_sums(self.criterion, logits, labels)
         if not self.finite.accept(loss, batch, self.state):
             return
@@ -222,24 +222,6 @@ class Trainer:
         """What the loss of a whole batch is divided by; class weights depend on labels only."""
         blank = torch.zeros(len(batch.labels), num_classes, device=batch.labels.device)
         return loss_sums(self.criterion, blank, batch.labels)[1]
-
-    def call_model(self, images: Tensor) -> Tensor:
-        try:
-            logits: Tensor = self.model(images)
-        except (ValueError, RuntimeError) as error:
-            if "too small" in str(error):  # a pooling or convolution that nothing is left for
-                raise ConfigError(
-                    f"The model needs larger pictures than {images.shape[-1]} x "
-                    f"{images.shape[-2]} px ({str(error).splitlines()[0]}). Set transform.size or "
-                    "data.image_size, or choose another model."
-                ) from None
-            if "more than 1 value per channel" in str(error):
-                raise ConfigError(
-                    f"batch_size must be >= 2 for this model at {images.shape[-1]} px (batch norm "
-                    f"cannot work on one value), got a batch of {len(images)}."
-                ) from None
-            raise
-        return logits
 
     def step(self) -> None:
         """Apply the gradients, if there are any."""

@@ -15,11 +15,12 @@ from pochitrain.callback.metrics_csv import MetricsCSV
 from pochitrain.callback.tensorboard import TensorBoard, require_tensorboard
 from pochitrain.callback.trial_report import TrialReport
 from pochitrain.callback.weight_ema import WeightEMA
-from pochitrain.config.component import plain
+from pochitrain.config.component import Components, plain
 from pochitrain.data.loader import EpochLoader
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.device import Precision
 from pochitrain.engine.evaluate import Evaluation, evaluate
+from pochitrain.error import require
 from pochitrain.model.block import find_blocks
 from pochitrain.sweep.link import current_trial
 
@@ -30,6 +31,7 @@ def build_callbacks(
     model: nn.Module,
     class_names: Sequence[str],
     ema: WeightEMA | None,
+    user_callbacks: Sequence[Callback] = (),
 ) -> list[Callback]:
     """What the groups of the config ask for; files go below `folder`."""
     callbacks: list[Callback] = []
@@ -38,6 +40,7 @@ def build_callbacks(
         callbacks.append(FreezeBackbone(model, None if freeze is True else freeze))
     if ema is not None:  # before everything that shows or writes its results
         callbacks.append(ema)
+    callbacks += user_callbacks  # likewise: they may add numbers to the record of an epoch
     if cfg.metrics.export:
         callbacks.append(MetricsCSV(folder / "training_metrics.csv"))
         callbacks.append(ConfusionMatrixCSV(folder / "confusion_matrix.csv", class_names))
@@ -54,6 +57,26 @@ def build_callbacks(
     if trial is not None:
         callbacks.append(TrialReport(trial))
     return callbacks
+
+
+def build_user_callbacks(parts: Components) -> list[Callback]:
+    """The callbacks that the config names by `_target_`.
+
+    Raises:
+        ConfigError: for an object that is none.
+    """
+    built = []
+    for name in parts.cfg.callbacks:
+        callback = parts.build(f"callbacks.{name}")
+        require(
+            isinstance(callback, Callback),
+            f"callbacks.{name}",
+            "a subclass of pochitrain.engine.callback.Callback",
+            type(callback).__name__,
+            "docs/callback.md has an example.",
+        )
+        built.append(callback)
+    return built
 
 
 def build_gradient_tracking(cfg: DictConfig, folder: Path, model: nn.Module) -> GradientTracking:

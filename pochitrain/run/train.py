@@ -22,6 +22,7 @@ from pochitrain.engine.state import Monitor, Sums, TrainState
 from pochitrain.engine.trainer import Trainer
 from pochitrain.error import ConfigError
 from pochitrain.model.block import find_blocks
+from pochitrain.model.trial import try_model
 from pochitrain.optimizer.layer_wise_lr import (
     RateRule,
     assign_rates,
@@ -29,7 +30,12 @@ from pochitrain.optimizer.layer_wise_lr import (
     decay_rates,
 )
 from pochitrain.report.summary import describe_classes, describe_weights, print_end, print_start
-from pochitrain.run.callback import build_callbacks, build_ema, check_callbacks
+from pochitrain.run.callback import (
+    build_callbacks,
+    build_ema,
+    build_user_callbacks,
+    check_callbacks,
+)
 from pochitrain.run.directory import collect_versions, open_run_directory, save_facts
 from pochitrain.run.resume import Continuation, find_run, fingerprint, reopen, report_end, restore
 from pochitrain.run.status import hold, write_status
@@ -73,7 +79,8 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     criterion = parts.build("loss", num_images_per_class=data.count_per_class(data.train))
     train_loader, val_loader = build_loaders(parts, data, pipelines, device)
     state = build_state(parts, data, device, precision)
-    user_callbacks = [parts.build(f"callbacks.{name}") for name in cfg.callbacks]
+    try_on_data(cfg, state.model, data, precision, train_loader, val_loader)
+    user_callbacks = build_user_callbacks(parts)
     check_callbacks(cfg, state.model)
 
     folder = open_run_directory(cfg) if continued is None else reopen(continued)
@@ -88,8 +95,7 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     writer = checkpoint_writer(cfg, folder, data, precision)
     ema = build_ema(cfg, folder, state.model, val_loader, criterion, precision, writer.facts)
     callbacks: list[Callback] = [
-        *build_callbacks(cfg, folder, state.model, data.class_names, ema),
-        *user_callbacks,
+        *build_callbacks(cfg, folder, state.model, data.class_names, ema, user_callbacks),
         progress,
     ]
     stop_request = StopRequest()
@@ -125,7 +131,7 @@ def finish(cfg: DictConfig, console: Console, state: TrainState, folder: Path) -
     wanted = cfg.metrics.export and (cfg.optuna.graphs or not cfg.optuna.enabled)
     graphs = draw_graphs(cfg, folder) if wanted else []
     files = [folder / "models" / name for name in ("best.pth", "last.pth", "ema.pth")]
-    files += [folder / name for name in TABLES] + graphs
+    files += [folder / name for name in TABLES] + graphs + [folder / "tensorboard"]
     print_end(console, state, folder, [*files, folder / "config.yaml", folder / "environment.json"])
 
 
@@ -241,6 +247,25 @@ def build_state(
     )
 
 
+def try_on_data(
+    cfg: DictConfig,
+    model: nn.Module,
+    data: ImageData,
+    precision: Precision,
+    train_loader: EpochLoader,
+    val_loader: EpochLoader | None,
+) -> None:
+    """Run the model once on the smallest training batch and on a validation picture."""
+    smallest = min(stop - start for start, stop in train_loader.batches.bounds())
+    learns = cfg.model.get("freeze") is not True  # frozen for good, batch norm needs no batch
+    trials = [(train_loader, smallest, learns), (val_loader, 1, False)]
+    for loader, num_images, training in trials:
+        if loader is not None:
+            with precision.autocast():
+                images = loader.sample(num_images)
+                try_model(model, images, len(data.class_names), training=training)
+
+
 def group_parameters(cfg: DictConfig, model: nn.Module) -> list[dict[str, Any]]:
     """What the optimizer gets: the parameters with their learning rates."""
     no_decay = cfg.layer_wise_lr.no_weight_decay_on_bias_and_norm
@@ -305,13 +330,13 @@ def describe_run(
     device = str(precision.device)
     if precision.device.type == "cuda":
         device += f" ({torch.cuda.get_device_name(precision.device)})"
-    rate = f"{cfg.learning_rate:g}"
+    rate = f"{cfg.optimizer.get('lr', cfg.learning_rate):g}"
     return {
         "data": f"{len(data.train):,} training, {num_val:,} validation pictures",
         "classes": describe_classes(data),
         "model": f"{cfg.model.get('name', type(model).__name__)}, {num_parameters:,} parameters",
         "training": (
-            f"{cfg.epochs} epochs, batches of {cfg.batch_size}, "
+            f"{cfg.epochs} epochs, batches of {cfg.data.get('batch_size', cfg.batch_size)}, "
             f"{type_name(cfg.optimizer)} at {rate}, {type_name(cfg.scheduler)}"
         ),
         "device": f"{device}, {precision.name}",

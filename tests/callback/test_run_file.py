@@ -28,6 +28,15 @@ def test_metrics_csv_holds_averaged_weights_and_layer_rates(tmp_path, make_state
     assert rows[2] == ["2", "0.1", "1.5", "50.0", "0.7", "75.0", "0.5", "80.0", "0.01", "0.2"]
 
 
+def test_a_callback_may_add_a_number_in_any_epoch(tmp_path, make_state, add_epoch):
+    state = make_state()
+    for extra in ({}, {"gap": 2.5}, {}):
+        add_epoch(state, extra=extra)
+        MetricsCSV(tmp_path / "metrics.csv").on_epoch_end(state)
+    with (tmp_path / "metrics.csv").open() as file:
+        assert [row["gap"] for row in csv.DictReader(file)] == ["", "2.5", ""]
+
+
 def test_confusion_matrix_is_that_of_the_best_epoch(tmp_path, make_state, add_epoch):
     state, path = make_state(), tmp_path / "confusion.csv"
     names = ['a "quoted", name', "猫"]

@@ -93,6 +93,7 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
         "data.seed cannot be resolved: Interpolation key 'nope' not found.",
     ),
     ("seed=-1", "seed must be an integer >= 0, got -1."),
+    ("seed=9223372036854775808", "seed must be an integer < 2**63, got 9223372036854775808."),
     ("precision=fp8", "precision must be one of auto, fp32, bf16, fp16, got 'fp8'."),
     ("device=tpu", "device must be cuda, cuda:N, mps, cpu or null (automatic), got 'tpu'."),
     ("mean=0.5", "mean must be a list, got 0.5. Write mean=[...]."),
@@ -259,6 +260,19 @@ DATA_MISTAKES: list[tuple[str, str]] = [
     (
         FOLDER + "optimizer._target_=torch.optim.RMSprop",
         "optimizer cannot be built: ...",
+    ),
+    (
+        FOLDER + "+callbacks.mine={_target_:torch.nn.Identity}",
+        "callbacks.mine must be a subclass of pochitrain.engine.callback.Callback, got 'Identity'. "
+        "docs/callback.md has an example.",
+    ),
+    (
+        FOLDER + "transform.size=32 batch_size=1",
+        "batch_size must be >= 2 for this model at 32 x 32 px (batch norm cannot work on one ...",
+    ),
+    (
+        FOLDER + "transform.size=32 model=torchvision model.name=inception_v3",
+        "The model does not take pictures of 32 x 32 px (...",
     ),
     (
         FOLDER + "work_dir=photos/cat/0.png/runs",

@@ -83,6 +83,28 @@ def test_same_command_same_bytes_whatever_the_number_of_processes(
 
 
 @pytest.mark.slow
+def test_a_callback_of_ones_own_adds_a_column(
+    pochi: Callable,
+    tmp_path: Path,
+    make_folder: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "mycolumn.py").write_text(
+        "from pochitrain.engine.callback import Callback\n\n"
+        "class Column(Callback):\n"
+        "    def on_epoch_end(self, state):\n"
+        "        state.history[-1].extra['mine'] = 10.0 * state.epoch\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    words = [*photos(tmp_path, make_folder), "epochs=2", "+callbacks.x={_target_:mycolumn.Column}"]
+    outcome = pochi(*words, "allow_targets=[mycolumn.*]")
+    assert outcome.code == 0, outcome.err
+    (table,) = tmp_path.glob("outputs/*/training_metrics.csv")
+    with open(table, encoding="utf-8") as file:
+        assert [row["mine"] for row in csv.DictReader(file)] == ["10.0", "20.0"]
+
+
+@pytest.mark.slow
 def test_multirun_gives_each_job_a_directory(
     pochi: Callable, tmp_path: Path, make_folder: Callable[..., Path]
 ) -> None:
@@ -102,8 +124,10 @@ def test_nothing_to_validate_on(
     pochi: Callable, tmp_path: Path, make_folder: Callable[..., Path]
 ) -> None:
     words = [word for word in photos(tmp_path, make_folder) if "val_fraction" not in word]
-    outcome = pochi(*words, "epochs=1", "metrics.export=false")
+    words += ["epochs=1", "metrics.export=false", "data.batch_size=7", "optimizer.lr=0.02"]
+    outcome = pochi(*words)
     assert outcome.code == 0, outcome.err
+    assert "batches of 7, Adam at 0.02," in outcome.out
     assert "train loss" in outcome.out
     (folder,) = tmp_path.glob("outputs/*")
     assert (folder / "models" / "best.pth").exists()

@@ -18,7 +18,6 @@ from pochitrain.engine.device import select_precision
 from pochitrain.engine.evaluate import evaluate
 from pochitrain.engine.state import Monitor, Sums, TrainState
 from pochitrain.engine.trainer import Trainer
-from pochitrain.error import ConfigError
 from pochitrain.loss.cross_entropy import CrossEntropy
 
 CPU = torch.device("cpu")
@@ -208,6 +207,30 @@ def test_evaluate_does_not_depend_on_the_batch_size(criterion: nn.Module) -> Non
     assert ragged.confusion.sum(dim=1).tolist() == [5, 5], "rows are true classes"
     assert ragged.accuracy == 100 * ragged.confusion.diag().sum().item() / 10
     assert not model.training
+    with torch.inference_mode():
+        logits = model(torch.stack([TO_TENSOR(Noise(10).load(i)) for i in range(10)]))
+    weight = getattr(criterion, "weight", None)
+    loss = nn.functional.cross_entropy(logits, torch.tensor(Noise(10).labels), weight).item()
+    assert ragged.loss == pytest.approx(loss, rel=1e-6)
+
+
+def test_the_learning_rate_stays_the_configured_one_where_layers_have_their_own(
+    tmp_path: Path,
+) -> None:
+    trainer = make_trainer(tmp_path, small_model())
+    state = trainer.state
+    groups = [
+        {"params": list(state.model[1].parameters()), "lr": 0.01, "name": "first"},  # type: ignore[index]
+        {"params": list(state.model[3].parameters()), "lr": 0.2, "name": "last"},  # type: ignore[index]
+    ]
+    state.optimizer = torch.optim.SGD(groups, lr=0.1)
+    state.scheduler = torch.optim.lr_scheduler.ExponentialLR(state.optimizer, 0.5)
+    history = trainer.fit().history
+    assert [record.learning_rate for record in history] == [0.1, 0.1]
+    assert [record.layer_rates for record in history] == [
+        {"first": 0.01, "last": 0.2},
+        {"first": 0.005, "last": 0.1},
+    ]
 
 
 def test_best_keeps_the_earlier_of_equal_epochs_and_ignores_nan(
@@ -282,18 +305,3 @@ def test_lower_precision_trains_float32_weights(tmp_path: Path, precision: str) 
     torch.testing.assert_close(weights(model), weights(exact), atol=0.02, rtol=0.1)
     if precision == "fp16":  # the scale was undone before the step, and is remembered
         assert trainer.state.state_dict()["scaler"]["scale"] >= 1
-
-
-@pytest.mark.parametrize(
-    ("layers", "batch_size", "message"),
-    [
-        ((nn.MaxPool2d(2), nn.MaxPool2d(8)), 8, "larger pictures than 4 x 4 px"),
-        ((nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(3)), 1, "batch_size must be >= 2"),
-    ],
-)
-def test_what_a_model_cannot_take_is_one_message(
-    tmp_path: Path, layers: tuple[nn.Module, ...], batch_size: int, message: str
-) -> None:
-    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(3, 2))
-    with pytest.raises(ConfigError, match=message):
-        make_trainer(tmp_path, model, batch_size=batch_size).fit()

@@ -1,0 +1,52 @@
+"""The trial of a network before training: what it cannot take is wrong input, not a failed run."""
+
+import torch
+from torch import Tensor, nn
+
+from pochitrain.error import ConfigError
+from pochitrain.seed import seeded_cpu
+
+
+@torch.no_grad()
+def try_model(model: nn.Module, images: Tensor, num_classes: int, *, training: bool) -> None:
+    """Run `model` once on a batch; it is left as it was.
+
+    Args:
+        images: float32, shape (B, 3, H, W).
+        training: as in training (batch norm uses the batch), else as in validation.
+
+    Raises:
+        ConfigError: if it fails, or does not give scores of shape (B, num_classes).
+    """
+    before = [buffer.clone() for buffer in model.buffers()]
+    model.train(training)
+    try:
+        with seeded_cpu(0, "trial"):
+            scores = model.forward(images)  # not the compiled one: it would compile for this batch
+    except torch.OutOfMemoryError:
+        return  # of training itself there is more to say
+    except Exception as error:
+        raise ConfigError(explain(error, images)) from error
+    finally:
+        for buffer, value in zip(model.buffers(), before, strict=True):
+            buffer.copy_(value)
+    wanted = (len(images), num_classes)
+    seen = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+    if seen != wanted:
+        raise ConfigError(f"model must give scores of shape {wanted} for {len(images)} pictures "
+                          f"and {num_classes} classes, got {seen}.")  # fmt: skip
+
+
+def explain(error: Exception, images: Tensor) -> str:
+    """What to change, for an error of the forward pass."""
+    text = (str(error).splitlines() or [""])[0] or type(error).__name__
+    size = f"{images.shape[-1]} x {images.shape[-2]} px"
+    if "more than 1 value per channel" in text:
+        return (
+            f"batch_size must be >= 2 for this model at {size} (batch norm cannot work on one "
+            f"value), got a batch of {len(images)}."
+        )
+    return (
+        f"The model does not take pictures of {size} ({text}). Set transform.size or "
+        "data.image_size, or choose another model."
+    )
