@@ -84,12 +84,15 @@ def to_8_bit(image: Image.Image) -> Image.Image:
     """Grey of more than 8 bits, scaled to 0-255 (Pillow's own conversion clips).
 
     16-bit integers are divided by 257; wider integers that need it by their own maximum; floats in
-    0-1 are multiplied by 255 and other floats scaled like integers.
+    0-1 are multiplied by 255, in 0-255 taken as they are and others scaled like integers. What is
+    no finite number becomes 0.
     """
-    values = np.asarray(image).astype(np.float64)
+    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0, neginf=0)
     peak = float(values.max(initial=0.0))
     if image.mode == "F" and peak <= 1.0:
         scale = 255.0
+    elif image.mode == "F" and peak <= 255:
+        scale = 1.0
     elif peak <= 65535:
         scale = 255 / 65535
     else:

@@ -110,7 +110,13 @@ def list_classes(root: str | Path, key: str) -> list[str]:
 def list_pictures(folder: str | Path) -> list[str]:
     """Picture files anywhere below `folder`, sorted; hidden files and folders are ignored."""
     found = []
+    seen = set()
     for directory, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(directory)
+        if real in seen:  # a link back into the tree: once is enough, and it may be a circle
+            folders[:] = []
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [
             os.path.join(directory, name)

@@ -75,6 +75,20 @@ def test_float_grey(tmp_path: Path) -> None:
     assert np.asarray(decode_rgb(path))[..., 0].tolist() == [[0, 51], [102, 255]]
 
 
+@pytest.mark.parametrize(
+    ("values", "seen"),
+    [
+        ([0.0, 127.4, 255.0], [0, 127, 255]),
+        ([0.0, 25700.0, 65535.0], [0, 100, 255]),
+        ([np.nan, 0.2, 1.0], [0, 51, 255]),
+        ([np.inf, -np.inf, 1.0], [0, 0, 255]),
+    ],
+)
+def test_float_grey_of_other_ranges(tmp_path: Path, values: list[float], seen: list[int]) -> None:
+    path = saved(tmp_path / "a.tif", Image.fromarray(np.array([values], np.float32)))
+    assert np.asarray(decode_rgb(path))[..., 0].tolist() == [seen]
+
+
 def test_one_bit(tmp_path: Path) -> None:
     image = Image.new("1", (2, 1), 0)
     image.putpixel((1, 0), 1)

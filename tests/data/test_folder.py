@@ -36,6 +36,18 @@ def test_any_depth_any_case_nothing_hidden(tmp_path: Path) -> None:
     assert list_pictures(tmp_path) == sorted(str(tmp_path / name) for name in names)
 
 
+def test_links_are_followed_once(tmp_path: Path, make_folder: MakeFolder) -> None:
+    root = make_folder(tmp_path / "root", {"a": 2, "b": 1})
+    more = make_folder(tmp_path / "more", {"c": 3})
+    (root / "a" / "more").symlink_to(more / "c")
+    (root / "a" / "circle").symlink_to(root / "a")
+    (root / "b" / "up").symlink_to(root / "b")
+    (root / "linked").symlink_to(more / "c")
+    data = open_folder(train_root=str(root))
+    assert data.class_names == ["a", "b", "linked"]
+    assert data.count_per_class(data.train) == [5, 1, 3]
+
+
 def test_hidden_class_folders_are_ignored(tmp_path: Path, make_folder: MakeFolder) -> None:
     root = make_folder(tmp_path / "r", {"a": 1, ".cache": 1})
     (root / "README.txt").touch()
