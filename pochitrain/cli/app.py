@@ -1,10 +1,11 @@
 """The Hydra application: composes the config, checks it, and hands it to `pochitrain.run.train`."""
 
+import io
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Any
 
 import hydra
@@ -90,10 +91,14 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
     with command_line([prog, *argv]):
         refuse_unknown_flags(argv, prog)
         try:
-            app()
+            with without_schemas() if {"-h", "--help"} & set(argv) else nullcontext():
+                app()
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(explain(error)) from error
         except ValueError as error:
+            if str(error).startswith("Unable to configure"):  # the logging of a config file
+                reason = str(error.__cause__ or error).strip()
+                raise ConfigError(f"hydra.job_logging cannot be set up: {reason}") from error
             if not str(error).startswith("Config group override"):
                 raise
             groups = [word[:-5] for word in argv if word.endswith("=null")]
@@ -104,6 +109,18 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
             ) from None
     if "error" in _outcome:
         raise _outcome["error"]
+
+
+@contextmanager
+def without_schemas() -> Iterator[None]:
+    """Print the page of help without the groups that hold our types: nobody chooses from them."""
+    page = io.StringIO()
+    try:
+        with redirect_stdout(page):
+            yield
+    finally:  # Hydra exits after the page
+        lines = page.getvalue().splitlines()
+        print("\n".join(line for line in lines if not line.startswith("schema")))
 
 
 @contextmanager

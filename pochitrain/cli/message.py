@@ -163,8 +163,11 @@ def unreadable_override(override: str, reason: str) -> str:
     if "=" not in override:
         return f"An override must be written KEY=VALUE, got {override!r}."
     key, _, value = override.partition("=")
+    if re.fullmatch(r"\(.*\)", value):
+        return f"{key} cannot be read, got {value!r}. A list is written {key}=[{value[1:-1]}]."
+    why = reason.strip().splitlines()[-1].partition(" expecting {")[0]
     return (
-        f"{key} cannot be read, got {override!r} ({reason.strip().splitlines()[-1]}). Put quotes "
+        f"{key} cannot be read, got {override!r} ({why}). Put quotes "
         f"around special characters: '{key}=\"{value}\"'."
     )
 

@@ -87,6 +87,8 @@ def explain(key: str, error: Exception) -> str:
     """One line for a node that cannot be instantiated."""
     cause = error.__cause__
     text = str(error)
+    if "_execution_whitelist_" in text:
+        return f"{key} must not set _execution_whitelist_: a config cannot allow itself anything."
     if "whitelist" in text:
         target = text.split("'")[1] if "'" in text else "its _target_"
         return (

@@ -1,5 +1,7 @@
 """The trial of a network before training: what it cannot take is wrong input, not a failed run."""
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +11,7 @@ from pochitrain.seed import seeded_cpu
 
 @torch.no_grad()
 def try_model(model: nn.Module, images: Tensor, num_classes: int, *, training: bool) -> None:
-    """Run `model` once on a batch; it is left as it was.
+    """Run a copy of `model` once on a batch, so that the model is left as it is.
 
     Args:
         images: float32, shape (B, 3, H, W).
@@ -18,18 +20,14 @@ def try_model(model: nn.Module, images: Tensor, num_classes: int, *, training: b
     Raises:
         ConfigError: if it fails, or does not give scores of shape (B, num_classes).
     """
-    before = [buffer.clone() for buffer in model.buffers()]
-    model.train(training)
     try:
         with seeded_cpu(0, "trial"):
-            scores = model.forward(images)  # not the compiled one: it would compile for this batch
+            # forward, because calling a compiled model would compile it for this batch
+            scores = copy.deepcopy(model).train(training).forward(images)
     except torch.OutOfMemoryError:
         return  # of training itself there is more to say
     except Exception as error:
         raise ConfigError(explain(error, images)) from error
-    finally:
-        for buffer, value in zip(model.buffers(), before, strict=True):
-            buffer.copy_(value)
     wanted = (len(images), num_classes)
     seen = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
     if seen != wanted:

@@ -255,8 +255,8 @@ def try_on_data(
     train_loader: EpochLoader,
     val_loader: EpochLoader | None,
 ) -> None:
-    """Run the model once on the smallest training batch and on a validation picture."""
-    smallest = min(stop - start for start, stop in train_loader.batches.bounds())
+    """Run the model once on a small training batch and on a validation picture."""
+    smallest = min(2, *(stop - start for start, stop in train_loader.batches.bounds()))
     learns = cfg.model.get("freeze") is not True  # frozen for good, batch norm needs no batch
     trials = [(train_loader, smallest, learns), (val_loader, 1, False)]
     for loader, num_images, training in trials:

@@ -72,6 +72,15 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
         "a list is written epochs=[1,2].",
     ),
     ("epochs", "An override must be written KEY=VALUE, got 'epochs'."),
+    (
+        "confusion_matrix.figsize=(8,6)",
+        "confusion_matrix.figsize cannot be read, got '(8,6)'. "
+        "A list is written confusion_matrix.figsize=[8,6].",
+    ),
+    (
+        "epochs=a(",
+        "epochs cannot be read, got 'epochs=a(' (no viable alternative at input 'a('). Put ...",
+    ),
     ("epochs=[1", "epochs cannot be read, got 'epochs=[1' ..."),
     ("~epochs", "epochs must have a value, got none. Leave out ~epochs to keep its default."),
     (
@@ -371,3 +380,10 @@ def test_mistake_in_a_sweep_is_found_before_the_first_job(pochi: Callable, tmp_p
 
 def test_the_table_is_long_enough() -> None:
     assert len(CONFIG_MISTAKES) + len(DATA_MISTAKES) >= 40
+
+
+def test_help_lists_the_groups_that_one_chooses_from(pochi: Callable) -> None:
+    outcome = pochi("--help")
+    assert outcome.code == 0
+    assert "\nscheduler: cosineannealinglr, exponentiallr," in outcome.out
+    assert "schema" not in outcome.out
