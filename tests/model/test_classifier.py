@@ -118,3 +118,25 @@ def test_weights_of_another_model_are_listed(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "weights.pth")
     with pytest.raises(ConfigError, match=r"^model\.weights must fit the model, .* tensor\(s\)"):
         build_classifier("resnet34", 3, weights=str(tmp_path / "weights.pth"))
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_auxiliary_classifiers_are_gone(name: str) -> None:
+    """They would be parameters that never get a gradient."""
+    names = [name for name, _ in build_classifier(name, 3).named_parameters()]
+    assert not [name for name in names if "aux" in name.lower()]
+
+
+def test_a_head_without_bias_stays_without() -> None:
+    names = {name for name, _ in build_classifier("maxvit_t", 3).named_parameters()}
+    assert "classifier.5.weight" in names
+    assert "classifier.5.bias" not in names
+
+
+def test_pretrained_weights_that_expect_another_normalisation_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state = models.googlenet(weights=None, init_weights=False).state_dict()
+    monkeypatch.setattr(models.GoogLeNet_Weights, "get_state_dict", lambda *_, **__: state)
+    assert build_classifier("googlenet", 3, pretrained=True).transform_input is True
+    assert build_classifier("googlenet", 3).transform_input is False
