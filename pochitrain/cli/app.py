@@ -1,11 +1,10 @@
 """The Hydra application: composes the config, checks it, and hands it to `pochitrain.run.train`."""
 
-import io
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager
 from typing import Any
 
 import hydra
@@ -91,8 +90,7 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
     with command_line([prog, *argv]):
         refuse_unknown_flags(argv, prog)
         try:
-            with without_schemas() if {"-h", "--help"} & set(argv) else nullcontext():
-                app()
+            app()
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(explain(error)) from error
         except ValueError as error:
@@ -109,18 +107,6 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
             ) from None
     if "error" in _outcome:
         raise _outcome["error"]
-
-
-@contextmanager
-def without_schemas() -> Iterator[None]:
-    """Print the page of help without the groups that hold our types: nobody chooses from them."""
-    page = io.StringIO()
-    try:
-        with redirect_stdout(page):
-            yield
-    finally:  # Hydra exits after the page
-        lines = page.getvalue().splitlines()
-        print("\n".join(line for line in lines if not line.startswith("schema")))
 
 
 @contextmanager
