@@ -87,6 +87,7 @@ def combine(
         ConfigError: if the command names a value that would make it another run.
     """
     old, new = leaves(saved), leaves(wanted)
+    known = {path[:length] for path in old for length in range(1, len(path) + 1)}
     refused = []
     for path, value in new.items():
         before = old.get(path, MISSING)
@@ -99,7 +100,7 @@ def combine(
                 old[path] = value
             else:
                 refused.append((path, before, value))
-        elif before is MISSING and same_target(path, saved, wanted):
+        elif before is MISSING and is_new(path, old, known) and same_target(path, saved, wanted):
             old[path] = value
     for path in old.keys() - new.keys():
         if named(path) and not is_harmless(path):
@@ -112,6 +113,12 @@ def combine(
         old[("epochs",)] >= epochs, "epochs", rule, old[("epochs",)], "A run can only get longer."
     )
     return tree(old)
+
+
+def is_new(path: Path, old: Mapping[Path, Any], known: set[Path]) -> bool:
+    """Whether the saved config says nothing at `path`: neither a tree of values (a default of null
+    or {} against callbacks, layer_rates, transform.batch of the run) nor a value further up."""
+    return path not in known and not any(path[:length] in old for length in range(1, len(path)))
 
 
 def same_target(path: Path, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

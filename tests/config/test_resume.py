@@ -98,6 +98,18 @@ def test_new_keys_of_a_later_version_get_their_default() -> None:
     assert combined["ema_decay"] is None
 
 
+@pytest.mark.parametrize("default", [None, {}, {"other": 1}])
+@pytest.mark.parametrize("kept", [None, {"mine": {"_target_": "a"}}])
+def test_defaults_do_not_replace_what_the_run_added(default: Any, kept: Any) -> None:
+    """callbacks, layer_rates and transform.batch are {} or null where this command leaves them out;
+    with resume=RUN they are those of the run."""
+    saved = changed(callbacks=kept, layer_wise_lr__layer_rates=kept)
+    wanted = changed(callbacks=default, layer_wise_lr__layer_rates=default)
+    if kept is not None and default:
+        saved["callbacks"]["other"] = saved["layer_wise_lr"]["layer_rates"]["other"] = 1
+    assert combine(saved, wanted, named()) == saved
+
+
 def test_new_keys_of_another_option_are_not_mixed_in() -> None:
     wanted = changed(optimizer={"_target_": "torch.optim.SGD", "lr": 0.1, "momentum": 0.9})
     assert combine(SAVED, wanted, named()) == SAVED
