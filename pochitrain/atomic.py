@@ -12,22 +12,38 @@ os.umask(UMASK)
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[IO[bytes]]:
+def replacing(
+    path: str | Path, when_complete: Callable[[], object] | None = None
+) -> Iterator[IO[bytes]]:
     """A binary file that takes the place of `path` when the block ends without an error.
 
     Written beside it, flushed to the disk and renamed, so nobody ever sees half of it.
+
+    Args:
+        when_complete: called when the new file is on the disk and the old one still has its name.
+
+    Raises:
+        OSError: with `path` as its filename also where the system names none (a full disk).
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        error.filename = str(path)
+        raise
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o666 & ~UMASK)
+        if when_complete is not None:
+            when_complete()
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
         raise
     sync_directory(path.parent)
 
@@ -38,9 +54,13 @@ def write_text(path: str | Path, text: str) -> None:
         file.write(text.encode("utf-8"))
 
 
-def write_with(path: str | Path, save: Callable[[IO[bytes]], object]) -> None:
-    """Replace `path` by what `save(file)` writes."""
-    with replacing(path) as file:
+def write_with(
+    path: str | Path,
+    save: Callable[[IO[bytes]], object],
+    when_complete: Callable[[], object] | None = None,
+) -> None:
+    """Replace `path` by what `save(file)` writes; see `replacing`."""
+    with replacing(path, when_complete) as file:
         save(file)
 
 

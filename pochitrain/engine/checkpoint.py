@@ -21,11 +21,13 @@ import shutil
 import threading
 import time
 import zipfile
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,6 +37,8 @@ from pochitrain.engine.state import TrainState
 from pochitrain.error import ConfigError, PochiError
 
 FORMAT = 1
+PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device)
+"""Types of values, beside None, tensors and containers, that are read back without running code."""
 
 
 @dataclass
@@ -94,15 +98,14 @@ class CheckpointWriter:
     def write(self, content: dict[str, Any], best: bool) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         last = self.folder / "last.pth"
-        self.keep_earlier(last)
-        write_with(last, lambda file: torch.save(content, file))
+        write_with(last, lambda file: torch.save(content, file), lambda: self.keep_earlier(last))
         if best:
             link(last, self.folder / "best.pth")
 
     def keep_earlier(self, last: Path) -> None:
         """Give the checkpoint that is about to be replaced, and those before it, their next name.
 
-        `last.pth` itself stays where it is until the new one is complete.
+        `last.pth` itself stays where it is until the new one takes its place.
         """
         names = [last, *(self.folder / f"last_{age}.pth" for age in range(1, self.keep_last))]
         for older, newer in reversed(list(zip(names[1:], names, strict=False))):
@@ -111,7 +114,7 @@ class CheckpointWriter:
                     link(last, older)
                 else:
                     os.replace(newer, older)
-        for path in self.folder.glob("last_*.pth"):  # more than that were kept in an earlier part
+        for path in earlier_checkpoints(self.folder):  # an earlier part of the run may keep more
             if path not in names:
                 path.unlink()
 
@@ -185,18 +188,31 @@ def restore_memory(callbacks: Sequence[Callback], saved: dict[str, dict[str, Any
             callback.load_state_dict(saved[name])
 
 
-def snapshot(value: Any) -> Any:
-    """A copy on the CPU that later training does not change."""
+def snapshot(value: Any, path: str = "") -> Any:
+    """A copy on the CPU that later training does not change.
+
+    Raises:
+        PochiError: for what `torch.load(weights_only=True)` would refuse when it is too late.
+    """
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)
-    if isinstance(value, dict):
-        twin = copy.copy(value)  # keeps the kind (Counter, OrderedDict) and its attributes
+    if type(value) in (dict, Counter, OrderedDict):
+        twin = copy.copy(value)  # keeps the attributes that torch hangs on some
+        twin.clear()
         for key, item in value.items():
-            twin[key] = snapshot(item)
+            twin[snapshot(key, f"{path}.{key}")] = snapshot(item, f"{path}.{key}")
         return twin
-    if isinstance(value, (list, tuple)):
-        return type(value)([snapshot(item) for item in value])
-    return value
+    if type(value) in (list, tuple, set, torch.Size):
+        return type(value)([snapshot(item, f"{path}[{i}]") for i, item in enumerate(value)])
+    if isinstance(value, np.generic):  # what np.mean() and its like return
+        return value.item()
+    if value is None or type(value) in PLAIN:
+        return value
+    raise PochiError(
+        f"A checkpoint can hold tensors, numbers, text, lists and dicts, got {path[1:]} of type "
+        f"{type(value).__module__}.{type(value).__qualname__}. Save it as one of these in "
+        "state_dict() and convert it back in load_state_dict()."
+    )
 
 
 def link(source: Path, target: Path) -> None:
@@ -210,8 +226,16 @@ def link(source: Path, target: Path) -> None:
         os.link(source, temporary)
     except OSError:  # a file system without hard links
         shutil.copyfile(source, temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
     os.replace(temporary, target)
     sync_directory(target.parent)
+
+
+def earlier_checkpoints(folder: Path) -> list[Path]:
+    """`last_1.pth`, `last_2.pth`, ...: newest first; not a `last_copy.pth` of the user's."""
+    found = (path for path in folder.glob("last_*.pth") if path.stem[5:].isdecimal())
+    return sorted(found, key=lambda path: int(path.stem[5:]))
 
 
 def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:

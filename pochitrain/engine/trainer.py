@@ -93,6 +93,9 @@ class Trainer:
             self.checkpoints.finish()
             dead = dead_worker(error, self.train_loader.loader.num_workers)
             raise (dead or error) from None
+        except Exception:  # what was saved just before is still on its way to the disk
+            self.checkpoints.finish()
+            raise
         self.checkpoints.finish()
         return self.state
 

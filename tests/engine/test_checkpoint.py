@@ -3,10 +3,11 @@
 import errno
 import os
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -119,6 +120,29 @@ def test_keep_last(keep_last: int, tmp_path: Path) -> None:
     assert saved_epochs(tmp_path) == {name: expected[name] for name in kept}
 
 
+def test_earlier_ones_stay_until_the_new_one_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk in the middle of a write costs none of those before; nor do files of the user."""
+    state = make_state()
+    writer = CheckpointWriter(tmp_path, {}, in_background=False)
+    (tmp_path / "last_copy.pth").write_text("of the user")
+    for _ in range(2):
+        train_an_epoch(state)
+        writer.save_last(state, [])
+
+    def no_space(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pochitrain.atomic.os.fsync", no_space)
+    train_an_epoch(state)
+    with pytest.raises(PochiError, match="Cannot write the checkpoint"):
+        writer.save_last(state, [])
+    assert (tmp_path / "last_copy.pth").exists()
+    (tmp_path / "last_copy.pth").unlink()
+    assert saved_epochs(tmp_path) == {"last.pth": 2, "last_1.pth": 1}
+
+
 def test_fewer_are_kept_from_now_on(tmp_path: Path) -> None:
     state = make_state()
     for keep_last in (3, 3, 3, 1):
@@ -217,6 +241,27 @@ def test_snapshot_keeps_kinds_and_copies_tensors() -> None:
     assert copied["a"] == Counter({1: 2}) and type(copied["a"]) is Counter
     assert copied["b"]["x"].tolist() == [1, 1] and type(copied["b"]) is OrderedDict
     assert copied["c"][1][0].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (deque([1]), "collections.deque"),
+        (np.zeros(2), "numpy.ndarray"),
+        ({Path("x"): 1}, "PosixPath"),
+    ],
+)
+def test_what_could_not_be_read_back_is_refused_when_it_is_saved(value: object, kind: str) -> None:
+    with pytest.raises(PochiError, match=rf"got callbacks\.Mine\.a\S* of type \S*{kind}"):
+        snapshot({"callbacks": {"Mine": {"a": value}}})
+
+
+def test_numpy_numbers_are_saved_as_plain_ones(tmp_path: Path) -> None:
+    writer = CheckpointWriter(tmp_path, {"mean": np.float64(0.5), "classes": {1, 2}})
+    writer.save_last(make_state(), [])
+    writer.finish()
+    saved = load_checkpoint(tmp_path / "last.pth")
+    assert type(saved["mean"]) is float and saved["classes"] == {1, 2}
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x02}q\x00."])
