@@ -6,4 +6,4 @@ import sys
 from pochitrain.cli.main import main
 
 if __name__ == "__main__":
-    main(["train", *sys.argv[1:]], prog="train.py")
+    main(["train", *sys.argv[1:]], prog=sys.argv[0])

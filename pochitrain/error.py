@@ -1,5 +1,7 @@
 """The errors that a person sees as one clear message, and the exit code of each."""
 
+import errno
+
 
 class PochiError(Exception):
     """A run that failed for a reason outside our code; shown without a traceback."""
@@ -27,6 +29,15 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+REFUSALS = (errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS)
+"""What a system answers that has no room, no right or no working disk; no mistake of our code."""
+
+
+def cannot_access(error: OSError) -> str:
+    """One sentence on a file that the system does not let us write or read."""
+    return f"Cannot write or read {error.filename or 'a file'}: {error.strerror}."
 
 
 def require(ok: bool, key: str, rule: str, value: object, remedy: str = "") -> None:

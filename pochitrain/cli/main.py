@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable
 
 from pochitrain import __version__
-from pochitrain.error import ConfigError, PochiError
+from pochitrain.command import remember_command
+from pochitrain.error import REFUSALS, ConfigError, PochiError, cannot_access
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("pochitrain.cli.train", "train a model (the same as python train.py)"),
@@ -24,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     """Run a subcommand and exit: 0 done, 1 failed, 2 wrong input, 130 Ctrl+C, 143 SIGTERM."""
     argv = sys.argv[1:] if argv is None else argv
+    remember_command(prog, argv)
     try:
         dispatch(argv, prog)
         sys.stdout.flush()  # an error of the last lines belongs here, not to the end of Python
@@ -32,6 +34,11 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
             raise
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1" or error.errno not in REFUSALS:
+            raise
+        print(cannot_access(error), file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt as error:  # engine/interrupt.py raises one with a message and a code
         print(error if str(error) else "Interrupted.", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 130))

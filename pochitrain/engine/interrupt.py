@@ -18,6 +18,18 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
+        self.immediate = False
+        """Set where nothing has to be finished first: already the first signal interrupts."""
+
+    def end_of_training(self) -> None:
+        """From now on everything is saved.
+
+        Raises:
+            Interrupted: if a signal came after the last batch.
+        """
+        self.immediate = True
+        if self.signal is not None:
+            raise self.error("after the last epoch")
 
     def error(self, where: str) -> Interrupted:
         """What ends the run; `where` is a phrase such as "in epoch 3, after 12 batches"."""
@@ -27,7 +39,7 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signal(request: StopRequest) -> Iterator[None]:
-    """Inside, the first SIGINT or SIGTERM sets `request`; a second SIGINT interrupts at once.
+    """Inside, the first SIGINT or SIGTERM sets `request`; a second SIGINT raises KeyboardInterrupt.
 
     Signals reach Python in the main thread only, so in another thread nothing changes.
     """
@@ -36,7 +48,8 @@ def stop_on_signal(request: StopRequest) -> Iterator[None]:
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if request.signal is not None and number == signal.SIGINT:
+        if request.immediate or (request.signal is not None and number == signal.SIGINT):
+            request.signal = signal.Signals(number)
             raise KeyboardInterrupt
         if request.signal is None:
             request.signal = signal.Signals(number)

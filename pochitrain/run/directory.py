@@ -5,7 +5,6 @@ import os
 import platform
 import shlex
 import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from pochitrain.atomic import write_text
+from pochitrain.command import typed_command
 from pochitrain.paths import make_run_directory, require_new_directory
 
 PACKAGES = (
@@ -103,8 +103,9 @@ def git_state() -> dict[str, Any] | None:
 def save_facts(path: Path, cfg: DictConfig, facts: dict[str, Any]) -> None:
     """config.yaml (resolved) and environment.json, to which each continuation adds its own."""
     write_text(path / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+    program, words = typed_command()
     content = {
-        "command": shlex.join(sys.argv),
+        "command": shlex.join([*program, *words]),
         "folder": os.getcwd(),
         "versions": collect_versions(),
         "git": git_state(),

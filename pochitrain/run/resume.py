@@ -2,7 +2,7 @@
 
 import re
 import shlex
-import sys
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,12 +15,18 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from pochitrain.command import typed_command
 from pochitrain.config.resume import combine, names, same_run
 from pochitrain.config.root import validate
 from pochitrain.data.picture_set import ImageData, PictureSet
-from pochitrain.engine.checkpoint import link, load_checkpoint, restore_memory
+from pochitrain.engine.checkpoint import (
+    earlier_checkpoints,
+    link,
+    load_checkpoint,
+    restore_memory,
+)
 from pochitrain.engine.trainer import Trainer
-from pochitrain.error import ConfigError, Interrupted, PochiError
+from pochitrain.error import ConfigError, Interrupted, PochiError, cannot_access
 from pochitrain.run.directory import collect_versions, requested_directory, tell_hydra
 from pochitrain.run.status import is_finished, is_held, write_status
 
@@ -110,7 +116,11 @@ def find_newest(cfg: DictConfig, take_finished: bool) -> Path | None:
             continue
         if is_finished(folder) and not take_finished:
             continue
-        if same_run(load_config(folder), wanted) and not is_held(folder):
+        try:
+            saved = load_config(folder)
+        except ConfigError:  # of another program, or damaged: no reason not to train
+            continue
+        if same_run(saved, wanted) and not is_held(folder):
             return folder
     return None
 
@@ -182,8 +192,8 @@ def newest_checkpoint(folder: Path, notes: list[str]) -> tuple[dict[str, Any] | 
         ConfigError: if there are some but none can be read.
     """
     models = folder / "models"
-    numbered = sorted(models.glob("last_*.pth"), key=lambda path: int(path.stem[5:]))
-    there = [p for p in (models / "last.pth", *numbered, models / "best.pth") if p.exists()]
+    earlier = earlier_checkpoints(models)
+    there = [p for p in (models / "last.pth", *earlier, models / "best.pth") if p.exists()]
     for path in there:
         try:
             content = load_checkpoint(path)
@@ -262,45 +272,67 @@ def restore(found: Continuation, trainer: Trainer, data: ImageData) -> None:
     restore_memory(trainer.callbacks, saved["callbacks"])
     state.load_state_dict(saved)
     trainer.checkpoints.written_step = state.step
-    at_best = state.best is not None and state.best.epoch == state.epoch and state.batch == 0
-    if at_best and found.source == models / "last.pth":
+    assert found.source is not None
+    if found.source != models / "last.pth":
+        # In the place of the damaged one, or the next checkpoint would keep that and drop this.
+        link(found.source, models / "last.pth")
+    elif state.best is not None and state.best.epoch == state.epoch and state.batch == 0:
         link(found.source, models / "best.pth")  # in case it was killed between the two
 
 
 @contextmanager
 def report_end(folder: Path, cfg: DictConfig, trainer: Trainer) -> Iterator[None]:
     """Keep status.json true, and add to every expected end the command that continues the run."""
-    state = trainer.state
-    write_status(folder, "running", state)
+    state, request = trainer.state, trainer.stop_request
+
+    def note(status: str) -> None:
+        with suppress(OSError):  # a full disk, most likely what failed in the first place
+            write_status(folder, status, state)
+
     try:
+        write_status(folder, "running", state)
         yield
     except Interrupted as error:
-        write_status(folder, "interrupted", state)
+        note("interrupted")
         raise Interrupted(f"{error}\n{how_to_continue(folder, cfg)}", error.exit_code) from None
-    except ConfigError:
-        raise
+    except KeyboardInterrupt:
+        note("interrupted")
+        request.signal = request.signal or signal.SIGINT
+        stopped = request.error("at once")
+        raise Interrupted(f"{stopped}\n{how_to_continue(folder, cfg)}", stopped.exit_code) from None
     except (PochiError, OSError) as error:
-        text = str(error)
-        if isinstance(error, OSError):
-            text = f"Cannot write or read {error.filename or 'a file'}: {error.strerror}."
-        with_hint = f"{text}\n{how_to_continue(folder, cfg)}"
-        with suppress(OSError):  # a full disk, most likely what failed in the first place
-            write_status(folder, "failed", state)
+        note("failed")
+        if isinstance(error, ConfigError) or not (folder / "config.yaml").is_file():
+            raise
+        text = cannot_access(error) if isinstance(error, OSError) else str(error)
         kind = type(error) if isinstance(error, PochiError) else PochiError
-        raise kind(with_hint) from error
+        raise kind(f"{text}\n{how_to_continue(folder, cfg)}") from error
+    except Exception:
+        note("failed")
+        raise
+
+
+def quoted(value: str) -> str:
+    """`value` as one value in Hydra's grammar, bare where that is possible."""
+    if re.fullmatch(r"[\w/.+-]([\w/.+ -]*[\w/.+-])?", value):
+        return value
+    escaped = re.sub(r"(\\*)'", lambda found: found[1] * 2 + "\\'", value)
+    escaped += "\\" * (len(escaped) - len(escaped.rstrip("\\")))
+    return f"'{escaped}'"
 
 
 def how_to_continue(folder: Path, cfg: DictConfig) -> str:
     """The command that goes on with this run, or with the sweep that it is part of."""
-    program = sys.argv[0]
-    words = ["python", program] if program.endswith(".py") else program.split()
+    words, typed = typed_command()
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        rest = [word for word in sys.argv[1:] if not word.startswith("resume=")]
+        rest = [word for word in typed if not word.startswith("resume=")]
         # Among the overrides: Hydra wants them in one piece, with the flags before or after.
-        first = next((i for i, w in enumerate(rest) if "=" in w and not w.startswith("-")), 0)
-        words += [*rest[:first], "resume=auto", *rest[first:]]
+        first = next(
+            (i for i, w in enumerate(rest) if "=" in w and not w.startswith("-")), len(rest)
+        )
+        words = [*words, *rest[:first], "resume=auto", *rest[first:]]
     else:
-        words.append(f"resume={folder}")
+        words = [*words, f"resume={quoted(str(folder))}"]
         if cfg.allow_targets:
             words.append(f"allow_targets=[{','.join(cfg.allow_targets)}]")
     return f"To continue: {shlex.join(words)}"

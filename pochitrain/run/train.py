@@ -115,14 +115,15 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     with hold(folder):
         if continued is not None:
             restore(continued, trainer, data)
-        save_facts(folder, cfg, {"device": rows["device"], "seed": cfg.seed})
-        try:
-            with report_end(folder, cfg, trainer), stop_on_signal(stop_request):
+        with report_end(folder, cfg, trainer), stop_on_signal(stop_request):
+            save_facts(folder, cfg, {"device": rows["device"], "seed": cfg.seed})
+            try:
                 trainer.fit()
-        finally:
-            progress.close()
-        finish(cfg, console, state, folder)
-        write_status(folder, "finished", state)
+            finally:
+                progress.close()
+            stop_request.end_of_training()
+            finish(cfg, console, state, folder)
+            write_status(folder, "finished", state)
     return None if state.best is None else state.best.value
 
 

@@ -4,7 +4,9 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -82,6 +84,26 @@ def build_poisoned(*, num_classes: int, **_: object) -> nn.Module:
 
 def build_hungry(*, num_classes: int, **_: object) -> nn.Module:
     return HungryNet(num_classes)
+
+
+class Counter(Callback):
+    """A callback of a user's that remembers something, and changes it in place."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, Any] = {"batches": 0, "epochs": [], "mean": np.float64(0)}
+
+    def on_batch_end(self, state: TrainState) -> None:
+        self.seen["batches"] += 1
+
+    def on_epoch_end(self, state: TrainState) -> None:
+        self.seen["epochs"].append({"epoch": state.epoch})
+        self.seen["mean"] = np.mean([record.train_loss for record in state.history])
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.seen
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        self.seen = saved
 
 
 class SignalAt(Callback):

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 from fault_program import Program, run_differences
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from pochitrain.cli.override import to_hydra
+from pochitrain.run.resume import quoted
 
 TARGETS = "allow_targets=[fault_part.*]"
 
@@ -77,13 +81,16 @@ def test_longer_and_damaged(program: Program) -> None:
     last = run / "models" / "last.pth"
     with open(last, "r+b") as file:
         file.truncate(1000)
+    # Killed before its first checkpoint is in place: the one that it went back to is still there.
+    killed = program.run(f"resume={run}", TARGETS, "epochs=4", SIGNAL_AT="SIGKILL:write:0:")
+    assert killed.code == -9, killed.text
+    assert "is damaged or truncated" in killed.text
+    assert "Going back to last_1.pth, written after 1 epochs." in killed.text
     resumed = program.run(f"resume={run}", TARGETS, "epochs=4", "data.num_workers=1")
     assert resumed.code == 0, resumed.text
-    assert "is damaged or truncated" in resumed.text
-    assert "Going back to last_1.pth, written after 1 epochs." in resumed.text
     assert run_differences(program.only_run("long"), run) == []
     environment = json.loads((run / "environment.json").read_text())
-    assert len(environment["continued"]) == 1
+    assert len(environment["continued"]) == 2
 
     for path in (run / "models").glob("*.pth"):
         path.write_bytes(b"PK")
@@ -92,9 +99,23 @@ def test_longer_and_damaged(program: Program) -> None:
     assert "resume must be a run with a readable checkpoint" in lost.text
 
 
+@pytest.mark.parametrize(
+    "path", ["outputs/1", "my runs/1", "実験/1", "a=1, b", "it's", "(x)", "~/x", "a\\'b", "end\\"]
+)
+def test_printed_paths_can_be_typed(path: str) -> None:
+    word = to_hydra(f"resume={quoted(path)}")
+    assert OverridesParser.create().parse_override(word).value() == path
+
+
 @pytest.mark.slow
 def test_auto_starts_anew(program: Program) -> None:
-    """Another config, or a finished run, is not continued."""
+    """Another config, or a finished run, or something else than a run, is not continued."""
+    for name, text in (("other", "a: 1"), ("torn", "a: [")):
+        folder = program.folder / "foreign" / name
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(text)
+    ended = program.run(*program.tiny("foreign", "resume=auto", "epochs=1"))
+    assert ended.code == 0, ended.text
     for expected, more in ((1, ["epochs=1"]), (2, ["epochs=1"]), (3, ["epochs=1", "seed=5"])):
         ended = program.run(*program.tiny("auto", "resume=auto", *more))
         assert ended.code == 0, ended.text

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from fault_program import Program, run_differences
 
+from pochitrain.engine.interrupt import StopRequest, stop_on_signal
+
 
 @pytest.fixture(scope="module")
 def whole(program: Program) -> Path:
@@ -24,6 +26,7 @@ def whole(program: Program) -> Path:
     [
         ("SIGINT:batch:1:3", 130, []),
         ("SIGTERM:validation:1:6", 143, []),
+        ("SIGTERM:fit_end:3:0", 143, []),  # the graphs are still to be drawn
         # A terminal and some clusters signal the loader processes too.
         ("SIGINT+GROUP:batch:0:2", 130, ["data.num_workers=2"]),
         ("SIGTERM+GROUP:batch:1:2", 143, ["data.num_workers=2"]),
@@ -55,7 +58,17 @@ def test_second_ctrl_c_stops_at_once(program: Program) -> None:
     os.kill(pid, signal.SIGINT)
     ended = program.wait(pid)
     assert ended.code == 130, ended.text
+    assert "Stopped by SIGINT at once.\nTo continue: python train.py resume=" in ended.text
     assert time.monotonic() - begin < 30
+
+
+def test_nothing_is_waited_for_once_everything_is_saved() -> None:
+    request = StopRequest()
+    with stop_on_signal(request):
+        request.end_of_training()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    assert request.error("at once").exit_code == 143
 
 
 def wait_for_text(program: Program, text: str, seconds: float = 60) -> None:
