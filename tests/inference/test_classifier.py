@@ -40,6 +40,15 @@ def test_truncated(make_run: MakeRun, keep: int) -> None:
         load_classifier(file)
 
 
+def test_a_bit_of_a_weight_is_flipped(make_run: MakeRun) -> None:
+    file = make_run(["a", "b"]) / "models" / "best.pth"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0x40  # torch.load takes it
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"damaged or truncated .* is not as it was written"):
+        load_classifier(file)
+
+
 def test_another_format(make_run: MakeRun) -> None:
     run = make_run([], content={**checkpoint_content(["a", "b"]), "format": 99})
     with pytest.raises(ConfigError, match="has format 99"):
