@@ -49,9 +49,9 @@ def replacing(
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Replace `path` by `text` in UTF-8."""
+    """Replace `path` by `text` in UTF-8; bytes of file names that are none become \\udcff."""
     with replacing(path) as file:
-        file.write(text.encode("utf-8"))
+        file.write(text.encode("utf-8", "backslashreplace"))
 
 
 def write_with(

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -26,6 +27,9 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     """Run a subcommand and exit: 0 done, 1 failed, 2 wrong input, 130 Ctrl+C, 143 SIGTERM."""
     argv = sys.argv[1:] if argv is None else argv
     remember_command(prog, argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # File names that are no UTF-8, and terminals that are none: shown as \\udcff, not fatal.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         dispatch(argv, prog)
         sys.stdout.flush()  # an error of the last lines belongs here, not to the end of Python
@@ -34,6 +38,10 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
             raise
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # `pochi ... | head`: nobody reads any more
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # or Python complains at exit
+        sys.exit(141)  # 128 + SIGPIPE
     except OSError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1" or error.errno not in REFUSALS:
             raise
@@ -42,11 +50,6 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     except KeyboardInterrupt as error:  # engine/interrupt.py raises one with a message and a code
         print(error if str(error) else "Interrupted.", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 130))
-    except BrokenPipeError:  # `pochi ... | head`: nobody reads any more
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # or Python complains at exit
-        sys.exit(141)  # 128 + SIGPIPE
 
 
 def dispatch(argv: list[str], prog: str) -> None:

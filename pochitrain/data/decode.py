@@ -1,5 +1,7 @@
 """Any picture file to 8-bit RGB, the way a person sees it."""
 
+import os
+import stat
 import threading
 import warnings
 from collections.abc import Iterator
@@ -14,6 +16,20 @@ MAX_PIXELS = 178_956_970
 """Larger pictures are refused as decompression bombs (Pillow's limit, 13,400 x 13,400)."""
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+
+MAX_ASPECT = 1000
+"""Longer side over shorter one. `Resize(256)` brings the shorter side to 256 pixels, which makes
+gigabytes of a strip one pixel wide."""
+
+BAND_PX = 512
+"""Rows of a picture that are composited at once."""
+
+FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM")
+"""What a file may hold, whatever its name says. Not all that Pillow knows: it hands EPS to
+Ghostscript, which runs what is in the file."""
+
+Image.init()  # registers the formats
+OPENED = tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 class UnreadableImageError(Exception):
@@ -47,8 +63,10 @@ def decode_rgb(
         UnreadableImageError: whatever is wrong with the file.
     """
     try:
-        with without_warnings(), Image.open(source) as image:
+        with without_warnings(), open_picture(source) as image:
             return to_rgb(image, background)
+    except UnreadableImageError:
+        raise
     except UnidentifiedImageError:
         raise UnreadableImageError("not a picture") from None
     except Image.DecompressionBombError:
@@ -59,25 +77,53 @@ def decode_rgb(
         raise UnreadableImageError(str(error) or type(error).__name__) from None
 
 
+def open_picture(source: str | Path | IO[bytes]) -> Image.Image:
+    """The picture with its header read and its pixels not yet.
+
+    Raises:
+        UnreadableImageError: for a pipe or a device, which could be waited for or read for ever.
+        Exception: whatever Pillow raises.
+    """
+    if isinstance(source, (str, Path)) and not stat.S_ISREG(os.stat(source).st_mode):
+        raise UnreadableImageError("not a file")
+    return Image.open(source, formats=OPENED)
+
+
 def upright_size(source: str | Path) -> tuple[int, int]:
     """Width and height in pixels that `decode_rgb` will give, read from the header."""
-    with without_warnings(), Image.open(source) as image:
+    with without_warnings(), open_picture(source) as image:
         width, height = image.size
         rotated = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
     return (height, width) if rotated else (width, height)
 
 
 def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """First frame, upright (EXIF), 8-bit RGB, transparency composited on `background`."""
+    """First frame, upright (EXIF), 8-bit RGB, transparency composited on `background`.
+
+    Raises:
+        UnreadableImageError: for a strip longer than MAX_ASPECT times its width.
+    """
+    if max(image.size) > MAX_ASPECT * min(image.size):
+        width, height = image.size
+        raise UnreadableImageError(f"{width} x {height} is longer than {MAX_ASPECT} : 1")
     image.load()
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith(("I", "F")):
-        upright = to_8_bit(upright)
-    if upright.has_transparency_data:
-        rgba = upright.convert("RGBA")
+    ImageOps.exif_transpose(image, in_place=True)  # without it, a copy of every picture
+    if image.mode.startswith(("I", "F")):
+        image = to_8_bit(image)
+    if image.has_transparency_data:
+        return composite(image, background)
+    return image.convert("RGB")
+
+
+def composite(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    """RGB of a picture with transparency, in bands: it takes several copies on the way."""
+    flat = Image.new("RGB", image.size)
+    for top in range(0, image.height, BAND_PX):
+        box = (0, top, image.width, min(top + BAND_PX, image.height))
+        rgba = image.crop(box).convert("RGBA")
         backdrop = Image.new("RGBA", rgba.size, (*background, 255))
-        upright = Image.alpha_composite(backdrop, rgba)
-    return upright.convert("RGB")
+        flat.paste(Image.alpha_composite(backdrop, rgba).convert("RGB"), box)
+    return flat
 
 
 def to_8_bit(image: Image.Image) -> Image.Image:
@@ -87,7 +133,9 @@ def to_8_bit(image: Image.Image) -> Image.Image:
     0-1 are multiplied by 255, in 0-255 taken as they are and others scaled like integers. What is
     no finite number becomes 0.
     """
-    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0, neginf=0)
+    values = np.asarray(image)
+    if image.mode == "F":
+        values = np.nan_to_num(values, posinf=0, neginf=0)
     peak = float(values.max(initial=0.0))
     if image.mode == "F" and peak <= 1.0:
         scale = 255.0
@@ -97,5 +145,7 @@ def to_8_bit(image: Image.Image) -> Image.Image:
         scale = 255 / 65535
     else:
         scale = 255 / peak
-    grey = np.clip(np.round(values * scale), 0, 255).astype(np.uint8)
+    grey = np.empty(values.shape, np.uint8)
+    for row, out in zip(values, grey, strict=True):  # a float64 copy of it all would be gigabytes
+        out[:] = np.clip(np.round(row.astype(np.float64) * scale), 0, 255)
     return Image.fromarray(grey)

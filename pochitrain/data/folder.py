@@ -108,22 +108,31 @@ def list_classes(root: str | Path, key: str) -> list[str]:
 
 
 def list_pictures(folder: str | Path) -> list[str]:
-    """Picture files anywhere below `folder`, sorted; hidden files and folders are ignored."""
+    """Picture files anywhere below `folder`, sorted; hidden files and folders are ignored.
+
+    Links to folders are followed, except to one that holds the link: that would never end.
+    """
     found = []
-    seen = set()
     for directory, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(directory)
-        if real in seen:  # a link back into the tree: once is enough, and it may be a circle
-            folders[:] = []
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and not leads_back(os.path.join(directory, name))
+        )
         found += [
             os.path.join(directory, name)
             for name in files
             if not name.startswith(".") and name.lower().endswith(EXTENSIONS)
         ]
     return sorted(found)
+
+
+def leads_back(path: str) -> bool:
+    """Whether `path` is a link to one of the folders that led to it."""
+    if not os.path.islink(path):
+        return False
+    way = Path(os.path.abspath(path)).parents
+    return os.path.realpath(path) in {os.path.realpath(folder) for folder in way}
 
 
 def index_pictures(

@@ -57,7 +57,7 @@ def stamp(path: str) -> list[int] | None:
 
 def cache_file(paths: Sequence[str]) -> Path:
     folder = os.path.commonpath([os.path.abspath(path) for path in paths]) if paths else ""
-    name = hashlib.blake2b(folder.encode(), digest_size=8).hexdigest()
+    name = hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()
     return cache_directory() / f"readable-{name}.json"
 
 

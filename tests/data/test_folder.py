@@ -48,6 +48,30 @@ def test_links_are_followed_once(tmp_path: Path, make_folder: MakeFolder) -> Non
     assert data.count_per_class(data.train) == [5, 1, 3]
 
 
+def test_links_back_are_not_followed(tmp_path: Path) -> None:
+    for name in ("a/1.png", "b/2.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    (tmp_path / "a" / "there").symlink_to(tmp_path / "b")
+    (tmp_path / "b" / "back").symlink_to(tmp_path / "a")
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    found = [os.path.relpath(path, tmp_path) for path in list_pictures(tmp_path / "a")]
+    assert found == ["a/1.png", "a/there/2.png"]
+
+
+def test_a_pipe_and_a_name_that_is_no_text_are_named(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    root = make_folder(tmp_path / "r", {"a": 1, "b": 1})
+    os.mkfifo(root / "a" / "pipe.jpg")  # waits for ever when opened
+    (root / "a" / "zero.png").symlink_to("/dev/zero")
+    (root / "a" / "torn\udcff.png").write_bytes(b"")
+    with pytest.raises(ConfigError, match="3 unreadable") as caught:
+        open_folder(train_root=str(root))
+    assert str(caught.value).count(": not a file") == 2
+    assert "torn\udcff.png: not a picture" in str(caught.value)
+
+
 def test_hidden_class_folders_are_ignored(tmp_path: Path, make_folder: MakeFolder) -> None:
     root = make_folder(tmp_path / "r", {"a": 1, ".cache": 1})
     (root / "README.txt").touch()

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import shutil
 import struct
 import zlib
@@ -153,6 +154,9 @@ def write_odd_files(folder: Path) -> None:
     exif[0x0112] = 6
     picture.save(folder / "rotated.jpg", exif=exif)
     picture.crop((0, 0, 1, 1)).save(folder / "pixel.png")
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "torn\udcff.jpg").write_bytes(content[:50])
+    picture.crop((0, 0, 30, 1)).resize((30_000, 1)).save(folder / "strip.png")
     picture.save(folder / "animated.webp", save_all=True, append_images=[picture.rotate(90)])
 
 
@@ -173,12 +177,15 @@ def test_odd_and_broken_files_are_answered_or_reported(
     assert grown_kib < 500_000  # the bomb would be 10.8 GB
     rows = answers_in(run / "inference")
     unreadable = {name for name, row in rows.items() if row["predicted"] == ""}
-    assert unreadable == {"empty.jpg", "truncated.jpg", "page.jpg", "bomb.png"}
+    assert unreadable == {
+        "empty.jpg", "truncated.jpg", "page.jpg", "bomb.png", "pipe.jpg", "strip.png",
+        "torn\\udcff.jpg",
+    }  # fmt: skip
     assert all(rows[name]["error"] for name in unreadable)
     assert all(rows[name]["true_class"] == "bee" for name in rows)
     assert all(name in outcome.out for name in unreadable)
     summary = json.loads((run / "inference" / "inference_summary.json").read_text())
-    assert (summary["images"], summary["unreadable"]) == (10, 4)
+    assert (summary["images"], summary["unreadable"]) == (13, 7)
     right = sum(row["correct"] == "True" for row in rows.values())
     assert summary["accuracy"] == 100 * right / 6
 
