@@ -137,7 +137,7 @@ def load_classifier(
     try:
         config, names = dict(content["config"]), list(content["class_names"])
         nodes, tensors = content["transforms"]["val"], model_tensors(content)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"The checkpoint {file} is incomplete ({error!r}).") from None
     parts = Components(OmegaConf.create(config), allow)
     pipeline = load_pipeline(parts, nodes)

@@ -1,6 +1,6 @@
 """The Python API: `Predictor.load(run).predict(pictures)`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
+from torch import Tensor
 
-from pochitrain.data.decode import UnreadableImageError, decode_rgb, to_rgb
-from pochitrain.error import DataError
+from pochitrain.data.decode import decode_rgb, to_rgb
+from pochitrain.error import ConfigError, DataError, PochiError
 from pochitrain.inference.classifier import Classifier, load_classifier
 
 Picture = str | Path | Image.Image | npt.NDArray[Any]
@@ -49,6 +50,8 @@ class Predictor:
 
     def __init__(self, classifier: Classifier, batch_size: int = 32) -> None:
         """Wrap a loaded classifier; most people call `load`."""
+        if batch_size < 1:
+            raise ConfigError(f"batch_size must be >= 1, got {batch_size!r}.")
         self.classifier = classifier
         self.batch_size = batch_size
 
@@ -64,12 +67,14 @@ class Predictor:
         """Load a run directory (its best model), a checkpoint or an exported ONNX file.
 
         Args:
-            device: cuda, cuda:1, mps or cpu; None = the first that is there.
+            device: cuda, cuda:1, mps or cpu; None = as in training where that is there, else the
+                first of cuda, mps, cpu.
             batch_size: pictures per forward pass, >= 1.
             allow: callables of your own that its transforms or model name, such as `mypackage.*`.
 
         Raises:
-            ConfigError: no such file, a damaged or foreign one, or a target that is not allowed.
+            ConfigError: no such file, a damaged or foreign one, a target that is not allowed, or a
+                batch size below 1.
         """
         return cls(load_classifier(path, device, allow), batch_size)
 
@@ -92,24 +97,34 @@ class Predictor:
 
         Raises:
             DataError: for a file that is no readable picture, naming it.
+            PochiError: if the network answers with NaN.
             TypeError: for anything else than a path, a PIL picture or an array as above.
         """
         if isinstance(pictures, (str, Path, Image.Image, np.ndarray)):
-            return self.answer([pictures])[0]
-        return [answer for batch in self.batches(pictures) for answer in self.answer(batch)]
+            return self.answer([self.prepare(pictures)])[0]
+        # One by one, so that of a batch only the small tensors are in memory together.
+        tensors = map(self.prepare, pictures)
+        found = []
+        while batch := list(islice(tensors, self.batch_size)):
+            found += self.answer(batch)
+        return found
 
-    def batches(self, pictures: Iterable[Picture]) -> Iterator[list[Picture]]:
-        remaining = iter(pictures)
-        while batch := list(islice(remaining, self.batch_size)):
-            yield batch
+    def prepare(self, picture: Picture) -> Tensor:
+        """What the network sees: float32, shape (3, H, W)."""
+        return self.classifier.pipeline(self.open(picture))
 
-    def answer(self, batch: list[Picture]) -> list[Prediction]:
-        tensors = [self.classifier.pipeline(self.open(picture)) for picture in batch]
+    def answer(self, tensors: list[Tensor]) -> list[Prediction]:
+        """The answers for prepared pictures, in their order."""
         one_size = len({tuple(tensor.shape) for tensor in tensors}) == 1
         groups = [tensors] if one_size else [[tensor] for tensor in tensors]
         found = []
         for group in groups:
             logits = self.classifier.network(torch.stack(group))
+            if not torch.isfinite(logits).all():
+                raise PochiError(
+                    f"{self.classifier.source} answers with numbers that are not finite: its "
+                    "weights are broken. Train again, or use an earlier checkpoint."
+                )
             for row in torch.softmax(logits.double(), dim=1).tolist():
                 found.append(self.describe(row))
         return found
@@ -117,16 +132,15 @@ class Predictor:
     def open(self, picture: Picture) -> Image.Image:
         """RGB, as in training."""
         background = self.classifier.background
+        if not isinstance(picture, (str, Path, Image.Image)):
+            picture = array_to_picture(picture)
         try:
-            if isinstance(picture, (str, Path)):
-                return decode_rgb(picture, background)
             if isinstance(picture, Image.Image):
-                # A copy, because decoding changes the object, which another thread may hold.
                 return to_rgb(picture.copy(), background)
-        except (UnreadableImageError, OSError, SyntaxError) as error:
-            name = picture if isinstance(picture, (str, Path)) else "a PIL picture"
+            return decode_rgb(picture, background)
+        except Exception as error:  # a picture that is read only now fails in any way
+            name = picture if isinstance(picture, (str, Path)) else "a PIL picture or array"
             raise DataError(f"Cannot read {name}: {error}.") from None
-        return to_rgb(array_to_picture(picture), background)
 
     def describe(self, probabilities: list[float]) -> Prediction:
         names = self.classifier.class_names

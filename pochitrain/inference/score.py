@@ -124,6 +124,8 @@ def expected_calibration_error(
     """
     confidence = probabilities_NC.max(axis=1)
     right = probabilities_NC.argmax(axis=1) == labels_N
+    if not np.isfinite(confidence).all():  # a model that diverged
+        return float("nan")
     bins = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
     error = 0.0
     for index in np.unique(bins):

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,4 +73,9 @@ def to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def save_json(path: Path, content: dict[str, Any]) -> None:
+    """Write an object; numbers that JSON does not have (NaN, infinity) become null."""
+    content = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in content.items()
+    }
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

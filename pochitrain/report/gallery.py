@@ -3,7 +3,7 @@
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from PIL import Image
@@ -22,17 +22,18 @@ class Mistake:
     """0 to 1."""
 
 
-def format_gallery(mistakes: Sequence[Mistake], num_pictures: int, num_mistakes: int) -> str:
+def format_gallery(mistakes: Iterable[Mistake], num_pictures: int, num_mistakes: int) -> str:
     """HTML of `mistakes`, most confident first.
 
     Args:
+        mistakes: taken one by one, so that a generator keeps one whole picture in memory.
         num_pictures: pictures that were judged.
         num_mistakes: mistakes among them; the page shows at most MAX_MISTAKES.
     """
-    cards = "\n".join(format_card(mistake) for mistake in mistakes)
-    shown = f", the {len(mistakes)} most confident ones" if len(mistakes) < num_mistakes else ""
+    cards = list(map(format_card, mistakes))
+    shown = f", the {len(cards)} most confident ones" if len(cards) < num_mistakes else ""
     title = f"{num_mistakes} of {num_pictures} pictures were classified wrongly{shown}"
-    return PAGE.format(title=html.escape(title), cards=cards)
+    return PAGE.format(title=html.escape(title), cards="\n".join(cards))
 
 
 def format_card(mistake: Mistake) -> str:

@@ -1,17 +1,21 @@
 """An inference, from a run directory to the files that say how good the model is."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
 from pochitrain.atomic import write_text
 from pochitrain.callback.confusion_csv import format_confusion
 from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
+from pochitrain.data.decode import UnreadableImageError
 from pochitrain.data.picture_set import PictureSet
 from pochitrain.error import ConfigError
 from pochitrain.inference.classifier import Classifier, load_classifier
@@ -54,6 +58,7 @@ def infer(settings: InferSettings) -> Path | None:
     console = Console(highlight=False, soft_wrap=True)
     classifier = load_classifier(settings.model, settings.device, settings.allow)
     source = open_source(classifier, settings.data)
+    require_writable(settings, classifier)
     batch_size = settings.batch_size or int(classifier.config["batch_size"])
     answers = classify(classifier, source.pictures, batch_size, settings.num_workers)
     probabilities = torch.softmax(answers.logits.double(), dim=1).numpy()
@@ -96,13 +101,40 @@ def make_output(settings: InferSettings, classifier: Classifier) -> Path:
             folder = Path(settings.output)
             folder.mkdir(parents=True, exist_ok=True)
             return folder
-        home = classifier.source.parent
-        return make_numbered_directory(home.parent if home.name == "models" else home, "inference")
+        return make_numbered_directory(run_folder(classifier), "inference")
     except OSError as error:
-        raise ConfigError(
-            f"--output must be a folder that can be written to ({error.strerror}: "
-            f"{error.filename!r}). Choose another with --output DIR."
-        ) from None
+        raise ConfigError(not_writable(str(error.filename), str(error.strerror))) from None
+
+
+def require_writable(settings: InferSettings, classifier: Classifier) -> None:
+    """Refuse a place that `make_output` will not be able to use, before the work is done."""
+    if settings.output is None:
+        if settings.data is None or not Path(settings.data).is_file():
+            require_folder(run_folder(classifier))
+        return
+    folder = Path(settings.output).absolute()
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    require_folder(folder)
+
+
+def require_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise ConfigError(not_writable(str(folder), "Not a directory"))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(not_writable(str(folder), "Permission denied"))
+
+
+def not_writable(path: str, reason: str) -> str:
+    return (
+        f"--output must be a folder that can be written to ({reason}: {path!r}). Choose another "
+        "with --output DIR."
+    )
+
+
+def run_folder(classifier: Classifier) -> Path:
+    home = classifier.source.parent
+    return home.parent if home.name == "models" else home
 
 
 def write_files(
@@ -144,14 +176,21 @@ def gallery(pictures: PictureSet, rows: list[PredictionRow], class_names: list[s
         if row.predicted is not None and row.confidence is not None and row.predicted != row.true
     ]
     wrong.sort(key=lambda item: (-item[0], item[1]))
-    mistakes = []
-    for confidence, index in wrong[:MAX_MISTAKES]:
-        row = rows[index]
-        assert row.predicted is not None and row.true is not None
-        found, truth = class_names[row.predicted], class_names[row.true]
-        mistakes.append(Mistake(pictures.load(index), row.image_path, found, truth, confidence))
+    shown = load_mistakes(pictures, rows, [i for _, i in wrong[:MAX_MISTAKES]], class_names)
     judged = sum(row.predicted is not None for row in rows)
-    return format_gallery(mistakes, judged, len(wrong))
+    return format_gallery(shown, judged, len(wrong))
+
+
+def load_mistakes(
+    pictures: PictureSet, rows: list[PredictionRow], wrong: list[int], class_names: list[str]
+) -> Iterator[Mistake]:
+    """The pictures `wrong`, one at a time, except those that have gone meanwhile."""
+    for index in wrong:
+        row = rows[index]
+        assert row.predicted is not None and row.true is not None and row.confidence is not None
+        found, truth = class_names[row.predicted], class_names[row.true]
+        with suppress(UnreadableImageError):
+            yield Mistake(pictures.load(index), row.image_path, found, truth, row.confidence)
 
 
 def summarize(
@@ -186,10 +225,10 @@ def print_one(
     if answers.unreadable:
         raise ConfigError(f"--data {settings.data}: {answers.unreadable[0]}.")
     order = np.argsort(-probabilities[0], kind="stable")[: settings.top_k]
-    width = max(len(classifier.class_names[i]) for i in order)
+    width = max(cell_len(classifier.class_names[i]) for i in order)
     for i in order:
         bar = "█" * round(40 * probabilities[0][i])
-        name = f"{classifier.class_names[i]:<{width}}"
+        name = set_cell_size(classifier.class_names[i], width)
         console.print(f"{name}  {100 * probabilities[0][i]:6.2f} %  {bar}", markup=False)
 
 
@@ -207,6 +246,8 @@ def print_summary(
     print_plain(f"data      {source.origin}: {len(source.pictures):,} pictures")
     for index, reason in sorted(answers.unreadable.items()):
         print_plain(f"unreadable  {source.pictures.name(index)}: {reason}")
+    if broken := int((~torch.isfinite(answers.logits)).any(dim=1).sum()):
+        print_plain(f"not finite  {broken:,} answers are NaN: the weights are broken")
     if scores is not None:
         print_plain(
             f"accuracy  {scores.accuracy:.2f} %, top {scores.k} {scores.top_k_accuracy:.2f} %"

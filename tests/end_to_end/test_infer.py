@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import struct
+import weakref
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from checkpoint_factory import checkpoint_content
 from PIL import Image
 from sklearn.metrics import classification_report
+
+from pochitrain.data.decode import UnreadableImageError
+from pochitrain.inference.table import PredictionRow
+from pochitrain.run.infer import gallery
 
 Pochi = Callable[..., Any]
 TINY = (
@@ -210,16 +216,58 @@ def test_only_broken_files(pochi: Pochi, make_run: Callable[..., Path], tmp_path
         (["RUN", "--top-k", "0"], "must be an integer >= 1"),
         (["RUN", "--batch-size", "x"], "must be an integer >= 1"),
         (["RUN", "--device", "cuda:99"], "device must be one"),
+        (["RUN", "--data", "data", "--output", "file"], "--output must be a folder"),
+        (["RUN", "--data", "data", "--output", "file/x"], "--output must be a folder"),
         (["RUN", "--nonsense"], "--nonsense"),
         ([], "RUN"),
     ],
 )
 def test_wrong_words(
-    pochi: Pochi, make_run: Callable[..., Path], words: list[str], said: str
+    pochi: Pochi,
+    make_run: Callable[..., Path],
+    make_folder: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    said: str,
 ) -> None:
+    make_folder(tmp_path / "data", {"ant": 1})
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("pochitrain.run.infer.classify", None)  # refused before any work
     run = str(make_run(["ant", "bee"]))
     argv = [run if word == "RUN" else word for word in words]
     outcome = pochi(*argv, command="infer", prog="pochi")
     assert outcome.code == 2
     assert said in outcome.err
     assert "Traceback" not in outcome.err
+
+
+def test_a_model_that_diverged_gives_json_and_a_word(
+    pochi: Pochi, make_run: Callable[..., Path], make_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    content = checkpoint_content(["ant", "bee"])
+    content["model"]["fc.bias"][0] = float("nan")
+    make_folder(tmp_path / "data", {"bee": 3})
+    run = make_run([], content=content)
+    outcome = pochi(str(run), "--data", str(tmp_path / "data"), command="infer", prog="pochi")
+    assert outcome.code == 0
+    assert "3 answers are NaN" in outcome.out
+    text = (run / "inference" / "inference_summary.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["expected_calibration_error"] is None
+
+
+def test_the_gallery_holds_one_whole_picture_at_a_time() -> None:
+    made: list[weakref.ref[Image.Image]] = []
+
+    class Large:
+        def load(self, index: int) -> Image.Image:
+            if index == 2:
+                raise UnreadableImageError("the file is gone")
+            assert sum(ref() is not None for ref in made) <= 1  # the last one
+            picture = Image.new("RGB", (50, 50))
+            made.append(weakref.ref(picture))
+            return picture
+
+    rows = [PredictionRow(f"{i}.png", 0, 1, 0.5) for i in range(6)]
+    page = gallery(Large(), rows, ["a", "b"])  # type: ignore[arg-type]
+    assert page.count("<figure") == 5

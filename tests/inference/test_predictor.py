@@ -2,16 +2,19 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from checkpoint_factory import checkpoint_content
 from PIL import Image
 
 from pochitrain import Predictor
-from pochitrain.error import DataError
+from pochitrain.error import ConfigError, DataError, PochiError
+from pochitrain.inference.predictor import Picture
 
 MakeRun = Callable[..., Path]
 
@@ -67,6 +70,42 @@ def test_what_is_no_picture(predictor: Predictor, tmp_path: Path) -> None:
         predictor.predict(np.zeros((4, 4, 3), dtype=np.float32))
     with pytest.raises(TypeError, match="got int"):
         predictor.predict([3])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [Image.new("La", (4, 4)), np.zeros((1, 2000), dtype=np.uint8)],
+    ids=["a mode without conversion", "a strip"],
+)
+def test_what_cannot_become_rgb(predictor: Predictor, picture: Picture) -> None:
+    with pytest.raises(DataError, match="Cannot read a PIL picture or array"):
+        predictor.predict(picture)
+
+
+def test_one_whole_picture_is_in_memory_at_a_time(predictor: Predictor) -> None:
+    made: list[weakref.ref[Image.Image]] = []
+
+    def large() -> Iterator[Image.Image]:
+        for _ in range(4):
+            assert sum(ref() is not None for ref in made) <= 1  # the last one
+            picture = Image.new("RGB", (50, 50))
+            made.append(weakref.ref(picture))
+            yield picture
+
+    assert len(predictor.predict(large())) == 4
+
+
+def test_a_batch_of_nothing(predictor: Predictor) -> None:
+    assert predictor.predict([]) == []
+    with pytest.raises(ConfigError, match="batch_size must be >= 1, got 0"):
+        Predictor(predictor.classifier, batch_size=0)
+
+
+def test_a_model_that_diverged_says_so(make_run: MakeRun) -> None:
+    content = checkpoint_content(["a", "b"])
+    content["model"]["fc.bias"][0] = float("nan")
+    with pytest.raises(PochiError, match="not finite"):
+        Predictor.load(make_run([], content=content)).predict(pictures(1))
 
 
 def test_importing_pochitrain_does_not_load_torch() -> None:

@@ -51,3 +51,7 @@ def test_calibration_error_by_hand() -> None:
 
 def test_a_sure_and_right_model_is_calibrated() -> None:
     assert expected_calibration_error(np.eye(3), np.arange(3)) == 0
+
+
+def test_a_model_that_diverged_has_no_calibration() -> None:
+    assert np.isnan(expected_calibration_error(np.full((2, 3), np.nan), np.array([0, 1])))
