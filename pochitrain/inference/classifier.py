@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from pochitrain.config.allow import refuse_forbidden_targets
 from pochitrain.config.component import Components
+from pochitrain.data.decode import UnreadableImageError
 from pochitrain.engine.checkpoint import load_checkpoint
 from pochitrain.engine.device import Precision, select_device, select_precision
 from pochitrain.error import ConfigError, PochiError
@@ -23,6 +24,10 @@ from pochitrain.transform.pipeline import build_pipeline
 
 METADATA_KEY = "pochitrain"
 """Key of an ONNX file's metadata that holds class names, transforms and config as JSON."""
+
+
+TOO_SMALL = re.compile("too small|can't be greater than actual input size")
+"""What torch says of a convolution or pooling that nothing is left for."""
 
 
 class Network(Protocol):
@@ -55,7 +60,16 @@ class TorchNetwork:
     def __call__(self, images: Tensor) -> Tensor:
         with torch.inference_mode(), self.precision.autocast():
             images = images.to(self.device, non_blocking=True, memory_format=self.memory_format)
-            logits: Tensor = self.model(images)
+            try:
+                logits: Tensor = self.model(images)
+            except RuntimeError as error:
+                if not TOO_SMALL.search(str(error)):
+                    raise
+                height, width = images.shape[2:]
+                raise ConfigError(
+                    f"The model needs larger pictures than {width} x {height} px "
+                    f"({str(error).splitlines()[0]}). Resize them."
+                ) from None
         return logits.float()
 
 
@@ -104,6 +118,21 @@ class Classifier:
     allow: list[str]
     transforms: list[Any]
     """The nodes that `pipeline` was built from."""
+
+    def prepare(self, picture: Image.Image) -> Tensor:
+        """What the network sees of a picture in RGB: float32, shape (3, H, W).
+
+        Raises:
+            UnreadableImageError: if the transform fails on it.
+        """
+        try:
+            return self.pipeline(picture)
+        except Exception as error:  # steps may be of the person's own
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            width, height = picture.size
+            raise UnreadableImageError(
+                f"transform.val fails on {width} x {height} pixels: {first}"
+            ) from error
 
     @property
     def background(self) -> tuple[int, int, int]:

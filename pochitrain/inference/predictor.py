@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pochitrain.data.decode import decode_rgb, to_rgb
+from pochitrain.data.decode import UnreadableImageError, decode_rgb, to_rgb
 from pochitrain.error import ConfigError, DataError, PochiError
 from pochitrain.inference.classifier import Classifier, load_classifier
 
@@ -101,20 +101,26 @@ class Predictor:
             TypeError: for anything else than a path, a PIL picture or an array as above.
         """
         if isinstance(pictures, (str, Path, Image.Image, np.ndarray)):
-            return self.answer([self.prepare(pictures)])[0]
-        # One by one, so that of a batch only the small tensors are in memory together.
-        tensors = map(self.prepare, pictures)
-        found = []
-        while batch := list(islice(tensors, self.batch_size)):
-            found += self.answer(batch)
-        return found
+            return self.classify([self.prepare(pictures)])[0]
+        return self.classify(map(self.prepare, pictures))
 
     def prepare(self, picture: Picture) -> Tensor:
         """What the network sees: float32, shape (3, H, W)."""
-        return self.classifier.pipeline(self.open(picture))
+        image = self.open(picture)
+        try:
+            return self.classifier.prepare(image)
+        except UnreadableImageError as error:
+            raise DataError(f"Cannot classify a picture: {error}.") from error
+
+    def classify(self, tensors: Iterable[Tensor]) -> list[Prediction]:
+        """The answers for prepared pictures, in their order."""
+        remaining = iter(tensors)  # of a batch, only the small tensors are in memory together
+        found = []
+        while batch := list(islice(remaining, self.batch_size)):
+            found += self.answer(batch)
+        return found
 
     def answer(self, tensors: list[Tensor]) -> list[Prediction]:
-        """The answers for prepared pictures, in their order."""
         one_size = len({tuple(tensor.shape) for tensor in tensors}) == 1
         groups = [tensors] if one_size else [[tensor] for tensor in tensors]
         found = []

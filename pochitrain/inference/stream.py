@@ -43,7 +43,7 @@ class Decoded(Dataset[Sample]):
 
     def __init__(self, pictures: PictureSet, classifier: Classifier) -> None:
         self.pictures = pictures
-        self.pipeline = classifier.pipeline
+        self.prepare = classifier.prepare
         self.seed = int(classifier.config.get("seed", 0))
 
     def __len__(self) -> int:
@@ -52,10 +52,10 @@ class Decoded(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         try:
             picture = self.pictures.load(index)
+            with seeded_cpu(self.seed, "augment", 0, index):
+                return index, self.prepare(picture), ""
         except UnreadableImageError as error:
             return index, None, str(error)
-        with seeded_cpu(self.seed, "augment", 0, index):
-            return index, self.pipeline(picture), ""
 
 
 class Stacked(NamedTuple):

@@ -1,5 +1,7 @@
 """A web service, from a run directory to a listening port."""
 
+import asyncio
+import logging
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +10,9 @@ from rich.console import Console
 
 from pochitrain.error import ConfigError, PochiError
 from pochitrain.inference.predictor import Predictor
+
+SHUTDOWN_S = 3
+"""Seconds that requests under way get when the service is stopped."""
 
 
 @dataclass
@@ -52,8 +57,19 @@ def serve(settings: ServeSettings) -> None:
     console.print(f"model    {predictor.classifier.source}", markup=False)
     console.print(f"page     http://{shown}:{port}/", markup=False)
     console.print(f"API      http://{shown}:{port}/docs", markup=False)
-    config = uvicorn.Config(build_app(predictor, limits), log_level="warning", access_log=False)
+    config = uvicorn.Config(
+        build_app(predictor, limits),
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+    )
+    logging.getLogger("uvicorn.error").addFilter(is_no_cancellation)
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Off with the stack of a request that was cut short because the service stops."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -62,10 +78,13 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         ConfigError: if the address is taken or not of this machine.
     """
+    if port > 65535:  # the system would take the remainder
+        raise ConfigError(f"--port must be <= 65535, got {port}.")
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=512)
-    except OSError as error:
+    except (OSError, UnicodeError, OverflowError) as error:
+        error = error if isinstance(error, OSError) else OSError(None, str(error))
         raise ConfigError(
             f"--host and --port must be a free address of this machine, got {host}:{port} "
             f"({error.strerror or error}). Try another --port."

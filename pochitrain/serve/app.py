@@ -1,20 +1,24 @@
 """The service: /predict, /health, /model, and a page at / to try it."""
 
-import io
+import asyncio
 import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib import resources
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import anyio
 from fastapi import FastAPI, File, HTTPException, UploadFile
 from fastapi.responses import HTMLResponse
+from fastapi_offline import FastAPIOffline
 from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel, Field
+from torch import Tensor
 
 from pochitrain import __version__
-from pochitrain.data.decode import UnreadableImageError, decode_rgb
-from pochitrain.error import PochiError
+from pochitrain.data.decode import UnreadableImageError, decode_rgb, open_picture
+from pochitrain.error import ConfigError, PochiError
 from pochitrain.inference.predictor import Prediction, Predictor
 from pochitrain.serve.limit import BodyLimit, Limits
 
@@ -59,6 +63,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The body is not multipart/form-data."},
     413: {"model": Problem, "description": "Too many bytes, pixels or pictures."},
     415: {"model": Problem, "description": "A file that is no readable picture."},
+    500: {"model": Problem, "description": "The model gave no numbers."},
 }
 
 
@@ -66,18 +71,23 @@ def build_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
     """The application; it holds no state besides the model.
 
     Args:
-        predictor: answers in worker threads, as many at a time as there are cores.
+        predictor: decodes in worker threads, as many at a time as there are cores, and computes in
+            one.
         limits: what a request may cost.
     """
     limits = limits or Limits()
-    app = FastAPI(
+    app = FastAPIOffline(  # its /docs load nothing from elsewhere
         title="pochitrain",
         version=__version__,
         description="Classifies pictures with a trained model.",
+        redoc_url=None,
+        swagger_ui_parameters={"validatorUrl": None},
     )
     app.add_middleware(BodyLimit, max_bytes=limits.max_bytes)
     # More threads than cores would only hold more decoded pictures in memory at once.
-    turnstile = anyio.CapacityLimiter(os.cpu_count() or 1)
+    decoders = anyio.CapacityLimiter(os.cpu_count() or 1)
+    # Torch uses all cores for one call, and keeps a pool of threads for each thread that calls it.
+    network = ThreadPoolExecutor(1, "network")
 
     @app.post("/predict", responses=REFUSALS, tags=["model"])
     async def predict(
@@ -86,9 +96,13 @@ def build_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
         """Classify the pictures of a multipart form (field `files`)."""
         if len(files) > limits.max_files:
             raise HTTPException(413, f"At most {limits.max_files} pictures, got {len(files)}.")
-        named = [(file.filename or "picture", await file.read()) for file in files]
-        work = partial(answer, predictor, named, limits.max_pixels)
-        return await anyio.to_thread.run_sync(work, limiter=turnstile)
+        names = [file.filename or "picture" for file in files]
+        contents = [file.file for file in files]  # large ones are on the disk until their turn
+        prepare = partial(prepare_all, predictor, names, contents, limits.max_pixels)
+        tensors = await anyio.to_thread.run_sync(prepare, limiter=decoders)
+        compute = partial(classify_all, predictor, tensors)
+        found = await asyncio.get_running_loop().run_in_executor(network, compute)
+        return describe_answer(names, found)
 
     @app.get("/health", tags=["service"])
     async def health() -> Health:
@@ -118,14 +132,30 @@ def describe_model(predictor: Predictor) -> ModelFacts:
     )
 
 
-def answer(predictor: Predictor, named: list[tuple[str, bytes]], max_pixels: int) -> Answer:
-    """Decode and classify; all pictures are looked at before the first is classified."""
+def prepare_all(
+    predictor: Predictor, names: list[str], contents: Sequence[IO[bytes]], max_pixels: int
+) -> list[Tensor]:
+    """What the network sees of each picture; one whole picture is in memory at a time."""
     background = predictor.classifier.background
-    pictures = [open_picture(name, content, max_pixels, background) for name, content in named]
     try:
-        predictions: list[Prediction] = predictor.predict(pictures)
-    except PochiError as error:  # a size that the model does not take
+        return [
+            predictor.prepare(load_picture(name, content, max_pixels, background))
+            for name, content in zip(names, contents, strict=True)
+        ]
+    except PochiError as error:  # cannot be treated as in training
         raise HTTPException(415, str(error)) from None
+
+
+def classify_all(predictor: Predictor, tensors: list[Tensor]) -> list[Prediction]:
+    try:
+        return predictor.classify(tensors)
+    except ConfigError as error:  # a size that the model does not take
+        raise HTTPException(415, str(error)) from None
+    except PochiError as error:
+        raise HTTPException(500, str(error)) from None
+
+
+def describe_answer(names: list[str], predictions: list[Prediction]) -> Answer:
     return Answer(
         predictions=[
             PictureAnswer(
@@ -138,24 +168,24 @@ def answer(predictor: Predictor, named: list[tuple[str, bytes]], max_pixels: int
                     for class_name, probability in found.top(len(found.probabilities))
                 ],
             )
-            for (name, _), found in zip(named, predictions, strict=True)
+            for name, found in zip(names, predictions, strict=True)
         ]
     )
 
 
-def open_picture(
-    name: str, content: bytes, max_pixels: int, background: tuple[int, int, int]
+def load_picture(
+    name: str, content: IO[bytes], max_pixels: int, background: tuple[int, int, int]
 ) -> Image.Image:
-    """The picture in a file's bytes; its size is read from the header before it is decoded.
+    """The picture in a file; its size is read from the header before it is decoded.
 
     Raises:
         HTTPException: 413 if it has too many pixels, 415 if it cannot be read.
     """
     try:
-        with Image.open(io.BytesIO(content)) as header:
-            width, height = header.size
+        width, height = open_picture(content).size
         if width * height <= max_pixels:
-            return decode_rgb(io.BytesIO(content), background)
+            content.seek(0)
+            return decode_rgb(content, background)
     except UnreadableImageError as error:
         raise HTTPException(415, f"{name}: {error}.") from None
     except Image.DecompressionBombError:

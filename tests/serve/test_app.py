@@ -1,16 +1,23 @@
 """The service: right answers, refusals with a reason, and what it documents is what it does."""
 
 import asyncio
+import re
 import resource
 import time
+import weakref
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
 import schemathesis
+import torch
 from hypothesis import given, settings
+from PIL import Image
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from pochitrain.inference.predictor import Predictor
+from pochitrain.serve import app as app_module
 from tests.serve.conftest import COLORS, NAMES, bomb
 
 Encode = Callable[..., bytes]
@@ -90,6 +97,46 @@ def test_a_large_body_is_refused_whether_its_length_is_announced_or_not(
         return
     assert response.status_code == 413
     assert "300,000 bytes" in response.json()["detail"]
+
+
+def test_pictures_are_decoded_one_by_one(
+    client: httpx.Client, encode: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[weakref.ref[Image.Image]] = []
+    decode = app_module.decode_rgb
+
+    def watched(*arguments: Any) -> Image.Image:
+        assert sum(ref() is not None for ref in made) <= 1
+        picture = decode(*arguments)
+        made.append(weakref.ref(picture))
+        return picture
+
+    monkeypatch.setattr(app_module, "decode_rgb", watched)
+    assert client.post("/predict", files=form(*[encode(COLORS[1])] * 4)).status_code == 200
+    assert len(made) == 4
+
+
+def test_what_the_model_cannot_take(
+    client: httpx.Client, encode: Encode, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strip = client.post("/predict", files=form(encode(COLORS[0], size=(2000, 1))))
+    assert strip.status_code == 415
+    assert "0.png: 2000 x 1 is longer than 1000 : 1" in strip.json()["detail"]
+    nan = torch.full((1, 3), float("nan"))
+    monkeypatch.setattr(predictor.classifier, "network", lambda images: nan)
+    response = client.post("/predict", files=form(encode(COLORS[0])))
+    assert response.status_code == 500
+    assert "not finite" in response.json()["detail"]
+
+
+def test_the_page_of_the_api_loads_nothing_from_elsewhere(client: httpx.Client) -> None:
+    page = client.get("/docs").text
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(loaded) == 3
+    for address in loaded:
+        assert address.startswith("/")
+        assert client.get(address).status_code == 200
+    assert '"validatorUrl": null' in page
 
 
 def test_facts_and_health(client: httpx.Client) -> None:

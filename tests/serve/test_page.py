@@ -47,6 +47,24 @@ def test_a_chosen_picture_shows_its_classes_as_bars(
     tracks = [row.find_element(By.CSS_SELECTOR, ".track").size["width"] for row in rows]
     assert bars[0] / tracks[0] == pytest.approx(0.987, abs=0.02)
     assert bars[1] < 0.1 * bars[0]
+    weights = [row.value_of_css_property("font-weight") for row in rows]
+    assert weights == ["600", "400", "400"]  # the likeliest stands out
     wait.until(lambda b: b.find_elements(By.CSS_SELECTOR, ".error"))
     assert "not a picture" in browser.find_element(By.CSS_SELECTOR, ".error").text
     assert not [entry for entry in browser.get_log("browser") if "Uncaught" in entry["message"]]
+
+
+def test_a_telephone_shows_names_and_bars(
+    browser: webdriver.Chrome, address: str, encode: Callable[..., bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "blue.png").write_bytes(encode(COLORS[2]))
+    screen = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    browser.get(address)
+    browser.find_element(By.ID, "files").send_keys(str(tmp_path / "blue.png"))
+    wait = WebDriverWait(browser, 20)
+    wait.until(lambda b: len(b.find_elements(By.CSS_SELECTOR, ".row")) == 3)
+    bar = browser.find_element(By.CSS_SELECTOR, ".bar")
+    assert bar.size["width"] > 150
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
