@@ -1,6 +1,8 @@
 """`data=folder`: root/<class>/**/picture."""
 
 import os
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +69,8 @@ def open_folder(
     val = None
     if val_root is not None:
         found = list_classes(val_root, "data.val_root")
-        unknown = sorted(set(found) - set(class_names))
+        matched = match_classes(found, class_names)
+        unknown = [name for name in found if matched[name] is None]
         if unknown:
             raise ConfigError(
                 f"data.val_root must only hold classes of data.train_root, got "
@@ -105,6 +108,19 @@ def list_classes(root: str | Path, key: str) -> list[str]:
             "without folders."
         )
     return names
+
+
+def match_classes(folders: Sequence[str], class_names: Sequence[str]) -> dict[str, str | None]:
+    """The class that each folder is called after, None for one that is no class.
+
+    The letters count and not how Unicode spells them: macOS writes ガ as カ and a mark.
+    """
+    spelled = {unicodedata.normalize("NFC", name): name for name in class_names}
+    exact = set(class_names)
+    return {
+        name: name if name in exact else spelled.get(unicodedata.normalize("NFC", name))
+        for name in folders
+    }
 
 
 def list_pictures(folder: str | Path) -> list[str]:
@@ -150,12 +166,13 @@ def index_pictures(
     paths: list[str] = []
     labels: list[int] = []
     empty = []
-    for name in present or class_names:
+    for name, class_name in match_classes(present or class_names, class_names).items():
         found = list_pictures(Path(root) / name)
         if not found:
             empty.append(str(Path(root) / name))
+        assert class_name is not None
         paths += found
-        labels += [class_names.index(name)] * len(found)
+        labels += [class_names.index(class_name)] * len(found)
     if empty:
         raise ConfigError(
             f"{key} must not hold empty class folders, got {shorten(empty)}. Add pictures "

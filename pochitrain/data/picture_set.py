@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Protocol
 
 from PIL import Image
@@ -75,6 +76,22 @@ class ImageData:
     def count_per_class(self, split: PictureSet) -> list[int]:
         counts = Counter(split.labels)
         return [counts[i] for i in range(len(self.class_names))]
+
+
+def fingerprint(data: ImageData) -> str:
+    """A hash of the file names and classes of all pictures, in order; not of where they are."""
+    digest = blake2b(digest_size=16)
+
+    def add(split: PictureSet) -> None:
+        for index, label in enumerate(split.labels):
+            name = split.name(index).rpartition("/")[2]
+            digest.update(f"{label}\t{name}\n".encode("utf-8", "surrogateescape"))
+
+    for split in (data.train, data.val):
+        digest.update(b"split\n")
+        if split is not None:
+            add(split)
+    return digest.hexdigest()
 
 
 def require_one_size(pictures: PictureSet, key: str) -> None:

@@ -118,6 +118,8 @@ class Classifier:
     allow: list[str]
     transforms: list[Any]
     """The nodes that `pipeline` was built from."""
+    fingerprint: str | None = None
+    """Of the pictures of the run (see `data.picture_set`)."""
 
     def prepare(self, picture: Image.Image) -> Tensor:
         """What the network sees of a picture in RGB: float32, shape (3, H, W).
@@ -178,7 +180,8 @@ def load_classifier(
     model = model.to(target, memory_format=memory_format).eval()  # type: ignore[call-overload]
     chosen = select_precision(precision or config.get("precision", "fp32"), target)
     network = TorchNetwork(model, chosen, memory_format)
-    return Classifier(network, names, pipeline, config, file, list(allow), list(nodes))
+    allowed, pictures = list(allow), content.get("data")
+    return Classifier(network, names, pipeline, config, file, allowed, list(nodes), pictures)
 
 
 def choose_device(asked: str | None, trained_on: str | None) -> torch.device:
@@ -291,4 +294,5 @@ def load_onnx(file: Path, allow: Sequence[str] = ()) -> Classifier:
     parts = Components(OmegaConf.create(config), allow)
     pipeline = load_pipeline(parts, nodes)
     network = OnnxNetwork(session)
-    return Classifier(network, names, pipeline, config, file, list(allow), nodes)
+    pictures = facts.get("data")
+    return Classifier(network, names, pipeline, config, file, list(allow), nodes, pictures)

@@ -1,9 +1,10 @@
 """Which pictures to classify, and their true classes where they are known."""
 
+import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 from PIL import Image
@@ -11,8 +12,8 @@ from PIL import Image
 from pochitrain.config.component import Components
 from pochitrain.config.data import LOADER_FIELDS
 from pochitrain.data.decode import decode_rgb, upright_size
-from pochitrain.data.folder import EXTENSIONS, list_pictures
-from pochitrain.data.picture_set import ImageData, PictureSet
+from pochitrain.data.folder import EXTENSIONS, list_pictures, match_classes
+from pochitrain.data.picture_set import ImageData, PictureSet, fingerprint
 from pochitrain.error import ConfigError
 from pochitrain.inference.classifier import Classifier, build
 
@@ -82,10 +83,11 @@ def open_source(classifier: Classifier, data: str | None) -> Source:
         raise ConfigError(f"--data must be a folder or a picture, got {data!r}: not there.")
     folders = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     names = classifier.class_names
-    known = [name for name in folders if name in names]
+    matched = match_classes(folders, names)
+    known = {name: found for name, found in matched.items() if found is not None}
     if not known:
         return Source(unlabelled(root, classifier), False, str(root))
-    unknown = [name for name in folders if name not in names and list_pictures(root / name)]
+    unknown = [name for name in folders if name not in known and list_pictures(root / name)]
     if unknown:
         raise ConfigError(
             f"--data must only hold classes of the model ({', '.join(names[:20])}), got "
@@ -117,6 +119,8 @@ def open_validation(classifier: Classifier) -> PictureSet:
         return open_validation_root(classifier, node["val_root"])
     if node.get("train_root") is not None:
         node["train_root"] = find_folder(node["train_root"], classifier.source, "data.train_root")
+    if node.get("on_error") == "error":
+        node["verify"] = False  # all could be read then; one that cannot now is reported
     parts = Components(OmegaConf.create(config), classifier.allow)
     data: ImageData = build(parts, "data", node)
     if data.val is None:
@@ -125,6 +129,11 @@ def open_validation(classifier: Classifier) -> PictureSet:
         raise ConfigError(
             f"The classes of the data have changed since training: now {data.class_names[:20]}, "
             f"then {classifier.class_names[:20]}. {REMEDY}"
+        )
+    if classifier.fingerprint not in (None, fingerprint(data)):
+        raise ConfigError(
+            "The pictures have changed since training, so it is not known which of them were for "
+            f"validation. {REMEDY}"
         )
     return data.val
 
@@ -135,20 +144,26 @@ def open_validation_root(classifier: Classifier, given: str) -> PictureSet:
     Unreadable ones stay in: they are reported.
     """
     root = Path(find_folder(given, classifier.source, "data.val_root"))
-    found = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    unknown = [name for name in found if name not in classifier.class_names]
+    folders = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    matched = match_classes(folders, classifier.class_names)
+    known = {name: found for name, found in matched.items() if found is not None}
+    unknown = [name for name in folders if name not in known]
     if unknown:
         raise ConfigError(
             f"data.val_root of the run must only hold classes of the model, got "
             f"{', '.join(map(repr, unknown))} in {str(root)!r}. {REMEDY}"
         )
-    return label_files(root, found, classifier)
+    return label_files(root, known, classifier)
 
 
-def label_files(root: Path, folders: list[str], classifier: Classifier) -> PictureSet:
-    """The pictures in class folders of `root`, class by class."""
+def label_files(root: Path, folders: dict[str, str], classifier: Classifier) -> PictureSet:
+    """The pictures in the folders of `root` (folder -> class), folder by folder."""
     index = classifier.class_names.index
-    files = [(path, index(name)) for name in folders for path in list_pictures(root / name)]
+    files = [
+        (path, index(class_name))
+        for name, class_name in folders.items()
+        for path in list_pictures(root / name)
+    ]
     if not files:
         raise ConfigError(no_pictures(root))
     paths, labels = [path for path, _ in files], [label for _, label in files]
@@ -156,27 +171,25 @@ def label_files(root: Path, folders: list[str], classifier: Classifier) -> Pictu
 
 
 def find_folder(folder: str, checkpoint: Path, key: str) -> str:
-    """A data folder of the config: from here, or from where the run was started.
+    """A data folder of the config: from where the run was started, else from here.
 
     Raises:
         ConfigError: if it is in neither place.
     """
-    if Path(folder).is_dir():
-        return folder
     started = training_folder(checkpoint)
-    if started is not None and (started / folder).is_dir():
-        return str(started / folder)
+    for base in (started, Path()):
+        if base is not None and (base / folder).is_dir():
+            return str(base / folder)
     raise ConfigError(
-        f"{key} of the run, {folder!r}, is not there (looked from {os.getcwd()!r}"
-        f"{'' if started is None else f' and {str(started)!r}'}). {REMEDY}"
+        f"{key} of the run, {folder!r}, is not there (looked from "
+        f"{'' if started is None else f'{str(started)!r} and '}{os.getcwd()!r}). {REMEDY}"
     )
 
 
 def training_folder(checkpoint: Path) -> Path | None:
     """The folder that the run was started from, if its environment.json is near."""
     for parent in list(checkpoint.resolve().parents)[:3]:
-        file = parent / "environment.json"
-        if file.is_file():
-            facts: Any = OmegaConf.load(file)
-            return Path(str(facts.folder))
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            facts = json.loads((parent / "environment.json").read_text(encoding="utf-8"))
+            return Path(facts["folder"])
     return None

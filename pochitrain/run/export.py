@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,12 +103,15 @@ def output_file(settings: ExportSettings, classifier: Classifier) -> Path:
         target = target / "model.onnx"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            raise IsADirectoryError(None, "Is a directory")
+        with tempfile.TemporaryFile(dir=target.parent):
+            return target
     except OSError as error:
         raise ConfigError(
-            f"--output must be a file in a folder that can be written to, got "
-            f"{settings.output!r} ({error.strerror})."
+            f"--output must be a file in a folder that can be written to, got {str(target)!r} "
+            f"({error.strerror}). Choose another with --output FILE."
         ) from None
-    return target
 
 
 def first_image(classifier: Classifier, pictures: Any) -> torch.Tensor:
@@ -128,6 +132,7 @@ def describe_model(classifier: Classifier, example: torch.Tensor) -> dict[str, s
         "format": 1,
         "class_names": classifier.class_names,
         "transforms": {"val": transforms},
+        "data": classifier.fingerprint,
         "config": OmegaConf.to_container(OmegaConf.create(config)),
     }
     described = {

@@ -6,7 +6,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from rich.console import Console
 from pochitrain.command import typed_command
 from pochitrain.config.resume import combine, names, same_run
 from pochitrain.config.root import validate
-from pochitrain.data.picture_set import ImageData, PictureSet
+from pochitrain.data.picture_set import ImageData, fingerprint
 from pochitrain.engine.checkpoint import (
     earlier_checkpoints,
     link,
@@ -226,22 +225,6 @@ def warn_of_differences(found: Continuation) -> None:
             f"Not the versions that the run began with ({', '.join(changed)}): the result can "
             "differ in its last bits."
         )
-
-
-def fingerprint(data: ImageData) -> str:
-    """A hash of the file names and classes of all pictures, in order; not of where they are."""
-    digest = blake2b(digest_size=16)
-
-    def add(split: PictureSet) -> None:
-        for index, label in enumerate(split.labels):
-            name = split.name(index).rpartition("/")[2]
-            digest.update(f"{label}\t{name}\n".encode("utf-8", "surrogateescape"))
-
-    for split in (data.train, data.val):
-        digest.update(b"split\n")
-        if split is not None:
-            add(split)
-    return digest.hexdigest()
 
 
 def reopen(found: Continuation) -> Path:

@@ -12,7 +12,7 @@ from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.config.component import Components, plain
 from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
 from pochitrain.data.loader import BatchTransform, EpochLoader, build_loader
-from pochitrain.data.picture_set import ImageData, require_one_size
+from pochitrain.data.picture_set import ImageData, fingerprint, require_one_size
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision, select_device, select_precision
@@ -37,7 +37,7 @@ from pochitrain.run.callback import (
     check_callbacks,
 )
 from pochitrain.run.directory import collect_versions, open_run_directory, save_facts
-from pochitrain.run.resume import Continuation, find_run, fingerprint, reopen, report_end, restore
+from pochitrain.run.resume import Continuation, find_run, reopen, report_end, restore
 from pochitrain.run.status import hold, write_status
 from pochitrain.scheduler.warm_up import WarmUp
 from pochitrain.seed import derive_seed, seed_everything, seeded_cpu

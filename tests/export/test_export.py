@@ -105,3 +105,21 @@ def test_what_is_no_model_of_ours(pochi: Pochi, tmp_path: Path) -> None:
     outcome = pochi(str(tmp_path / "a.onnx"), command="infer", prog="pochi")
     assert outcome.code == 2
     assert "cannot be read as an ONNX model" in outcome.err
+
+
+@pytest.mark.parametrize("output", ["folder.onnx", "/proc/model.onnx", "file/model.onnx"])
+def test_a_place_that_cannot_be_written_to_is_refused_first(
+    pochi: Pochi,
+    make_run: Callable[..., Path],
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    output: str,
+) -> None:
+    (tmp_path / "folder.onnx").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(export_module, "write_onnx", None)
+    words = (str(make_run(["ant", "bee"])), "--data", str(data), "--output", output)
+    outcome = pochi(*words, command="export", prog="pochi")
+    assert outcome.code == 2
+    assert "--output must be a file in a folder that can be written to" in outcome.err
