@@ -2,6 +2,7 @@
 
 import csv
 import difflib
+import math
 from pathlib import Path
 from unicodedata import east_asian_width
 
@@ -28,6 +29,10 @@ MAX_NUMBERED = 50
 
 MIN_CELL_IN = 0.16
 """Inches that a class needs for a label of 8 points; figsize grows where it gives less."""
+
+MAX_LABELLED = 200
+"""Classes up to which each one is named; beyond, every second, third, ... so that the picture stops
+growing (named by all of 1,000 classes, it takes minutes and gigabytes)."""
 
 MAX_NAME = 28
 """Columns of a class name that are shown; a Japanese character takes two."""
@@ -73,7 +78,7 @@ def plot_confusion_matrix(
     num = len(class_names)
     names = [shorten(name) for name in class_names]
     longest = max(map(display_width, names)) * 8 / 72 * 0.6
-    needed = num * MIN_CELL_IN
+    needed = min(num, MAX_LABELLED) * MIN_CELL_IN
     size = (
         max(style.figsize[0], needed + longest + 2),
         max(style.figsize[1], needed + longest + 1),
@@ -123,12 +128,15 @@ def label_classes(axes: Axes, names: list[str], label_fontsize: int) -> None:
     """Names along both axes, upright where they would touch each other."""
     num = len(names)
     size = max(6, min(label_fontsize, 10 if num <= 30 else 8))
-    axes.set_yticks(range(num), names, fontsize=size, parse_math=False)
-    axes.set_xticks(range(num), names, fontsize=size, parse_math=False)
+    # dollar signs in a name are no formula
+    named = range(0, num, math.ceil(num / MAX_LABELLED))
+    shown = [names[i] for i in named]
+    axes.set_yticks(named, shown, fontsize=size, parse_math=False)
+    axes.set_xticks(named, shown, fontsize=size, parse_math=False)
     longest = max(map(display_width, names))
     if num > 25:
         axes.tick_params(axis="x", rotation=90)
-    elif longest * num > 70:
+    elif longest * num > 60:
         for label in axes.get_xticklabels():
             label.set(rotation=45, ha="right", rotation_mode="anchor")
 

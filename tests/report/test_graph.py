@@ -8,6 +8,7 @@ from PIL import Image
 
 from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
 from pochitrain.error import ConfigError
+from pochitrain.report import confusion_matrix
 from pochitrain.report.confusion_matrix import (
     MAX_NAME,
     display_width,
@@ -184,3 +185,18 @@ def test_many_layers_leave_room_for_the_lines(tmp_path):
 def test_colours_of_counts_are_labelled_with_whole_numbers():
     figure = plot_confusion_matrix(["a", "b"], np.eye(2, dtype=int), ConfusionMatrixConfig())
     assert all(tick == round(tick) for tick in figure.axes[1].get_yticks())
+
+
+def test_a_confusion_matrix_stops_growing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confusion_matrix, "MAX_LABELLED", 30)
+    sizes: list[tuple[float, ...]] = []
+    labels: list[list[str]] = []
+    for num in (30, 75):
+        names = [f"class {i}" for i in range(num)]
+        counts = np.eye(num, dtype=np.int64)
+        figure = plot_confusion_matrix(names, counts, ConfusionMatrixConfig(figsize=(1, 1)))
+        sizes.append(tuple(figure.get_size_inches()))
+        labels.append([label.get_text() for label in figure.axes[0].get_yticklabels()])
+    assert sizes[0] == sizes[1]
+    assert labels[0] == [f"class {i}" for i in range(30)]
+    assert labels[1] == [f"class {i}" for i in range(0, 75, 3)]
