@@ -68,6 +68,10 @@ class PythonCode:
             self.imports.add("import torch")
             entries = [("", arguments["data"]), ("dtype=", dtype_node(arguments["dtype"]))]
             return self.join("torch.tensor(", entries, ")", indent)
+        if target == "pochitrain.transform.value.array":
+            self.imports.add("import numpy as np")
+            entries = [("", arguments["data"]), ("dtype=", arguments["dtype"])]
+            return self.join("np.array(", entries, ")", indent)
         for prefix, (short, statement) in SHORT_NAMES.items():
             if target.startswith(prefix) and is_call(node):
                 self.imports.add(statement)
@@ -114,7 +118,7 @@ def is_call(value: Any) -> bool:
     name = str(target).removeprefix(known[0]) if known else str(target).removeprefix(VALUE)
     if known:
         return "." not in name and not SPECIAL_KEYS & set(value)
-    return name in ("torch_dtype", "as_tuple", "tensor")
+    return name in ("torch_dtype", "as_tuple", "tensor", "array")
 
 
 class Variable(str):

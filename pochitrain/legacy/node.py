@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from pochitrain.legacy.capture import Record, Recorder, public_name
+from pochitrain.legacy.selection import escape
 
 REFERENCE = "pochitrain.transform.reference.load_reference"
 VALUE = "pochitrain.transform.value"
 MAX_TENSOR = 4096
-"""Elements of a tensor that is still written into a config."""
+"""Elements of a tensor or an array that is still written into a config."""
 
 
 class ConfigNode(dict[str, Any]):
@@ -98,12 +99,12 @@ class NodeWriter:
     def plain(self, value: Any, path: str) -> Any:
         if isinstance(value, Exact):
             return self.exact(value.value, path)
-        if isinstance(value, list) and (link := self.link(value)):
+        if isinstance(value, list) and (link := self.link(value, path)):
             return link
         if isinstance(value, enum.Enum):
             return self.special(value, path)
         if isinstance(value, str):
-            return str(value).replace("${", "\\${")
+            return escape(value)
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, numbers.Real):  # NumPy's scalars too
@@ -114,18 +115,21 @@ class NodeWriter:
             return self.dictionary(value, path)
         return self.special(value, path)
 
-    def link(self, value: Any) -> str | None:
-        """The interpolation of the root key that `value` is: the file's own mean or std."""
-        for name in ("mean", "std"):
-            if value is self.names.get(name) and value is not None and len(value) == 3:
-                return f"${{{name}}}"
-        return None
+    def link(self, value: Any, path: str) -> str | None:
+        """The interpolation of the root key that `value` is: the file's own mean or std.
+
+        Only for an argument of that name: Python keeps equal constants once, so a tuple may be
+        both, or have nothing to do with either.
+        """
+        name = path.rpartition(".")[2]
+        own = name in ("mean", "std") and self.names.get(name) is value
+        return f"${{{name}}}" if own and len(value) == 3 else None
 
     def exact(self, value: Any, path: str) -> Any:
         """Like plain, but tuples stay tuples."""
         if not isinstance(value, (list, tuple)):
             return self.node(value, path)
-        if isinstance(value, tuple) and (link := self.link(value)):
+        if isinstance(value, tuple) and (link := self.link(value, path)):
             return {"_target_": f"{VALUE}.as_tuple", "items": link}
         entries = [self.exact(entry, f"{path}[{i}]") for i, entry in enumerate(value)]
         if isinstance(value, list):
@@ -142,7 +146,8 @@ class NodeWriter:
         }
 
     def special(self, value: Any, path: str) -> Any:
-        """Enums, dtypes, tensors, functions and classes of torchvision; else a reference."""
+        """Enums, dtypes, small arrays, functions and classes of torchvision; else a reference."""
+        import numpy as np
         import torch
 
         if isinstance(value, enum.Enum):
@@ -154,7 +159,11 @@ class NodeWriter:
             return {"_target_": f"{VALUE}.torch_dtype", "name": name}
         if type(value) is torch.Tensor and value.numel() <= MAX_TENSOR:
             name = str(value.dtype).removeprefix("torch.")
-            return {"_target_": f"{VALUE}.tensor", "data": value.tolist(), "dtype": name}
+            data = self.link(value, path) or value.tolist()
+            return {"_target_": f"{VALUE}.tensor", "data": data, "dtype": name}
+        if type(value) is np.ndarray and value.size <= MAX_TENSOR and value.dtype.kind in "biuf":
+            data = self.link(value, path) or value.tolist()
+            return {"_target_": f"{VALUE}.array", "data": data, "dtype": value.dtype.name}
         if isinstance(value, type) and value.__module__.startswith("torchvision.tv_tensors"):
             return {"_target_": f"{VALUE}.tv_tensor_type", "name": value.__name__}
         if inspect.isfunction(value) and value.__module__.startswith("torchvision.transforms"):
@@ -221,8 +230,9 @@ def is_equal(record: Record, arguments: dict[str, Any]) -> bool:
         return False
 
 
-def state(built: Any) -> tuple[str, dict[str, Any]]:
-    """What one can see of an object: its repr and its simple attributes."""
+def state(built: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """What one can see of an object: its repr, its simple attributes, and the weights of a layer,
+    which are random where nobody has set them."""
     simple = (bool, int, float, str, enum.Enum, type(None))
 
     def is_simple(value: Any) -> bool:
@@ -231,4 +241,5 @@ def state(built: Any) -> tuple[str, dict[str, Any]]:
         return isinstance(value, simple)
 
     shown = {key: value for key, value in vars(built).items() if is_simple(value)}
-    return repr(built), shown
+    weights = built.state_dict() if hasattr(built, "state_dict") else {}
+    return repr(built), shown, {key: value.tolist() for key, value in weights.items()}

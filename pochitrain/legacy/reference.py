@@ -33,8 +33,9 @@ def target_names(found: Any) -> list[str]:
         found = found.func
     names = []
     for thing in (found, type(found)):
-        if hasattr(thing, "__qualname__") and thing.__module__ not in (None, "builtins"):
-            names.append(f"{thing.__module__}.{thing.__qualname__}")
+        module = getattr(thing, "__module__", None)  # a method of a C class has none
+        if hasattr(thing, "__qualname__") and module not in (None, "builtins"):
+            names.append(f"{module}.{thing.__qualname__}")
     return names
 
 

@@ -1,7 +1,6 @@
 """Plain values of a Python config, and their types."""
 
 import numbers
-import re
 import types
 from collections.abc import Mapping
 from dataclasses import is_dataclass
@@ -10,6 +9,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pochitrain.error import require
 from pochitrain.legacy.node import ConfigNode
+from pochitrain.legacy.selection import escape
 
 NAMES = {int: "an integer", float: "a number", bool: "True or False", str: "a text"}
 
@@ -58,7 +58,8 @@ def check_value(value: Any, hint: Any, name: str) -> Any:
         }
     require(has_type(value, hint), name, NAMES[hint], value)
     if hint is str:
-        return re.sub(r"\$\{", r"\\${", str(value))
+        require(value != "???", name, 'another text than "???", which means missing', value)
+        return escape(value)
     return hint(value)
 
 

@@ -1,5 +1,6 @@
 """Objects of a user's Python config (a lambda, a function, a class), by file and name."""
 
+from pathlib import Path
 from typing import Any
 
 from pochitrain.config.trust import TrustedFiles
@@ -16,7 +17,10 @@ def load_reference(file: str, attribute: str) -> Any:
     Raises:
         ConfigError: if the person did not give the file with `--config` on this command line.
     """
-    resolve = TrustedFiles.instance().resolvers.get(file)
+    trusted = TrustedFiles.instance().resolvers
+    if file not in trusted and not Path(file).exists():  # run and file have moved since
+        file = next((path for path in trusted if Path(path).name == Path(file).name), file)
+    resolve = trusted.get(file)
     if resolve is None:
         raise ConfigError(
             f"The transform uses {attribute!r} of the Python file {file!r}, which is code and runs "

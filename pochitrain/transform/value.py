@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +27,11 @@ def torch_dtype(name: str) -> torch.dtype:
 def tensor(data: Any, dtype: str = "float32") -> Tensor:
     """A small tensor from nested lists."""
     return torch.tensor(data, dtype=torch_dtype(dtype))
+
+
+def array(data: Any, dtype: str = "float64") -> np.ndarray[Any, Any]:
+    """A small NumPy array from nested lists."""
+    return np.array(data, dtype=dtype)
 
 
 def mapping(keys: list[Any], values: list[Any]) -> dict[Any, Any]:

@@ -21,6 +21,7 @@ from pochitrain.transform.reference import load_reference
 
 IMPORTS = """
 import functools
+import numpy as np
 import torch
 from torch import nn
 from torchvision import transforms, tv_tensors
@@ -79,6 +80,8 @@ TENSORS = [
     "transforms.RandomErasing(p=1.0, scale=(0.1, 0.2), value=(1, 2, 3))",
     "transforms.ConvertImageDtype(torch.float64)",
     "v2.Normalize(mean, std)",
+    "transforms.Normalize(np.array(mean), np.array(std))",
+    "transforms.Normalize(torch.tensor(mean), torch.tensor(std))",
     "v2.ToDtype(torch.float16, scale=True)",
     "v2.ToDtype({tv_tensors.Image: torch.float32, 'others': torch.float16}, scale=True)",
     "transforms.LinearTransformation(torch.eye(12), torch.full((12,), 0.25))",
@@ -161,6 +164,33 @@ def test_mean_of_the_file_stays_an_override_of_the_command_line(tmp_path: Path) 
     assert node["std"]["items"] == "${std}"
 
 
+@pytest.mark.parametrize("make", ["{}", "list({})", "np.array({})", "torch.tensor({})"])
+def test_equal_mean_and_std_are_not_taken_for_each_other(tmp_path: Path, make: str) -> None:
+    path = tmp_path / "old.py"
+    path.write_text(
+        f"{IMPORTS}\nmean = std = {make.format('(0.5, 0.5, 0.5)')}\n"
+        "train_transform = transforms.Compose(\n"
+        "    [transforms.Normalize(mean, std), transforms.Pad(1, fill=(0.5, 0.5, 0.5))])\n"
+    )
+    node, pad = translate(read_python_config(path)).selection.options["transform"].values["train"]
+    assert "${mean}" in str(node["mean"])
+    assert "${std}" in str(node["std"])
+    assert "$" not in str(pad)
+
+
+def test_layer_with_weights_of_its_own_is_not_built_anew(tmp_path: Path) -> None:
+    text = "nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)"
+    _, translation = read(tmp_path, text)
+    assert [attribute for _, attribute in translation.references] == [
+        "train_transform.transforms[0]"
+    ]
+
+
+def test_method_of_a_c_class_is_a_reference(tmp_path: Path) -> None:
+    _, translation = read(tmp_path, "torch.Tensor.float")
+    assert len(translation.references) == 1
+
+
 def test_an_object_that_was_changed_after_it_was_built_is_not_rebuilt_wrongly(
     tmp_path: Path,
 ) -> None:
@@ -174,6 +204,19 @@ def test_an_object_that_was_changed_after_it_was_built_is_not_rebuilt_wrongly(
     steps = translation.selection.options["transform"].values["train"]
     assert steps[0]["attribute"] == "flip"
     assert steps[1]["_target_"] == "torchvision.transforms.ToTensor"
+
+
+def test_references_are_found_where_the_file_has_moved_to(tmp_path: Path) -> None:
+    _, translation = read(tmp_path, "half")
+    (file, attribute), *_ = translation.references
+    (tmp_path / "moved").mkdir()
+    moved = (tmp_path / "old.py").rename(tmp_path / "moved" / "old.py")
+    config = read_python_config(moved)
+    trust(config, translate(config).references)
+    assert load_reference(file, attribute) is config.names["half"]
+    (tmp_path / "old.py").touch()  # another file of that name, not the one that was named
+    with pytest.raises(ConfigError, match="runs only where the command says --config"):
+        load_reference(file, attribute)
 
 
 def test_references_are_followed_only_where_the_file_was_named(tmp_path: Path) -> None:

@@ -196,6 +196,7 @@ TABLE: list[tuple[str, str, Any]] = [
     ("from pathlib import Path\nwork_dir = Path('a') / 'b'", "work_dir", "a/b"),
     ("import numpy as np\nlearning_rate = np.float32(0.5)", "learning_rate", 0.5),
     ("confusion_matrix_config = {'title': '${epochs}'}", "confusion_matrix.title", "${epochs}"),
+    (r"work_dir = 'C:\\${epochs}\\'", "work_dir", "C:\\${epochs}\\"),
     ("overrides = {'optimizer.betas': [0.8, 0.9]}", "optimizer.betas", [0.8, 0.9]),
     ("overrides = {'checkpoint.every_epochs': 2}", "checkpoint.every_epochs", 2),
     ("overrides = {'loss': 'uniform'}", "loss.balance", False),
