@@ -97,6 +97,8 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
             if str(error).startswith("Unable to configure"):  # the logging of a config file
                 reason = str(error.__cause__ or error).strip()
                 raise ConfigError(f"hydra.job_logging cannot be set up: {reason}") from error
+            if str(error).startswith("Only one of --run"):
+                raise ConfigError("--multirun must stand without --cfg and --info.") from error
             if not str(error).startswith("Config group override"):
                 raise
             groups = [word[:-5] for word in argv if word.endswith("=null")]

@@ -52,13 +52,13 @@ def split_flag(argv: list[str]) -> tuple[list[str], list[str]]:
     for word in words:
         if word == FLAG:
             file = next(words, None)
-            if file is None or file.startswith("-"):
-                raise ConfigError("--config must be followed by a Python file, got nothing.")
-            files.append(file)
+            files.append("" if file is None or file.startswith("-") else file)
         elif word.startswith(f"{FLAG}="):
             files.append(word.removeprefix(f"{FLAG}="))
         else:
             rest.append(word)
+    if "" in files:
+        raise ConfigError("--config must be followed by a Python file, got nothing.")
     return rest, files
 
 

@@ -1,8 +1,9 @@
 """`pochi migrate FILE.py -o conf/experiment/NAME.yaml`."""
 
-import argparse
 import sys
 from pathlib import Path
+
+from pochitrain.cli.flag import FlagParser
 
 DESCRIPTION = """Write a Python config (pochi_train_config.py) as a Hydra experiment in YAML.
 The Python file is code and is executed. Training from the YAML composes to the same config."""
@@ -11,7 +12,7 @@ The Python file is code and is executed. Training from the YAML composes to the 
 def run(argv: list[str], prog: str) -> None:
     from pochitrain.legacy.migrate import migrate
 
-    parser = argparse.ArgumentParser(prog=prog, description=DESCRIPTION)
+    parser = FlagParser(prog=prog, description=DESCRIPTION)
     parser.add_argument("file", type=Path, help="the Python config")
     parser.add_argument(
         "-o", "--output", type=Path, required=True, help="conf/experiment/NAME.yaml"

@@ -8,6 +8,7 @@ Searches hyper-parameters with Optuna: the same as python train.py --multirun op
 
   --config FILE.py   a legacy config; its dict `optuna` says what to search
   --output DIR       where the results go (default: <work_dir>/optuna_results)
+  --cfg job          only show the config
   overrides          as for python train.py, for example
                      optuna=grid optuna.n_trials=50 optuna.storage=sqlite:///study.db
                      'learning_rate=tag(log,interval(1e-4,1e-2))'
@@ -48,4 +49,5 @@ def search_arguments(argv: list[str]) -> list[str]:
         start.append("optuna=default")
     if output is not None:
         start.append("hydra.sweep.dir='" + output.replace("'", "\\'") + "'")
-    return ["--multirun", *start, *words]
+    show = any(word.split("=")[0] in ("--cfg", "-c", "--info", "-i") for word in words)
+    return [*start, *words] if show else ["--multirun", *start, *words]

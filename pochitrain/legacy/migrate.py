@@ -8,6 +8,7 @@ from pochitrain.error import ConfigError
 from pochitrain.legacy.read import read_python_config
 from pochitrain.legacy.translate import flat_optuna, translate
 from pochitrain.legacy.write import write_selection
+from pochitrain.paths import config_directory
 
 
 @dataclass
@@ -59,11 +60,16 @@ def migrate(source: Path, output: Path, overwrite: bool = False) -> Migration:
 
 
 def train_command(output: Path) -> str:
-    """How to train from an experiment file at `output`."""
-    folder = output.absolute().parent
+    """How to train from an experiment file at `output`, in the current folder."""
+    shipped = config_directory()
+    in_clone = shipped == Path("conf").resolve()
+    program = "python train.py" if in_clone else "pochi train"
+    choice = shlex.quote(f"experiment={output.stem}")
+    folder = output.resolve().parent
     if folder.name != "experiment":
-        return f"python train.py experiment={output.stem}  (move it to conf/experiment first)"
-    if folder == Path("conf/experiment").absolute():
-        return f"python train.py experiment={output.stem}"
-    where = shlex.quote(str(output.parent.parent))
-    return f"python train.py --config-dir {where} experiment={output.stem}"
+        where = "" if in_clone else "--config-dir conf "
+        return f"{program} {where}{choice}  (move it to conf/experiment first)"
+    if folder == shipped / "experiment":
+        return f"{program} {choice}"
+    parent = output.parent.parent if output.parent.name else folder.parent
+    return f"{program} --config-dir {shlex.quote(str(parent))} {choice}"

@@ -7,7 +7,8 @@ directory carries its composed config, and nothing that starts from a run reads 
 Which names of a file are settings
 - A name of the table in option.py is a setting, however it got its value.
 - Any other name is a helper of the file's own, and no error, if it starts with an underscore, holds
-  a module, function or class, was imported, or is read somewhere in the file.
+  a module, function or class, was imported, belongs to a loop or `with`, or is read somewhere in
+  the file.
 - Whatever remains was assigned and is never used: a setting that we do not know, most likely a
   spelling mistake, and an error. So is a helper that looks like a misspelt setting.
 """
@@ -96,11 +97,15 @@ def read_source(path: str | Path) -> str:
     try:
         with open(path, "rb") as file:
             return importlib.util.decode_source(file.read())
-    except (OSError, SyntaxError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
+    except OSError as error:
         raise ConfigError(
-            f"--config must be a Python file that can be read, got {str(path)!r} ({reason}). "
-            f"It is looked up from {os.getcwd()!r}."
+            f"--config must be a Python file that can be read, got {str(path)!r} "
+            f"({error.strerror}). It is looked up from {os.getcwd()!r}."
+        ) from None
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"--config must be a text file in UTF-8, got {str(path)!r} ({error}). Save it as "
+            "UTF-8, or name its encoding in the first line: # coding: cp932"
         ) from None
 
 
@@ -109,10 +114,9 @@ def parse(source: str, shown: str) -> ast.Module:
         return ast.parse(source, shown)
     except SyntaxError as error:
         line = f"\n    {error.text.strip()}" if error.text else ""
-        raise ConfigError(
-            f"{shown}, line {error.lineno}: {type(error).__name__}: {error.msg}{line}"
-        ) from None
-    except ValueError as error:  # null bytes
+        where = f"{shown}, line {error.lineno}" if error.lineno else shown  # null bytes: no line
+        raise ConfigError(f"{where}: {type(error).__name__}: {error.msg}{line}") from None
+    except ValueError as error:  # null bytes, before Python 3.11.4
         raise ConfigError(f"{shown}: {error}") from None
 
 
@@ -171,18 +175,32 @@ def sort_names(config: PythonConfig, tree: ast.Module) -> None:
         ConfigError: for a name that is neither a setting nor a helper.
     """
     used = config.used = set(list_names(ast.walk(tree), ast.Load))
-    assigned = list_names(walk_top_level(tree), ast.Store)
-    for name in dict.fromkeys(assigned):
+    search = config.settings.get("optuna")
+    searched = search if isinstance(search, dict) else {}
+    for name in dict.fromkeys(list_assigned(tree)):
         value = config.names.get(name)
         known = name in OPTIONS or name not in config.names
         if known or name.startswith("_") or is_code(value):
             continue
         if name in FLAT_OPTUNA:
-            if name not in used or "optuna" not in config.settings:
+            if name not in used or name not in searched:
                 continue  # translate.py shows the nested form of all of them at once
         elif name not in used or looks_misspelt(name, config.settings):
             raise ConfigError(unknown(name, config))
         config.helpers.append(name)
+
+
+def list_assigned(tree: ast.AST) -> Iterable[str]:
+    """The names of `name = value` in all its forms; not the variables of loops and `with`."""
+    for node in walk_top_level(tree):
+        if isinstance(node, ast.Assign):
+            targets = node.targets
+        elif isinstance(node, (ast.AnnAssign, ast.AugAssign, ast.NamedExpr)):
+            targets = [node.target]
+        else:
+            continue
+        for target in targets:
+            yield from list_names(ast.walk(target), ast.Store)
 
 
 def list_names(nodes: Iterable[ast.AST], use: type[ast.expr_context]) -> list[str]:
@@ -212,7 +230,7 @@ def looks_misspelt(name: str, settings: Iterable[str]) -> bool:
 
 
 def unknown(name: str, config: PythonConfig) -> str:
-    close = difflib.get_close_matches(name, OPTIONS, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name.lower(), OPTIONS, n=1, cutoff=0.6)
     hint = f"Did you mean {close[0]}?" if close else f"Settings: {', '.join(OPTIONS)}."
     return (
         f"{name} in {config.shown} is not a setting. {hint} "

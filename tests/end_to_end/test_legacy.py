@@ -263,6 +263,7 @@ def test_completion_knows_the_file_but_does_not_run_it(
     ("words", "message"),
     [
         (["--config"], "--config must be followed by a Python file"),
+        (["--config="], "--config must be followed by a Python file"),
         (["--config", "nope.py"], "got 'nope.py' (No such file or directory)"),
         (["--config", "a.yaml"], "is chosen with experiment=a"),
         (["--config", "old.py", "--config=old.py"], "--config must be given once"),

@@ -31,7 +31,9 @@ def message_of(path: Path) -> str:
         ("class Blur:\n    radius = 2", []),
         ("make = lambda x: x", []),
         ("sizes = [s for s in (1, 2)]\nbatch_size = len(sizes)", ["sizes"]),
-        ("for i in range(3):\n    epochs = i + 1", ["i"]),
+        ("for i, unused in [(1, 2)]:\n    epochs = i", []),
+        ("with open(__file__) as file:\n    pass", []),
+        ("(n := 3)\nepochs, m = n, 4\nm += 1\nepochs += m", ["n", "m"]),
         ("n_trials = 3\noptuna = {'n_trials': n_trials}", ["n_trials"]),
         ("temporary = 1\ndel temporary", []),
         ("__author__ = 'me'", []),
@@ -50,6 +52,13 @@ def test_helpers_are_no_error(write_file: WriteFile, text: str, helpers: list[st
             "learnin_rate = 0.1",
             "learnin_rate in PATH is not a setting. Did you mean learning_rate?",
         ),
+        ("EPOCHS = 3", "EPOCHS in PATH is not a setting. Did you mean epochs?"),
+        ("epochs, batch_sise = 1, 2", "batch_sise in PATH is not a setting. Did you mean batch_"),
+        (
+            "optuna = {'n_jobs': 1}\nn_trials = 3\nprint(n_trials)",
+            "n_trials in PATH must stand in optuna",
+        ),
+        ("confusion_matrix_config = {'title': '???'}", "['title'] must be another text than"),
         ("banana = 1", "banana in PATH is not a setting. Settings: "),
         # used, but nearly the name of a setting that the file does not give
         ("num_class = 3\nclass_weights = [1.0] * num_class", "Did you mean num_classes?"),
@@ -96,6 +105,27 @@ def test_mistakes(write_file: WriteFile, text: str, expected: str) -> None:
     message = message_of(path)
     assert expected.replace("PATH", str(path)) in message
     assert "Traceback" not in message
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"epochs = 1\0", "PATH: SyntaxError: source code string cannot contain null bytes"),
+        ("# 学習\nepochs = 1".encode("cp932"), "name its encoding in the first line: # coding"),
+    ],
+)
+def test_what_is_no_text(tmp_path: Path, content: bytes, expected: str) -> None:
+    path = tmp_path / "old.py"
+    path.write_bytes(content)
+    assert expected.replace("PATH", str(path)) in message_of(path)
+
+
+@pytest.mark.parametrize("codec", ["utf-8-sig", "cp932", "euc_jp"])
+def test_encodings(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / "old.py"
+    cookie = "" if codec == "utf-8-sig" else f"# -*- coding: {codec} -*-\r\n"
+    path.write_bytes(f"{cookie}学習 = '結果'\r\nwork_dir = 学習\r\n".encode(codec))
+    assert read_python_config(path).settings == {"work_dir": "結果"}
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pochitrain.legacy.migrate import train_command
 from pochitrain.legacy.read import read_python_config
 from pochitrain.legacy.register import SELECT, use_config_file
 from pochitrain.legacy.translate import translate
 from pochitrain.legacy.write import write_python_config, write_selection, write_yaml_experiment
+from pochitrain.paths import config_directory
 from tests.legacy.conftest import HEAD, compose_plain
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=12).filter(
-    lambda text: text != "???" and "\\" not in text
+    lambda text: text != "???"
 )
 RATES = st.floats(1e-8, 1.0)
 COUNTS = st.integers(1, 500)
@@ -197,3 +199,20 @@ def test_note_cannot_break_the_file(tmp_path: Path, compose_text: Any) -> None:
     config = read_python_config(tmp_path / "out.py")
     assert config.settings["epochs"] == 3
     assert note in config.names["__doc__"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "output", "command"),
+    [
+        ("clone", "conf/experiment/a b.yaml", "python train.py 'experiment=a b'"),
+        ("clone", "mine.yaml", "python train.py experiment=mine  (move it to conf/experiment"),
+        ("other", "conf/experiment/mine.yaml", "pochi train --config-dir conf experiment=mine"),
+        ("other", "x y/experiment/mine.yaml", "pochi train --config-dir 'x y' experiment=mine"),
+        ("other", "mine.yaml", "pochi train --config-dir conf experiment=mine  (move it to"),
+    ],
+)
+def test_migrate_prints_a_command_that_works_in_this_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, output: str, command: str
+) -> None:
+    monkeypatch.chdir(config_directory().parent if folder == "clone" else tmp_path)
+    assert train_command(Path(output)).startswith(command)

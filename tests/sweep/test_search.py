@@ -257,6 +257,7 @@ def test_an_option_without_search_stays_hydra_s_grid(
 
 def test_arguments_of_pochi_optimize() -> None:
     assert search_arguments([]) == ["--multirun", "optuna=default"]
+    assert search_arguments(["--cfg", "job"]) == ["optuna=default", "--cfg", "job"]
     assert search_arguments(["optuna=grid", "--output", "a b"]) == [
         "--multirun",
         "hydra.sweep.dir='a b'",
