@@ -6,12 +6,15 @@ Hydra must not see them: argparse takes `--config` for a prefix of its own `--co
 import glob
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
 from pochitrain.error import ConfigError
 
 FLAG = "--config"
+SHELL_WORD = r"""(?:[^\s"'\\]|\\.|"[^"]*"|'[^']*')+"""
+"""A word on a command line, with the quotes that it may need."""
 
 
 def use_config_flag(argv: list[str]) -> list[str]:
@@ -71,14 +74,17 @@ def prepare_completion() -> None:
 
     While the file itself is being typed, the files that it may become are printed.
     """
-    line = re.sub(r"^(\S*pochi)\s+train\b", r"\1", os.environ["COMP_LINE"])
+    line = re.sub(r"^(\S*pochi)\s+(train|optimize|lr)\b", r"\1", os.environ["COMP_LINE"])
+    if re.match(r"\S*pochi\s+[a-z]+\s", line):
+        sys.exit(0)  # a command without overrides
     typing = re.search(rf"\s{FLAG}(=|\s+)(\S*)$", line)
     if typing:
         print(" ".join(complete_file(typing[2])))
         sys.exit(0)
-    given = re.search(rf"\s{FLAG}(=|\s+)(\S+)(?=\s)", line)
+    given = re.search(rf"\s{FLAG}(=|\s+)({SHELL_WORD})(?=\s)", line)
     if given:
-        line = line.replace(given[0], select_from_literals(given[2]), 1)
+        file = shlex.split(given[2])[0]
+        line = line.replace(given[0], select_from_literals(file), 1)
     os.environ["COMP_LINE"] = line
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -229,6 +230,7 @@ def build_loader(
         collate_fn=collate,
         worker_init_fn=outlive_signals,
         pin_memory=on_gpu if pin_memory is None else pin_memory and on_gpu,
+        multiprocessing_context=start_method(num_workers),
         persistent_workers=num_workers > 0,
         prefetch_factor=4 if num_workers else None,
         # A generator of its own, so that starting an epoch draws nothing from the global one.
@@ -238,6 +240,15 @@ def build_loader(
     return EpochLoader(
         loader, batches, device, non_blocking, memory_format, pictures, batch_transform
     )
+
+
+def start_method(num_workers: int) -> str | None:
+    """How loader processes start; None = as the platform does.
+
+    On Linux they are forked, also in the processes of a search, which were started otherwise. So
+    nothing is pickled (a transform may be a lambda) and nothing is imported again.
+    """
+    return "fork" if num_workers > 0 and sys.platform == "linux" else None
 
 
 def default_num_workers() -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pochitrain.data.decode import UnreadableImageError
-from pochitrain.data.loader import default_num_workers, outlive_signals
+from pochitrain.data.loader import default_num_workers, outlive_signals, start_method
 from pochitrain.data.loader import readable as one_line_errors
 from pochitrain.data.picture_set import PictureSet
 from pochitrain.inference.classifier import Classifier
@@ -140,6 +140,7 @@ def load_batches(
         num_workers=num_workers,
         collate_fn=stack,
         worker_init_fn=outlive_signals,
+        multiprocessing_context=start_method(num_workers),
         pin_memory=classifier.network.device.type == "cuda",
         prefetch_factor=4 if num_workers else None,
         generator=torch.Generator().manual_seed(0),

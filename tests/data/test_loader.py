@@ -1,5 +1,7 @@
 """Batches: their order, their augmentation, and that neither depends on the number of processes."""
 
+import multiprocessing
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +37,22 @@ def test_two_processes_give_the_same_batches_as_none(tmp_path: Path, make_folder
     alone, both = loader(root), loader(root, num_workers=2)
     for epoch in range(2):
         assert_same(list(alone.epoch(epoch)), list(both.epoch(epoch)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other platforms cannot fork safely")
+@pytest.mark.parametrize("method", ["spawn", "loky"])
+def test_loader_processes_need_no_pickling_in_a_process_of_a_search(
+    tmp_path: Path, make_folder: Callable, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    import joblib.externals.loky.backend.context  # noqa: F401  # makes "loky" known
+
+    default = multiprocessing.context._default_context  # type: ignore[attr-defined]
+    monkeypatch.setattr(default, "_actual_context", multiprocessing.get_context(method))
+    pictures = open_folder(train_root=str(make_folder(tmp_path / "r", {"a": 3, "b": 2}))).train
+    transform = v2.Compose([v2.Lambda(lambda picture: picture), AUGMENT])
+    options = {"batch_size": 4, "seed": 0, "device": CPU, "shuffle": True}
+    batches = list(build_loader(pictures, transform, num_workers=1, **options).epoch(0))  # type: ignore[arg-type]
+    assert [len(batch.labels) for batch in batches] == [5]
 
 
 def test_augmentation_depends_on_seed_epoch_and_picture_only(

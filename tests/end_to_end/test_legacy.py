@@ -257,6 +257,11 @@ def test_completion_knows_the_file_but_does_not_run_it(
     assert "scheduler=steplr" in complete(start + "scheduler=", capsys, monkeypatch)
     assert "scheduler.step_size=" in complete(start + "scheduler.", capsys, monkeypatch)
     assert complete("python train.py --config ol", capsys, monkeypatch) == ["old.py"]
+    path.rename(shop / "私の old.py")
+    for word in ("'私の old.py'", "私の\\ old.py", '"私の old.py"'):
+        line = f"pochi optimize --config {word} scheduler."
+        assert "scheduler.step_size=" in complete(line, capsys, monkeypatch)
+    assert complete("pochi infer out", capsys, monkeypatch) == []
 
 
 @pytest.mark.parametrize(
