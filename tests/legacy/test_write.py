@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from pochitrain.config.optuna import PRUNERS, SAMPLERS
 from pochitrain.legacy.migrate import train_command
 from pochitrain.legacy.read import read_python_config
 from pochitrain.legacy.register import SELECT, use_config_file
@@ -17,13 +18,30 @@ from pochitrain.legacy.write import write_python_config, write_selection, write_
 from pochitrain.paths import config_directory
 from tests.legacy.conftest import HEAD, compose_plain
 
-TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=12).filter(
-    lambda text: text != "???"
+IMPORTS = """
+import torch
+from torch import nn
+from torchvision.transforms import v2
+"""
+TEXTS = st.one_of(
+    st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=12).filter(
+        lambda text: text != "???"
+    ),
+    st.sampled_from(
+        ["${epochs}", "\\${x}", "C:\\", "null", "1e3", " a: b # c", "'\"", "two\nlines\t"]
+    ),
 )
+NAMES = TEXTS.filter(bool)
 RATES = st.floats(1e-8, 1.0)
 COUNTS = st.integers(1, 500)
 BOOLS = st.booleans()
 COLORS = st.lists(st.floats(0.01, 1.0), min_size=3, max_size=3)
+
+
+class Code(str):
+    """Python code, written into the file as it is."""
+
+    __repr__ = str.__str__
 
 
 def some(**entries: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -34,8 +52,10 @@ def some(**entries: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]
 SCHEDULERS = st.one_of(
     st.just({"scheduler": None}),
     some(step_size=COUNTS, gamma=RATES).map(lambda p: named("StepLR", p)),
-    st.lists(COUNTS, min_size=1, max_size=4, unique=True).map(
-        lambda steps: named("MultiStepLR", {"milestones": sorted(steps)})
+    st.builds(
+        lambda steps, rest: named("MultiStepLR", {"milestones": sorted(steps), **rest}),
+        st.lists(COUNTS, min_size=1, max_size=4, unique=True),
+        some(gamma=RATES),
     ),
     some(T_max=COUNTS, eta_min=RATES).map(lambda p: named("CosineAnnealingLR", p)),
     some(gamma=st.floats(0.01, 0.99)).map(lambda p: named("ExponentialLR", p)),
@@ -44,12 +64,61 @@ SCHEDULERS = st.one_of(
     ),
 )
 
+LAYERS = st.sampled_from(["conv1", "bn1", "layer1", "layer4", "fc", "a\\.b", "layer[12]"])
+LAYER_RATES = st.builds(
+    lambda enabled, rates, graph: {
+        "enable_layer_wise_lr": enabled,
+        "layer_wise_lr_config": {"layer_rates": rates, "graph_config": graph},
+    },
+    BOOLS,
+    st.dictionaries(LAYERS, RATES, min_size=1),
+    some(use_log_scale=BOOLS),
+)
+
+WEIGHTS = st.one_of(
+    st.just({"class_weights": None}),
+    st.lists(RATES, min_size=2, max_size=5).map(
+        lambda weights: {"class_weights": weights, "num_classes": len(weights)}
+    ),
+)
+
+SPACE = some(
+    learning_rate=st.just({"type": "float", "low": 1e-5, "high": 0.1, "log": True}),
+    batch_size=st.just({"type": "categorical", "choices": [16, 32]}),
+    optimizer=st.just({"type": "categorical", "choices": ["SGD", "Adam", "AdamW"]}),
+    scheduler_gamma=st.just({"type": "float", "low": 0.85, "high": 0.99}),
+    scheduler_step_size=st.just({"type": "int", "low": 5, "high": 30, "step": 5}),
+)
+
+STEPS = st.lists(
+    st.sampled_from(
+        [
+            "transforms.Resize((20, 24))",
+            "transforms.RandomResizedCrop(16, scale=(0.5, 1.0))",
+            "transforms.RandomHorizontalFlip(p=0.25)",
+            "transforms.ColorJitter(brightness=0.3, hue=(-0.1, 0.1))",
+            "transforms.RandomRotation(15, interpolation=transforms.InterpolationMode.BILINEAR)",
+            "transforms.RandomApply([transforms.GaussianBlur(3)], p=0.5)",
+            "v2.RandomChoice([v2.AutoAugment(), v2.Lambda(lambda x: x)], p=[0.5, 0.5])",
+            "nn.Sequential(v2.Pad(1, fill=(1, 2, 3)))",
+        ]
+    ),
+    max_size=4,
+).map(
+    lambda steps: Code(
+        f"transforms.Compose([{''.join(f'{step}, ' for step in steps)}transforms.ToTensor(), "
+        "v2.ToDtype(torch.float32, scale=True), transforms.Normalize(mean=mean, std=std)])"
+    )
+)
+
 FILES = st.builds(
-    lambda rows, scheduler: {**rows, **scheduler},
+    lambda *parts: {key: value for part in parts for key, value in part.items()},
     some(
         model_name=st.sampled_from(["resnet18", "resnet34", "resnet50", "vit_b_16"]),
         num_classes=COUNTS,
         pretrained=BOOLS,
+        train_data_root=NAMES,
+        val_data_root=NAMES,
         batch_size=COUNTS,
         num_workers=st.integers(0, 8),
         epochs=COUNTS,
@@ -60,16 +129,10 @@ FILES = st.builds(
         train_pin_memory=BOOLS,
         infer_pin_memory=BOOLS,
         gpu_non_blocking=BOOLS,
+        work_dir=NAMES,
         device=st.sampled_from([None, "cpu", "cuda:1"]),
         cudnn_benchmark=BOOLS,
         seed=st.integers(0, 10**6),
-        mean=COLORS,
-        std=COLORS,
-        enable_layer_wise_lr=st.just(False),
-        layer_wise_lr_config=some(
-            layer_rates=st.dictionaries(st.sampled_from(["conv1", "bn1", "fc", "a\\.b"]), RATES),
-            graph_config=some(use_log_scale=BOOLS),
-        ),
         early_stopping=some(
             enabled=BOOLS,
             patience=COUNTS,
@@ -86,7 +149,10 @@ FILES = st.builds(
         confusion_matrix_config=some(
             title=TEXTS,
             xlabel=TEXTS,
+            ylabel=TEXTS,
             fontsize=st.integers(1, 50),
+            title_fontsize=st.integers(1, 50),
+            label_fontsize=st.integers(1, 50),
             figsize=st.tuples(st.integers(1, 20), st.floats(1, 20)),
             cmap=st.sampled_from(["Blues", "Greens"]),
         ),
@@ -94,9 +160,12 @@ FILES = st.builds(
             study_name=TEXTS,
             direction=st.sampled_from(["maximize", "minimize"]),
             n_trials=COUNTS,
-            sampler=st.sampled_from(["TPESampler", "GridSampler"]),
-            pruner=st.sampled_from(["NopPruner", None]),
-            search_space=st.just({"learning_rate": {"type": "float", "low": 1e-5, "high": 0.1}}),
+            n_jobs=COUNTS,
+            optuna_epochs=COUNTS,
+            sampler=st.sampled_from(SAMPLERS),
+            pruner=st.sampled_from(PRUNERS),
+            storage=st.sampled_from([None, "sqlite:///optuna_study.db"]),
+            search_space=SPACE,
         ),
         overrides=some(
             **{
@@ -107,6 +176,10 @@ FILES = st.builds(
         ),
     ),
     SCHEDULERS,
+    st.one_of(st.just({}), LAYER_RATES),
+    st.one_of(st.just({}), WEIGHTS),
+    st.fixed_dictionaries({"mean": COLORS, "std": COLORS}),
+    some(train_transform=STEPS, val_transform=STEPS),
 )
 
 
@@ -136,6 +209,7 @@ def round_trips(text: str, folder: Path) -> None:
     max_examples=12,
     deadline=None,
     derandomize=True,
+    phases=[Phase.generate],  # a file takes a second or two: shrinking one would take minutes
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(values=FILES)
@@ -143,13 +217,10 @@ def test_generated_files_round_trip(values: dict[str, Any]) -> None:
     lines = "\n".join(f"{name} = {value!r}" for name, value in values.items())
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "experiment").mkdir()
-        round_trips(f"{HEAD}\n{lines}\n", Path(name))
+        round_trips(f"{HEAD}{IMPORTS}\n{lines}\n", Path(name))
 
 
-TRANSFORMS = """
-import torch
-from torch import nn
-from torchvision.transforms import v2
+TRANSFORMS = f"""{IMPORTS}
 mean = [0.1, 0.2, 0.3]
 train_transform = v2.Compose([
     transforms.Resize((20, 24), interpolation=transforms.InterpolationMode.NEAREST_EXACT),
