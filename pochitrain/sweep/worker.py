@@ -83,9 +83,9 @@ class Worker:
         Raises:
             PochiError: if the process dies meanwhile.
         """
-        self.connection.send((index, overrides))
-        wait([self.connection, self.process.sentinel])
         try:
+            self.connection.send((index, overrides))
+            wait([self.connection, self.process.sentinel])
             returned: JobReturn = self.connection.recv()
         except (EOFError, ConnectionError):
             self.process.join(STOP_S)
