@@ -124,7 +124,7 @@ class SearchReport:
         counts = count_states(self.study)
         spent, saved = count_seconds(self.study)
         if counts["complete"]:
-            self.console.print(self.table())
+            self.print_best()
         self.print(
             f"{counts['complete']} completed, {counts['pruned']} pruned, {counts['fail']} failed; "
             f"{spent:.0f} s of training, about {saved:.0f} s saved by pruning."
@@ -134,20 +134,26 @@ class SearchReport:
             self.print(f"Importance: {shares}")
         self.print(f"Results: {self.folder}")
 
-    def table(self) -> Table:
-        """The best trials."""
+    def print_best(self) -> None:
+        """The best trials: a table, or a line for each where the terminal is too narrow for it."""
         higher = self.study.directions[0].name == "MAXIMIZE"
         trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         ranked = sorted(trials, key=lambda t: t.values[0], reverse=higher)[:SHOWN]
-        names = list(dict.fromkeys(name for trial in ranked for name in trial.params))
-        table = Table(title=f"Best of {len(trials)} completed trials", title_justify="left")
+        shown = [shown_params(trial, self.written) for trial in ranked]
+        names = list(dict.fromkeys(name for params in shown for name in params))
+        title = f"Best of {len(trials)} completed trials"
+        table = Table(title=title, title_justify="left")
         for column in ("trial", "val_accuracy" if higher else "val_loss", *names):
             table.add_column(escape(column), justify="right", overflow="fold")
-        for trial in ranked:
-            shown = shown_params(trial, self.written)
-            cells = [format_value(shown[name]) if name in shown else "" for name in names]
+        for trial, params in zip(ranked, shown, strict=True):
+            cells = [format_value(params[name]) if name in params else "" for name in names]
             table.add_row(str(trial.number), f"{trial.values[0]:.4f}", *map(escape, cells))
-        return table
+        if table.__rich_measure__(self.console, self.console.options).maximum <= self.console.width:
+            self.console.print(table)
+            return
+        self.print(f"{title}:")
+        for trial, params in zip(ranked, shown, strict=True):
+            self.print(f"trial {trial.number:>3}  {trial.values[0]:.4f}  {format_params(params)}")
 
 
 def format_value(value: Any) -> str:

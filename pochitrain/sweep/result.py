@@ -138,7 +138,9 @@ def compute_importances(study: Study) -> dict[str, float]:
     """
     import optuna
 
-    if len(study.directions) > 1:
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    # Optuna would call all parameters equally important where it knows nothing.
+    if len(study.directions) > 1 or len({trial.value for trial in complete}) < 2:
         return {}
     try:
         with warnings.catch_warnings():

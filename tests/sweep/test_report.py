@@ -1,0 +1,46 @@
+"""What a search says about itself, from studies that nobody trained for."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import create_trial
+from rich.console import Console
+
+from pochitrain.sweep.report import SearchReport
+from pochitrain.sweep.result import compute_importances
+
+
+def study_of(*values: float, names: str = "x") -> optuna.Study:
+    study = optuna.create_study(direction="maximize")
+    for i, value in enumerate(values):
+        params = dict.fromkeys(names, 0.1 + 0.123456 * i)
+        spaces: dict[str, Any] = dict.fromkeys(names, FloatDistribution(0.0, 1.0))
+        study.add_trial(create_trial(value=value, params=params, distributions=spaces))
+    return study
+
+
+@pytest.mark.parametrize("values", [(), (50.0,), (50.0, 50.0, 50.0)])
+def test_trials_that_say_nothing_have_no_importances(values: tuple[float, ...]) -> None:
+    assert compute_importances(study_of(*values, names="xy")) == {}
+
+
+def test_importances_add_up_to_one() -> None:
+    found = compute_importances(study_of(1.0, 2.0, 4.0, 3.0, names="xy"))
+    assert set(found) == {"x", "y"} and sum(found.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"), [(100, "┃ trial ┃"), (40, "trial   1  70.0000  x=0.22")]
+)
+def test_the_best_trials_can_be_read_in_a_narrow_terminal(
+    width: int, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = object.__new__(SearchReport)
+    report.study = study_of(50.0, 70.0, names="xyz")
+    report.driver = SimpleNamespace(parameters={})  # type: ignore[assignment]
+    report.console = Console(width=width, soft_wrap=True)
+    report.print_best()
+    assert expected in capsys.readouterr().out
