@@ -78,8 +78,8 @@ class StudyAddress:
 
     token: str
     """Of the search, for jobs in the same process."""
-    storage: str | None = None
-    """None: in memory, only jobs in the same process can report."""
+    storage: Any = None
+    """URL or storage. None: in memory, only jobs in the same process can report."""
     study_name: str = ""
     pruner: Any = None
     num_repeats: int = 1

@@ -2,10 +2,12 @@
 
 import functools
 import itertools
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from optuna import samplers
+from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -54,9 +56,11 @@ def build_sampler(name: str, seed: int | None) -> Any:
     if name == "GridSampler":
         return functools.partial(ResumableGridSampler, seed=seed)
     kind = getattr(samplers, name)
-    if name in ("CmaEsSampler", "GPSampler", "QMCSampler"):
-        return kind(seed=seed, warn_independent_sampling=False)
-    return kind(seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # it was chosen by name
+        if name in ("CmaEsSampler", "GPSampler", "QMCSampler"):
+            return kind(seed=seed, warn_independent_sampling=False)
+        return kind(seed=seed)
 
 
 def is_grid(sampler: Any) -> bool:

@@ -16,14 +16,16 @@ SQLITE = "sqlite:///"
 JOURNAL_SUFFIXES = (".journal", ".log", ".jsonl")
 
 
-def resolve_storage(url: Any) -> str | None:
+def resolve_storage(url: Any) -> Any:
     """`url` with absolute paths, so that jobs in other folders find it; None = in memory.
+
+    A storage object of Optuna, which only code can give, stays what it is.
 
     Raises:
         ConfigError: not a URL.
     """
-    if url is None:
-        return None
+    if url is None or isinstance(url, BaseStorage):
+        return url
     text = str(url)
     if text.startswith(JOURNAL):
         return JOURNAL + os.path.abspath(os.path.expanduser(text.removeprefix(JOURNAL)))
@@ -42,7 +44,7 @@ def resolve_storage(url: Any) -> str | None:
     return text
 
 
-def open_storage(url: str | None) -> BaseStorage:
+def open_storage(url: str | BaseStorage | None) -> BaseStorage:
     """The storage at `url` (as `resolve_storage` gives it); files and folders are made.
 
     Raises:
@@ -50,6 +52,8 @@ def open_storage(url: str | None) -> BaseStorage:
     """
     if url is None:
         return optuna.storages.InMemoryStorage()
+    if isinstance(url, BaseStorage):
+        return url
     try:
         if url.startswith(JOURNAL):
             path = Path(url.removeprefix(JOURNAL))
