@@ -114,8 +114,9 @@ def unknown_key_in_file(source: str, key: str, schema: str) -> str:
     return f"{explain_unknown_key(prefix, name, find_schema(schema))} It is set in {source}.yaml."
 
 
-def not_in_struct(key: str) -> str:
-    return f"{key} is not a key of the config. To add it write +{key}=VALUE."
+def not_in_struct(key: str, full: str) -> str:
+    """`full` is below `key` when a mapping was given for `key`."""
+    return f"{full or key} is not a key of the config. To add it write +{key}=VALUE."
 
 
 def not_deletable(key: str) -> str:
@@ -196,7 +197,7 @@ RULES: tuple[tuple[str, Callable[..., str]], ...] = (
         unknown_key_in_file,
     ),
     (r"^Could not override '([^'\n]*)'.*?Key '[^']*' not in '(\w+)'", unknown_key),
-    (r"^Could not override '([^'\n]*)'.*?is not in struct", not_in_struct),
+    (r"^Could not override '([^'\n]*)'.*?is not in struct\n\s*full_key: (\S*)", not_in_struct),
     (r"^Could not override '([^'\n]*)'\.\nNo match", unknown_key),
     (r"^Could not override '([^'\n]*@[^'\n]*)'", unknown_key),
     (

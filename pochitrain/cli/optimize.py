@@ -49,5 +49,10 @@ def search_arguments(argv: list[str]) -> list[str]:
         start.append("optuna=default")
     if output is not None:
         start.append("hydra.sweep.dir='" + output.replace("'", "\\'") + "'")
-    show = any(word.split("=")[0] in ("--cfg", "-c", "--info", "-i") for word in words)
-    return [*start, *words] if show else ["--multirun", *start, *words]
+    return [*([] if shows_only(words) else ["--multirun"]), *start, *words]
+
+
+def shows_only(words: list[str]) -> bool:
+    """Whether Hydra is asked to print something, which it does not do in a multirun."""
+    flags = {word.partition("=")[0] for word in words}
+    return bool(flags & {"--cfg", "-c", "--info", "-i", "--shell-completion", "-sc"})

@@ -76,10 +76,11 @@ def check_optuna(node: Node, root: Node) -> None:
     check_search(node)
     require(
         has_validation(root),
-        "optuna.enabled",
-        "false without validation pictures",
-        True,
-        "A search compares validation results: set data.val_root or data.val_fraction.",
+        "data.val_root",
+        "given for a search",
+        None,
+        "A search compares validation results; data.val_fraction=0.2 takes them from the "
+        "training pictures.",
     )
 
 
@@ -107,6 +108,13 @@ def check_entry(entry: Any, key: str) -> None:
     require(is_mapping, key, "a mapping with type", entry, f"Example: {EXAMPLE}.")
     entry = {field: value for field, value in entry.items() if value is not None}
     kind = entry.get("type")
+    nested = [f for f, value in entry.items() if isinstance(value, Mapping) and f != "choices"]
+    if nested:
+        name = f"{key.removeprefix('optuna.search_space.')}.{nested[0]}"
+        raise ConfigError(
+            f"{key} must not hold {nested[0]}. The dotted name {name} is one word in a file "
+            f"({name}: {{type: ...}}); on the command line write {name}=interval(0.1,0.5)."
+        )
     require(kind in FIELDS, f"{key}.type", "one of " + ", ".join(FIELDS), kind)
     mandatory, optional = FIELDS[kind]
     for field in mandatory:

@@ -24,6 +24,7 @@ def check_corners(
     distributions: Mapping[str, BaseDistribution],
     render: Any,
     fixed: list[str],
+    full: list[str],
     config: DictConfig,
     loader: ConfigLoader,
 ) -> None:
@@ -32,39 +33,45 @@ def check_corners(
     Args:
         render: (name, value) -> override of a job.
         fixed: overrides that every job gets.
+        full: the same for a training of full length with the best parameters.
 
     Raises:
         ConfigError: naming the parameter and the value that cannot work.
     """
     corners = {name: extreme_values(item) for name, item in distributions.items()}
     base = {name: values[0] for name, values in corners.items()}
-    tried = set()
-    for name, values in corners.items():
-        for value in values:
-            point = {**base, name: value}
-            words = [render(key, item) for key, item in point.items()]
-            if tuple(words) in tried:
-                continue
-            tried.add(tuple(words))
-            check_point([*fixed, *words], ", ".join(words), config, loader)
+    points = [base] + [{**base, name: item} for name in corners for item in corners[name][1:]]
+    for point in points:
+        words = [render(name, value) for name, value in point.items()]
+        problem = find_problem([*fixed, *words], config, loader)
+        if problem is None:
+            continue
+        if problem == find_problem(fixed, config, loader):  # not the space's fault
+            raise ConfigError(problem)
+        raise ConfigError(
+            f"optuna.search_space cannot be searched at {', '.join(words)}: {problem}"
+        )
+    problem = find_problem([*full, *(render(*item) for item in base.items())], config, loader)
+    if problem is not None:
+        raise ConfigError(problem)
 
 
-def check_point(words: list[str], point: str, config: DictConfig, loader: ConfigLoader) -> None:
+def find_problem(words: list[str], config: DictConfig, loader: ConfigLoader) -> str | None:
+    """What is wrong with the job that has the overrides `words`; None if nothing is."""
     try:
         job = loader.load_sweep_config(config, words)
         with read_write(job), open_dict(job):
             del job["hydra"]
         validate(job)
     except ConfigError as error:
-        raise ConfigError(f"optuna.search_space cannot be searched at {point}: {error}") from None
+        return str(error)
     except (HydraException, OmegaConfBaseException) as error:
         text = error if error.__cause__ is None else error.__cause__
         lines = [line.strip() for line in f"{error}\n{text}".splitlines() if line.strip()]
         kept = list(dict.fromkeys(line for line in lines if not line.startswith(NOISE)))[:2]
-        raise ConfigError(
-            f"optuna.search_space cannot be searched at {point}: {' '.join(kept)} "
-            "A parameter that only some options have needs optuna.custom_search_space."
-        ) from None
+        hint = " A parameter that only some options have needs optuna.custom_search_space."
+        return " ".join(kept) + (hint if "Could not override" in kept[0] else "")
+    return None
 
 
 NOISE = ("full_key:", "object_type=", "reference_type=", "See https", "To append")

@@ -5,6 +5,7 @@ the stock one waits for the slowest job of every batch and takes a pruned job fo
 """
 
 import logging
+import shutil
 import uuid
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
@@ -101,6 +102,9 @@ class SearchDriver(SearchPlan):
             self.prepare()
             try:
                 self.run_trials()
+            except ConfigError:
+                self.discard()
+                raise
             except KeyboardInterrupt as error:
                 if self.search is None:
                     raise
@@ -142,7 +146,7 @@ class SearchDriver(SearchPlan):
         self.say(f"Sampler: {type(self.sampler).__name__}")
         self.say(f"Directions: {directions}")
 
-    def choose_storage(self) -> str | None:
+    def choose_storage(self) -> Any:
         """The storage's URL; a journal beside the trials where memory would not reach them."""
         url = resolve_storage(self.storage)
         self.is_resumable = url is not None
@@ -160,6 +164,7 @@ class SearchDriver(SearchPlan):
             self.folder = Path(self.config.hydra.sweep.dir)
             return
         self.folder = search_directory(self.config, study)
+        self.is_new_folder = not any(self.folder.iterdir())
         node = self.config.hydra.sweep
         with read_write(node), open_dict(node):
             node.dir = str(self.folder)
@@ -293,11 +298,15 @@ class SearchDriver(SearchPlan):
             trial.set_user_attr(REASON, outcome.reason)
             self.say(f"Failed experiment: {outcome.reason}", logging.WARNING)
         self.study.tell(trial, outcome.values, state=outcome.state, skip_if_finished=True)
+        if self.is_hopeless(outcome):
+            self.report = None
+            outcome.raise_error(is_search=True)
         if self.report is not None:
             self.report.trial_finished(trial, outcome)
-        # The stock plugin looks at each batch; a search is over when its own share is certain, so
-        # that one bad draw at the start does not end it.
-        total = self.num_launched if self.search is None else max(self.budget, 1)
+        # The stock plugin looks at each batch of n_jobs; a search is over when its own share is
+        # certain, so that one bad draw at the start does not end it.
+        batch = min(self.n_jobs, self.budget)
+        total = max(self.num_launched, batch) if self.search is None else max(self.budget, 1)
         share = self.num_failed / total
         if outcome.state == TrialState.FAIL and share > self.max_failure_rate:
             self.say(
@@ -308,6 +317,20 @@ class SearchDriver(SearchPlan):
             outcome.raise_error(is_search=self.search is not None)
         outcome.forget_error()
         free_memory()
+
+    def is_hopeless(self, outcome: Outcome) -> bool:
+        """Whether our own application was given something wrong that the first trial ran into.
+
+        A folder that is not there, say, which only a training looks at: every trial would fail.
+        """
+        if self.search is None or not isinstance(outcome.error, ConfigError):
+            return False
+        return not any(trial.state in DONE for trial in self.study.get_trials(deepcopy=False))
+
+    def discard(self) -> None:
+        """Leave no directory behind where nothing was trained."""
+        if self.report is None and self.is_new_folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def give_up(self, trial: Trial, error: BaseException) -> None:
         """Mark a trial failed whose job is stopped; a later run tries its parameters again."""

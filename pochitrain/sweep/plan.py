@@ -73,6 +73,8 @@ class SearchPlan(OptunaSweeperImpl):
         self._process_searchspace_config()
         guide = self.read_guide_space()
         words = [parameter.sweep for parameter in guide] + self._parse_sweeper_params_config()
+        if self.search is not None:
+            check_sweeps(arguments)
         space, fixed, removed = create_params_from_overrides([*words, *arguments])
         self.distributions = {name: item for name, item in space.items() if name not in fixed}
         self.fixed_params, self.fixed_overrides = fixed, removed
@@ -119,9 +121,13 @@ class SearchPlan(OptunaSweeperImpl):
                 "'learning_rate=tag(log,interval(1e-5,1e-1))'."
             )
         fixed = [f"{name}={value}" for name, value in self.fixed_params.items()]
-        loader = self.hydra_context.config_loader
         check_corners(
-            self.distributions, self.override, [*fixed, *self.fixed_overrides], self.config, loader
+            self.distributions,
+            self.override,
+            [*fixed, *self.fixed_overrides],
+            self.real_overrides({}),
+            self.config,
+            self.hydra_context.config_loader,
         )
 
     def build_grid(self) -> None:
@@ -181,3 +187,12 @@ class SearchPlan(OptunaSweeperImpl):
         """What the stock plugin logs; our own application shows a line per trial instead."""
         if self.search is None:
             log.log(level, text)
+
+
+def check_sweeps(arguments: list[str]) -> None:
+    """Refuse ranges of the command line that Optuna cannot search, in our application's words."""
+    for word in arguments:
+        try:
+            create_params_from_overrides([word])
+        except (ValueError, AssertionError, NotImplementedError) as error:
+            raise ConfigError(f"{word} cannot be searched: {error}") from None

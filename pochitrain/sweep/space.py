@@ -15,7 +15,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from pochitrain.error import ConfigError
+from pochitrain.error import ConfigError, require
 
 SCHEDULER_PREFIX = "scheduler_"
 
@@ -98,6 +98,12 @@ def read_entry(
         require_key(name, key, config)
         return Parameter(name, key, sweep, choices)
     chosen = [find_option(name, choice, group) for choice in choices]
+    require(
+        len(set(chosen)) == len(chosen),
+        f"optuna.search_space.{name}.choices",
+        "different options",
+        choices,
+    )
     return GroupParameter(name, key, sweep, choices, options=chosen)
 
 

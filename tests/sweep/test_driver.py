@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from pochitrain.error import ConfigError
-from pochitrain.sweep.storage import open_storage
+from pochitrain.sweep.storage import open_storage, resolve_storage
 from tests.sweep.sphere import run_sphere
 
 SPACE = ("x=interval(-5.0,5.0)", "y=interval(-5.0,5.0)")
@@ -142,6 +142,14 @@ def test_failures_stop_the_sweep_unless_they_are_allowed(tmp_path: Path) -> None
     assert failed[0].user_attrs["fail_reason"] == "RuntimeError: x is too large"
 
 
+def test_the_failure_rate_is_that_of_a_batch(tmp_path: Path) -> None:
+    """Stock: with two at a time, one failure is half of a batch, also as the very first trial."""
+    words = ("x=-5.0,1.0", "hydra/sweeper/pruner=nop", "fail_above=0.0")
+    settings = {"study_name": "s", "storage": f"journal://{tmp_path}/s.log", "n_trials": 2}
+    sweep(tmp_path, *words, sampler="grid", n_jobs=2, max_failure_rate=0.5, **settings)
+    assert sorted(states(load(tmp_path))) == ["COMPLETE", "FAIL"]
+
+
 def test_nan_is_a_failure_with_a_reason(tmp_path: Path) -> None:
     settings = {"study_name": "s", "storage": f"journal://{tmp_path}/s.log"}
     with pytest.raises(ValueError, match="No trials are completed"):
@@ -217,3 +225,8 @@ def test_wrong_storage_and_changed_direction(tmp_path: Path) -> None:
     sweep(tmp_path, *SPACE, n_trials=1, **settings)
     with pytest.raises(ConfigError, match="must stay minimize"):
         sweep(tmp_path, *SPACE, "hydra.sweeper.direction=maximize", n_trials=2, **settings)
+
+
+def test_a_storage_object_is_taken_as_it_is() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    assert open_storage(resolve_storage(storage)) is storage

@@ -222,6 +222,7 @@ class Refuse(Callback):
 
 SPACE = "+optuna.search_space"
 WRONG = {
+    "optuna.search_space={seed: 1}": r"^optuna.search_space.seed .* write \+optuna.search_space=",
     "optuna.search_space=null": "optuna.search_space must be given",
     "optuna.sampler=TPE": "optuna.sampler must be one of TPESampler, .* got 'TPE'",
     "optuna.storage=study.db": "optuna.storage must be a URL, got 'study.db'",
@@ -230,6 +231,13 @@ WRONG = {
     "optuna.search_space.optimizer.choices=[Lion]": "options of the group .adam, adamw.*Lion",
     f"{SPACE}.learning_rat={{type:float,low:0.1,high:0.5}}": "Did you mean learning_rate",
     f"{SPACE}.scheduler_gamma={{type:float,low:0.1,high:0.9}}": "cannot be searched .*gamma",
+    "learning_rate=interval(1.0,0.1)": r"=interval\(1.0,0.1\) cannot be searched: `low",
+    "optuna.search_space.batch_size.choices=[a,2]": "batch_size=a.* to Integer$",
+    f"{SPACE}.optimizer.weight_decay={{type:float,low:0.1,high:0.5}}": "weight_decay=interval",
+    f"{SPACE}.data.val_fraction={{type:float,low:0.1,high:0.5}}": "val_fraction=interval",
+    "epochs=0": "^epochs must be an integer >= 1, got 0",
+    "data.val_fraction=null": "^data.val_root must be given for a search, got None",
+    "data.train_root=nowhere": "^data.train_root must be a folder",
     "optuna.custom_search_space=os.system": "allow_targets=.os.system.",
 }
 
@@ -240,12 +248,17 @@ def test_wrong_settings_are_refused_before_the_first_trial(
 ) -> None:
     with pytest.raises(ConfigError, match=WRONG[word]):
         search(word)
-    assert not list((tmp_path / "out").rglob("trial_*"))
+    assert not list((tmp_path / "out").rglob("*"))
 
 
 def test_a_single_run_with_a_search_option_is_refused() -> None:
     with pytest.raises(ConfigError, match="needs --multirun"):
         run_app(["optuna=default"], "train.py")
+
+
+def test_showing_the_config_of_a_multirun_is_refused_in_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"^Only one of --run, --multirun, --cfg"):
+        run_app(["--multirun", "optuna=default", "--cfg", "job"], "train.py")
 
 
 def test_an_option_without_search_stays_hydra_s_grid(
@@ -268,6 +281,7 @@ def test_arguments_of_pochi_optimize() -> None:
         "--config",
         "F.py",
     ]
+    assert search_arguments(["--cfg", "job"]) == ["optuna=default", "--cfg", "job"]
     with pytest.raises(ConfigError, match="--output must be followed by a path"):
         search_arguments(["--output"])
 

@@ -74,6 +74,8 @@ def test_options_of_a_group() -> None:
     choices = ["SGD", "adam", None]
     with pytest.raises(ConfigError, match=r"options of the group .adam, adamw, sgd.*None"):
         read(optimizer={"type": "categorical", "choices": choices})
+    with pytest.raises(ConfigError, match="different options"):
+        read(optimizer={"type": "categorical", "choices": ["SGD", "sgd"]})
     parameters, distributions = read(
         optimizer={"type": "categorical", "choices": ["SGD", "adam"]},
         scheduler={"type": "categorical", "choices": [None, "StepLR"]},
