@@ -1,7 +1,8 @@
 """The best parameters as configs that train as they are: a Python file and a Hydra experiment."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -36,18 +37,35 @@ def write_optimized(
     plain = to_plain(job)
     (folder / EXPERIMENT.parent).mkdir(exist_ok=True)
     choices = {str(group): str(choice) for group, choice in choices.items()}
+    # Code of the person's own runs only where the command names its file.
+    code = "".join(f"--config {quote(file)} " for file in sorted(set(referenced_files(plain))))
     problems = []
     for path in (folder / "optimized_config.py", folder / "optimized.yaml"):
         try:
             if path.suffix == ".py":
-                write_python_config(plain, path, f"{note}\nTrain: pochi train --config {path}")
+                write_python_config(
+                    plain, path, f"{note}\nTrain: pochi train --config {quote(str(path))}"
+                )
             else:
-                command = f"python train.py --config-dir {folder} experiment=optimized"
+                where = quote(str(folder))
+                command = f"python train.py {code}--config-dir {where} experiment=optimized"
                 write_yaml_experiment(plain, path, f"{note}\nTrain: {command}", choices)
                 write_text(folder / EXPERIMENT, path.read_text(encoding="utf-8"))
         except (PochiError, OSError) as error:
             problems.append(f"{path.name} is not written: {error}")
     return problems
+
+
+def referenced_files(node: Any) -> Iterator[str]:
+    """The Python files whose functions and classes a plain config tree refers to."""
+    if isinstance(node, Mapping):
+        if str(node.get("_target_")).endswith(".load_reference"):
+            yield str(node["file"])
+        for child in node.values():
+            yield from referenced_files(child)
+    elif isinstance(node, (list, tuple)):
+        for child in node:
+            yield from referenced_files(child)
 
 
 def describe_best(params: dict[str, Any], value: float, study_name: str) -> str:

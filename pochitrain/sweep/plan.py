@@ -72,21 +72,22 @@ class SearchPlan(OptunaSweeperImpl):
         """The search space and the fixed overrides; everything impossible is refused here."""
         self._process_searchspace_config()
         guide = self.read_guide_space()
-        words = [parameter.sweep for parameter in guide] + self._parse_sweeper_params_config()
         if self.search is not None:
             check_sweeps(arguments)
-        space, fixed, removed = create_params_from_overrides([*words, *arguments])
+        words = [*self._parse_sweeper_params_config(), *arguments]
+        by_hand, fixed, removed = create_params_from_overrides(words)
+        space, _, _ = create_params_from_overrides([item.sweep for item in guide] + words)
         self.distributions = {name: item for name, item in space.items() if name not in fixed}
         self.fixed_params, self.fixed_overrides = fixed, removed
         for parameter in guide:
-            searched_by_key = parameter.key != parameter.name and parameter.key in space
-            if parameter.key in fixed or searched_by_key:
+            if parameter.key in fixed.keys() | by_hand.keys():
                 # The command line knows better than the space in the config.
-                self.distributions.pop(parameter.name, None)
-            elif parameter.sweep in words and parameter.name in self.distributions:
-                distribution = self.distributions[parameter.name]
-                parameter.values = list(getattr(distribution, "choices", []))
-                self.parameters[parameter.name] = parameter
+                if parameter.name != parameter.key:
+                    self.distributions.pop(parameter.name, None)
+                continue
+            distribution = self.distributions[parameter.name]
+            parameter.values = list(getattr(distribution, "choices", []))
+            self.parameters[parameter.name] = parameter
         if self.search is not None:
             self.set_epochs()
         self.build_grid()

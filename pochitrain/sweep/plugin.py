@@ -10,6 +10,7 @@ from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from pochitrain.config.optuna import check_search
+from pochitrain.error import require
 
 TARGETS = (
     "hydra_plugins.hydra_optuna_sweeper.*",
@@ -50,6 +51,9 @@ class PochiSweeper(OptunaSweeper):
 
         if search is not None:
             check_search(OmegaConf.to_container(search, resolve=True))  # type: ignore[arg-type]
+            # Trainings watch what group optuna says; they have one objective.
+            rule = f"what optuna.direction says ({search.direction})"
+            require(direction == search.direction, "hydra.sweeper.direction", rule, direction)
         from pochitrain.sweep.driver import SearchDriver
 
         self.sweeper = SearchDriver(

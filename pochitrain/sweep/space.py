@@ -74,7 +74,16 @@ def read_space(
         ConfigError: a name that is no key of the config, or a choice that is no option.
     """
     aliases = OmegaConf.select(config, "hydra.aliases") or {}
-    return [read_entry(str(name), entry, config, aliases, options) for name, entry in space.items()]
+    found: dict[str, Parameter] = {}
+    for name, entry in space.items():
+        parameter = read_entry(str(name), entry, config, aliases, options)
+        other = found.setdefault(parameter.key, parameter)
+        if other is not parameter:
+            raise ConfigError(
+                f"optuna.search_space must say once how to search {parameter.key}, "
+                f"got {other.name} and {parameter.name}."
+            )
+    return list(found.values())
 
 
 def read_entry(
@@ -123,7 +132,7 @@ def require_key(name: str, key: str, config: DictConfig) -> None:
     """
     known = [str(word) for word in config if word != "hydra"]
     head, *rest = key.split(".")
-    if head in known and (rest or not OmegaConf.is_config(config._get_node(head))):
+    if head in known and (rest or not isinstance(config._get_node(head), DictConfig)):
         return
     leaves = [leaf for leaf in flatten(config) if not leaf.startswith("hydra")]
     close = difflib.get_close_matches(key, leaves, n=1, cutoff=0.5)

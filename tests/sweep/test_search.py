@@ -162,6 +162,19 @@ class KillSGD(Callback):
             os.kill(os.getpid(), 9)
 
 
+def test_a_range_of_the_command_line_replaces_the_space_s(search: Search) -> None:
+    """Its values go to the job as they are, not as the choices that the config had there."""
+    folder = search(
+        "optuna.n_trials=1", "optimizer=adam,adamw", "batch_size=8,4", "learning_rate=0.002,0.003"
+    )
+    (row,) = read(folder, "trials_history")
+    overrides = (folder / "trial_0000" / ".hydra" / "overrides.yaml").read_text()
+    assert set(row["params"]) == {"optimizer", "batch_size", "learning_rate"}
+    for name, value in row["params"].items():
+        assert f"- {name}={value}\n" in overrides
+    assert row["params"]["batch_size"] in (8, 4)
+
+
 @pytest.mark.slow
 def test_two_at_a_time_and_a_worker_that_dies(search: Search, tmp_path: Path) -> None:
     target = "tests.sweep.test_search.KillSGD"
@@ -235,6 +248,7 @@ WRONG = {
     "optuna.search_space.batch_size.choices=[a,2]": "batch_size=a.* to Integer$",
     f"{SPACE}.optimizer.weight_decay={{type:float,low:0.1,high:0.5}}": "weight_decay=interval",
     f"{SPACE}.data.val_fraction={{type:float,low:0.1,high:0.5}}": "val_fraction=interval",
+    "hydra.sweeper.direction=[minimize,maximize]": r"what optuna.direction says \(max",
     "epochs=0": "^epochs must be an integer >= 1, got 0",
     "data.val_fraction=null": "^data.val_root must be given for a search, got None",
     "data.train_root=nowhere": "^data.train_root must be a folder",

@@ -22,6 +22,7 @@ CONFIG = OmegaConf.create(
     {
         "learning_rate": 0.1,
         "batch_size": 32,
+        "mean": [0.5, 0.5],
         "optimizer": {"lr": 0.1},
         "scheduler": {"gamma": 0.1},
         "hydra": {"aliases": {"lr": "learning_rate"}},
@@ -62,12 +63,20 @@ def test_distributions(entry: dict[str, Any], expected: BaseDistribution) -> Non
     assert distributions == {"batch_size": expected}
 
 
+def test_a_list_may_be_searched() -> None:
+    parameters, _ = read(mean={"type": "categorical", "choices": [[0.5, 0.5], [0.4, 0.4]]})
+    assert parameters["mean"].override("[0.4,0.4]") == "mean=[0.4,0.4]"
+
+
 def test_names() -> None:
     entry = {"type": "float", "low": 0.1, "high": 0.2}
-    parameters, _ = read(lr=entry, scheduler_gamma=entry, **{"scheduler.gamma": entry})
+    parameters, _ = read(lr=entry, scheduler_gamma=entry)
     assert parameters["lr"].override(0.15) == "learning_rate=0.15"
     assert parameters["scheduler_gamma"].override(0.15) == "scheduler.gamma=0.15"
+    parameters, _ = read(**{"scheduler.gamma": entry})
     assert parameters["scheduler.gamma"].override(0.15) == "scheduler.gamma=0.15"
+    with pytest.raises(ConfigError, match=r"search scheduler.gamma, got scheduler_gamma and sch"):
+        read(scheduler_gamma=entry, **{"scheduler.gamma": entry})
 
 
 def test_options_of_a_group() -> None:
