@@ -11,6 +11,7 @@ from omegaconf import DictConfig, open_dict, read_write
 from pochitrain.atomic import write_text
 from pochitrain.config.root import to_plain
 from pochitrain.error import PochiError
+from pochitrain.legacy.node import REFERENCE
 from pochitrain.legacy.write import write_python_config, write_yaml_experiment
 
 EXPERIMENT = Path("experiment") / "optimized.yaml"
@@ -59,7 +60,7 @@ def write_optimized(
 def referenced_files(node: Any) -> Iterator[str]:
     """The Python files whose functions and classes a plain config tree refers to."""
     if isinstance(node, Mapping):
-        if str(node.get("_target_")).endswith(".load_reference"):
+        if node.get("_target_") == REFERENCE:
             yield str(node["file"])
         for child in node.values():
             yield from referenced_files(child)
