@@ -17,18 +17,21 @@ MAX_CONTOUR_PARAMS = 4
 
 def write_pages(study: Study, folder: Path, importances: dict[str, float]) -> list[Path]:
     """Write optimization_history.html, param_importances.html and contour.html."""
-    if len(study.directions) > 1 or not has_values(study):
+    if len(study.directions) > 1:
         return []
     if not (folder / SCRIPT).exists():
         from plotly.offline import get_plotlyjs
 
         write_text(folder / SCRIPT, get_plotlyjs())
+    if has_values(study):
+        history = visualization.plot_optimization_history(study, target_name=metric_name(study))
+        contour = draw_contour(study, importances)
+    else:
+        history = contour = draw_nothing()
     figures = {
-        "optimization_history": visualization.plot_optimization_history(
-            study, target_name=metric_name(study)
-        ),
+        "optimization_history": history,
         "param_importances": draw_importances(importances),
-        "contour": draw_contour(study, importances),
+        "contour": contour,
     }
     return [write_page(figure, folder / f"{name}.html") for name, figure in figures.items()]
 
@@ -39,6 +42,12 @@ def metric_name(study: Study) -> str:
 
 def has_values(study: Study) -> bool:
     return bool(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+
+def draw_nothing() -> Any:
+    import plotly.graph_objects as go
+
+    return go.Figure(layout=go.Layout(title="No trial has been completed"))
 
 
 def draw_importances(importances: dict[str, float]) -> Any:

@@ -1,14 +1,16 @@
 """What a search says about itself, from studies that nobody trained for."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
-from optuna.trial import create_trial
+from optuna.trial import TrialState, create_trial
 from rich.console import Console
 
+from pochitrain.sweep.page import write_pages
 from pochitrain.sweep.report import SearchReport
 from pochitrain.sweep.result import compute_importances
 
@@ -44,3 +46,20 @@ def test_the_best_trials_can_be_read_in_a_narrow_terminal(
     report.console = Console(width=width, soft_wrap=True)
     report.print_best()
     assert expected in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("states", ["", "F", "PF", "C", "CPC"])
+def test_there_are_always_three_pages(states: str, tmp_path: Path) -> None:
+    study = optuna.create_study(direction="maximize")
+    kinds = {"F": TrialState.FAIL, "P": TrialState.PRUNED, "C": TrialState.COMPLETE}
+    for i, letter in enumerate(states):
+        params = {"x": 0.1 * i}
+        spaces: Any = {"x": FloatDistribution(0.0, 1.0)}
+        value = None if letter == "F" else 50.0 + i
+        study.add_trial(
+            create_trial(state=kinds[letter], value=value, params=params, distributions=spaces)
+        )
+    pages = write_pages(study, tmp_path, compute_importances(study))
+    assert [page.stem for page in pages] == ["optimization_history", "param_importances", "contour"]
+    nothing = "No trial has been completed" in (tmp_path / "contour.html").read_text()
+    assert nothing == ("C" not in states)
