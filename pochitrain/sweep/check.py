@@ -66,12 +66,18 @@ def find_problem(words: list[str], config: DictConfig, loader: ConfigLoader) -> 
     except ConfigError as error:
         return str(error)
     except (HydraException, OmegaConfBaseException) as error:
-        text = error if error.__cause__ is None else error.__cause__
-        lines = [line.strip() for line in f"{error}\n{text}".splitlines() if line.strip()]
-        kept = list(dict.fromkeys(line for line in lines if not line.startswith(NOISE)))[:2]
-        hint = " A parameter that only some options have needs optuna.custom_search_space."
-        return " ".join(kept) + (hint if "Could not override" in kept[0] else "")
+        return describe_composition(error)
     return None
+
+
+def describe_composition(error: Exception) -> str:
+    """One line about a config that cannot be composed, with Hydra's reason for it."""
+    cause = error if error.__cause__ is None else error.__cause__
+    lines = [line.strip() for line in f"{error}\n{cause}".splitlines() if line.strip()]
+    kept = list(dict.fromkeys(line for line in lines if not line.startswith(NOISE)))[:2]
+    hint = " A parameter that only some options have needs optuna.custom_search_space."
+    text = " ".join(kept)
+    return text + (hint if "Could not override" in text else "")
 
 
 NOISE = ("full_key:", "object_type=", "reference_type=", "See https", "To append")

@@ -14,6 +14,7 @@ from typing import Any
 import optuna
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
+from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from optuna.trial import Trial, TrialState
@@ -22,7 +23,7 @@ from pochitrain.error import ConfigError, Interrupted
 from pochitrain.sweep.directory import search_directory
 from pochitrain.sweep.launch import Launching, runs_here
 from pochitrain.sweep.link import StudyAddress, TrialTask, forget_trials, share_trials
-from pochitrain.sweep.outcome import Outcome, read_outcome
+from pochitrain.sweep.outcome import Outcome, describe, read_outcome
 from pochitrain.sweep.owner import OWNER, REASON, Owner, fail_stale_trials, live_tokens
 from pochitrain.sweep.plan import SearchPlan
 from pochitrain.sweep.report import SearchReport
@@ -264,7 +265,7 @@ class SearchDriver(SearchPlan):
             for name, value in self.fixed_params.items():
                 trial.set_user_attr(name, value)
         if self.custom_search_space_extender is not None:
-            self.custom_search_space_extender(self.config, trial)
+            self.extend_space(self.custom_search_space_extender, trial)
         fixed = self.fixed_params.keys() | (trial.user_attrs.keys() - attributes)
         overlap = sorted(trial.params.keys() & fixed)
         if overlap:
@@ -280,6 +281,18 @@ class SearchDriver(SearchPlan):
         if self.search is None:
             return [common]
         return [[*common, *self.place(trial, repeat)] for repeat in range(self.num_repeats)]
+
+    def extend_space(self, extend: Any, trial: Trial) -> None:
+        """Let the person's function suggest more parameters."""
+        try:
+            extend(self.config, trial)
+        except Exception as error:
+            if self.search is None:
+                raise
+            raise ConfigError(
+                f"optuna.custom_search_space={self.custom_search_space} failed: {describe(error)}. "
+                "HYDRA_FULL_ERROR=1 shows where."
+            ) from error
 
     def place(self, trial: Trial, repeat: int) -> list[str]:
         """Directory of a job, and its seed where there are several."""
@@ -299,7 +312,6 @@ class SearchDriver(SearchPlan):
             self.say(f"Failed experiment: {outcome.reason}", logging.WARNING)
         self.study.tell(trial, outcome.values, state=outcome.state, skip_if_finished=True)
         if self.is_hopeless(outcome):
-            self.report = None
             outcome.raise_error(is_search=True)
         if self.report is not None:
             self.report.trial_finished(trial, outcome)
@@ -323,14 +335,18 @@ class SearchDriver(SearchPlan):
 
         A folder that is not there, say, which only a training looks at: every trial would fail.
         """
-        if self.search is None or not isinstance(outcome.error, ConfigError):
-            return False
-        return not any(trial.state in DONE for trial in self.study.get_trials(deepcopy=False))
+        wrong = isinstance(outcome.error, (ConfigError, HydraException))
+        return self.search is not None and wrong and not self.has_results()
+
+    def has_results(self) -> bool:
+        return any(trial.state in DONE for trial in self.study.get_trials(deepcopy=False))
 
     def discard(self) -> None:
-        """Leave no directory behind where nothing was trained."""
-        if self.report is None and self.is_new_folder:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        """Leave no directory behind where wrong input stopped the search at its first trial."""
+        if self.search is not None and self.num_failed <= 1 and not self.has_results():
+            self.report = None
+            if self.is_new_folder:
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def give_up(self, trial: Trial, error: BaseException) -> None:
         """Mark a trial failed whose job is stopped; a later run tries its parameters again."""

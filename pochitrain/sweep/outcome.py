@@ -8,10 +8,12 @@ from statistics import fmean
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from pochitrain.error import PochiError
+from pochitrain.error import ConfigError, PochiError
+from pochitrain.sweep.check import describe_composition
 from pochitrain.sweep.link import Pruned
 
 
@@ -39,6 +41,8 @@ class Outcome:
             return
         if isinstance(self.error, PochiError):
             raise self.error
+        if isinstance(self.error, HydraException):
+            raise ConfigError(self.reason) from self.error
         raise PochiError(f"The search stopped, too many trials failed: {self.reason}") from (
             self.error
         )
@@ -101,4 +105,6 @@ def describe(error: Any) -> str:
     text = lines[0] if lines else ""
     if isinstance(error, PochiError):
         return text
+    if isinstance(error, HydraException):
+        return describe_composition(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -19,6 +19,8 @@ OWNER = "pochitrain:search"
 """User attribute of a trial: token of the search that runs it."""
 REASON = "fail_reason"
 """User attribute of a trial: why it failed."""
+KILLED = "its search was killed"
+"""The reason of a trial that nobody ended; when it ended is not known."""
 INTERVAL_S = 20.0
 """Between two signatures."""
 SILENCE_S = 6 * INTERVAL_S
@@ -124,7 +126,7 @@ def fail_stale_trials(study: Study) -> list[FrozenTrial]:
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if not is_stale(trial, alive):
             continue
-        study._storage.set_trial_user_attr(trial._trial_id, REASON, "its search was killed")
+        study._storage.set_trial_user_attr(trial._trial_id, REASON, KILLED)
         study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
         found.append(trial)
     return found

@@ -66,7 +66,8 @@ def draw_contour(study: Study, importances: dict[str, float]) -> Any:
     """The value over pairs of the most important parameters; over the only one if there is one."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     names = list(dict.fromkeys([*importances, *(name for t in trials for name in t.params)]))
-    varied = [name for name in names if len({str(t.params.get(name)) for t in trials}) > 1]
+    values = {name: {str(t.params[name]) for t in trials if name in t.params} for name in names}
+    varied = [name for name in names if len(values[name]) > 1]
     params = varied[:MAX_CONTOUR_PARAMS]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

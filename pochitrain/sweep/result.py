@@ -10,7 +10,7 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from pochitrain.sweep.owner import REASON
+from pochitrain.sweep.owner import KILLED, REASON
 
 Written = Callable[[str, Any], Any]
 """(parameter, value of the study) -> value as the person wrote it."""
@@ -118,7 +118,12 @@ def count_seconds(study: Study) -> tuple[float, float]:
     The estimate: a pruned trial would have gone on at its own pace for as many epochs as the
     longest completed trial reported.
     """
-    trials = [t for t in study.get_trials(deepcopy=False) if t.duration is not None]
+    trials = [
+        trial
+        for trial in study.get_trials(deepcopy=False)
+        # A killed trial was marked when the next search found it, perhaps a day later.
+        if trial.duration is not None and trial.user_attrs.get(REASON) != KILLED
+    ]
     epochs = max((len(t.intermediate_values) for t in trials), default=0)
     spent = saved = 0.0
     for trial in trials:

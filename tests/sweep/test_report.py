@@ -1,5 +1,6 @@
 """What a search says about itself, from studies that nobody trained for."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,9 +11,10 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 from rich.console import Console
 
+from pochitrain.sweep.owner import KILLED, REASON
 from pochitrain.sweep.page import write_pages
 from pochitrain.sweep.report import SearchReport
-from pochitrain.sweep.result import compute_importances
+from pochitrain.sweep.result import compute_importances, count_seconds
 
 
 def study_of(*values: float, names: str = "x") -> optuna.Study:
@@ -63,3 +65,14 @@ def test_there_are_always_three_pages(states: str, tmp_path: Path) -> None:
     assert [page.stem for page in pages] == ["optimization_history", "param_importances", "contour"]
     nothing = "No trial has been completed" in (tmp_path / "contour.html").read_text()
     assert nothing == ("C" not in states)
+
+
+def test_a_killed_trial_has_no_duration() -> None:
+    """It was marked when the next search began, which may be a day later."""
+    study = optuna.create_study()
+    day = timedelta(days=1)
+    for reason in (KILLED, "NaN"):
+        trial = create_trial(state=TrialState.FAIL, user_attrs={REASON: reason})
+        trial.datetime_start, trial.datetime_complete = datetime.now() - day, datetime.now()
+        study.add_trial(trial)
+    assert count_seconds(study)[0] == pytest.approx(day.total_seconds(), rel=1e-3)

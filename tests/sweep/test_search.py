@@ -265,6 +265,22 @@ def test_wrong_settings_are_refused_before_the_first_trial(
     assert not list((tmp_path / "out").rglob("*"))
 
 
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("add_y", r"^optuna.custom_search_space=tests.* failed: KeyError: 'x'"),
+        ("clash_with_z", "^Could not override 'z'. Key 'z' .*custom_search_space"),
+    ],
+)
+def test_a_space_of_one_s_own_that_cannot_work(
+    function: str, message: str, search: Search, tmp_path: Path
+) -> None:
+    path = f"tests.sweep.sphere.{function}"
+    with pytest.raises(ConfigError, match=message):
+        search(f"optuna.custom_search_space={path}", f"allow_targets=[{path}]")
+    assert not list((tmp_path / "out").rglob("*"))
+
+
 def test_a_single_run_with_a_search_option_is_refused() -> None:
     with pytest.raises(ConfigError, match="needs --multirun"):
         run_app(["optuna=default"], "train.py")
