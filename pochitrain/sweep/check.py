@@ -7,7 +7,12 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    check_distribution_compatibility,
+)
+from optuna.study import Study
 
 from pochitrain.config.root import validate
 from pochitrain.error import ConfigError
@@ -68,6 +73,33 @@ def find_problem(words: list[str], config: DictConfig, loader: ConfigLoader) -> 
     except (HydraException, OmegaConfBaseException) as error:
         return describe_composition(error)
     return None
+
+
+def check_same_space(study: Study, distributions: Mapping[str, BaseDistribution]) -> None:
+    """Refuse another kind of value, or other choices, than the trials of the study had.
+
+    Ranges may change; Optuna refuses the rest too, but only in the middle of the next trial.
+
+    Raises:
+        ConfigError: naming the parameter.
+    """
+    for trial in study.get_trials(deepcopy=False):
+        for name in trial.distributions.keys() & distributions.keys():
+            before, after = trial.distributions[name], distributions[name]
+            try:
+                check_distribution_compatibility(before, after)
+            except ValueError:
+                raise ConfigError(
+                    f"optuna.search_space.{name} must stay {describe_values(before)} in study "
+                    f"{study.study_name}, got {describe_values(after)}. Give the new search "
+                    "another optuna.study_name."
+                ) from None
+
+
+def describe_values(distribution: BaseDistribution) -> str:
+    if isinstance(distribution, CategoricalDistribution):
+        return f"a choice of {list(distribution.choices)}"
+    return f"a range ({distribution})"
 
 
 def describe_composition(error: Exception) -> str:

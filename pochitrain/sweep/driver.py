@@ -20,10 +20,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from optuna.trial import Trial, TrialState
 
 from pochitrain.error import ConfigError, Interrupted
+from pochitrain.sweep.check import check_same_space
 from pochitrain.sweep.directory import search_directory
 from pochitrain.sweep.launch import Launching, runs_here
 from pochitrain.sweep.link import StudyAddress, TrialTask, forget_trials, share_trials
-from pochitrain.sweep.outcome import Outcome, describe, read_outcome
+from pochitrain.sweep.outcome import Outcome, read_outcome
 from pochitrain.sweep.owner import OWNER, REASON, Owner, fail_stale_trials, live_tokens
 from pochitrain.sweep.plan import SearchPlan
 from pochitrain.sweep.report import SearchReport
@@ -141,6 +142,8 @@ class SearchDriver(SearchPlan):
                 f"optuna.direction must stay {', '.join(found)} in study {self.study.study_name}, "
                 f"got {', '.join(directions)}. Give the new search another optuna.study_name."
             )
+        if self.search is not None:
+            check_same_space(self.study, self.distributions)
         self.address.storage, self.address.study_name = url, self.study.study_name
         self.say(f"Study name: {self.study.study_name}")
         self.say(f"Storage: {redact(str(url))}")
@@ -281,18 +284,6 @@ class SearchDriver(SearchPlan):
         if self.search is None:
             return [common]
         return [[*common, *self.place(trial, repeat)] for repeat in range(self.num_repeats)]
-
-    def extend_space(self, extend: Any, trial: Trial) -> None:
-        """Let the person's function suggest more parameters."""
-        try:
-            extend(self.config, trial)
-        except Exception as error:
-            if self.search is None:
-                raise
-            raise ConfigError(
-                f"optuna.custom_search_space={self.custom_search_space} failed: {describe(error)}. "
-                "HYDRA_FULL_ERROR=1 shows where."
-            ) from error
 
     def place(self, trial: Trial, repeat: int) -> list[str]:
         """Directory of a job, and its seed where there are several."""

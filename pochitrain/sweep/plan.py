@@ -15,9 +15,11 @@ from hydra_plugins.hydra_optuna_sweeper._impl import (
 )
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution
+from optuna.trial import Trial
 
 from pochitrain.error import ConfigError
 from pochitrain.sweep.check import check_corners
+from pochitrain.sweep.outcome import describe
 from pochitrain.sweep.sampler import complete_grid, is_grid
 from pochitrain.sweep.space import Parameter, read_space
 
@@ -170,6 +172,18 @@ class SearchPlan(OptunaSweeperImpl):
                 f"line allows, got {path!r}. If you trust it, add 'allow_targets=[{path}]'. "
                 f"({(str(error).splitlines() or [''])[0]})"
             ) from None
+
+    def extend_space(self, extend: Any, trial: Trial) -> None:
+        """Let the person's function suggest more parameters."""
+        try:
+            extend(self.config, trial)
+        except Exception as error:
+            if self.search is None:
+                raise
+            raise ConfigError(
+                f"optuna.custom_search_space={self.custom_search_space} failed: {describe(error)}. "
+                "HYDRA_FULL_ERROR=1 shows where."
+            ) from error
 
     def real_overrides(self, params: Mapping[str, Any]) -> list[str]:
         """The overrides of a training of full length with `params` (of the study)."""
