@@ -381,10 +381,3 @@ def test_mistake_in_a_sweep_is_found_before_the_first_job(pochi: Callable, tmp_p
 
 def test_the_table_is_long_enough() -> None:
     assert len(CONFIG_MISTAKES) + len(DATA_MISTAKES) >= 40
-
-
-def test_help_lists_the_groups_that_one_chooses_from(pochi: Callable) -> None:
-    outcome = pochi("--help")
-    assert outcome.code == 0
-    assert "\nscheduler: cosineannealinglr, exponentiallr," in outcome.out
-    assert "schema" not in outcome.out

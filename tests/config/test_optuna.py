@@ -77,5 +77,8 @@ def test_right_entries() -> None:
 def test_a_search_needs_validation() -> None:
     root = {"data": {"val_root": None, "val_fraction": None}}
     check_optuna({**settings(), "enabled": False}, root)
-    with pytest.raises(ConfigError, match=r"data.val_root or data.val_fraction"):
+    with pytest.raises(
+        ConfigError,
+        match=r"^data.val_root must be given.*data.val_fraction=0.2",
+    ):
         check_optuna(settings(), root)

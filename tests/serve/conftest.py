@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 import torch
 from PIL import Image
@@ -79,6 +80,9 @@ def address(predictor: Predictor) -> Iterator[str]:
 
     from pochitrain.run.serve import listen
 
+    # Imported on first use, in the server's thread, where pytest's way of importing can crash
+    # Python 3.11 before 3.11.8 ("AST constructor recursion depth mismatch").
+    assert anyio.open_file is not None
     listener = listen("127.0.0.1", 0)
     app = build_app(predictor, LIMITS)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
