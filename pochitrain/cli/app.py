@@ -21,6 +21,7 @@ from pochitrain.cli.override import to_hydra
 from pochitrain.config.allow import ALLOWED_TARGETS
 from pochitrain.config.registry import register_config
 from pochitrain.config.root import validate
+from pochitrain.config.unused import unused_settings
 from pochitrain.error import ConfigError
 from pochitrain.paths import config_directory
 
@@ -69,7 +70,9 @@ def train_task(cfg: DictConfig) -> float | None:
     Returns:
         The value of the monitored metric in the best epoch, for sweepers.
     """
-    notes = validate(cfg)
+    hydra_node: Any = HydraConfig.get()
+    aliases = hydra_node.get("aliases") or {}
+    notes = validate(cfg) + unused_settings(hydra_node.overrides.task, aliases, cfg)
     from pochitrain.run.train import train  # torch is imported here, after the checks
 
     return train(cfg, notes)
@@ -103,6 +106,14 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
                 raise
             groups = [word[:-5] for word in argv if word.endswith("=null")]
             raise ConfigError(null_option(groups[0]) if groups else str(error)) from error
+        except RuntimeError as error:
+            if not str(error).startswith("Unknown plugin class"):
+                raise
+            raise ConfigError(
+                "hydra.launcher and hydra.sweeper must be plugins that are installed, got "
+                f"_target_ {str(error).partition(':')[2].strip()}. Choose them by name: "
+                "hydra/launcher=joblib."
+            ) from None
         except YAMLError as error:
             raise ConfigError(
                 f"A config file is not YAML: {' '.join(str(error).split())}."

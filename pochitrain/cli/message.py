@@ -99,13 +99,16 @@ def value_in(reason: str) -> str:
     return next((part for part in found.groups() if part is not None), "") if found else ""
 
 
-def unknown_key(key: str, schema: str = "") -> str:
+def unknown_key(key: str, name: str = "", schema: str = "") -> str:
+    """`name` is the part of `key` that does not exist, or below it when it is given a mapping."""
     if "@" in key:
         return f"{key} is not in the defaults list. To choose an option write GROUP=OPTION."
     if "/" in key:
         return wrong_option(key, "")
-    prefix, _, name = key.rpartition(".")
-    return explain_unknown_key(f"{prefix}." if prefix else "", name, find_schema(schema))
+    parts = key.split(".")
+    name = name or parts[-1]
+    known = parts[: parts.index(name)] if name in parts else parts
+    return explain_unknown_key("".join(f"{part}." for part in known), name, find_schema(schema))
 
 
 def unknown_key_in_file(source: str, key: str, schema: str) -> str:
@@ -116,7 +119,8 @@ def unknown_key_in_file(source: str, key: str, schema: str) -> str:
 
 def not_in_struct(key: str, full: str) -> str:
     """`full` is below `key` when a mapping was given for `key`."""
-    return f"{full or key} is not a key of the config. To add it write +{key}=VALUE."
+    value = "VALUE" if full in ("", key) else "{...}"
+    return f"{full or key} is not a key of the config. To add it write +{key}={value}."
 
 
 def not_deletable(key: str) -> str:
@@ -196,7 +200,7 @@ RULES: tuple[tuple[str, Callable[..., str]], ...] = (
         r"^In '([^'\n]*)': .*?Key '[^']*' not in '\w+'.*?full_key: (\S+)\n.*?object_type=(\w+)",
         unknown_key_in_file,
     ),
-    (r"^Could not override '([^'\n]*)'.*?Key '[^']*' not in '(\w+)'", unknown_key),
+    (r"^Could not override '([^'\n]*)'.*?Key '([^']*)' not in '(\w+)'", unknown_key),
     (r"^Could not override '([^'\n]*)'.*?is not in struct\n\s*full_key: (\S*)", not_in_struct),
     (r"^Could not override '([^'\n]*)'\.\nNo match", unknown_key),
     (r"^Could not override '([^'\n]*@[^'\n]*)'", unknown_key),

@@ -41,6 +41,11 @@ def search_arguments(argv: list[str]) -> list[str]:
                 output = value
         elif word not in ("--multirun", "-m"):
             words.append(word)
+    if "optuna=none" in words:
+        raise ConfigError(
+            "pochi optimize needs an option of optuna that searches, got optuna=none. Leave it out "
+            "for the default, or train without a search: pochi train."
+        )
     start = [] if config is None else ["--config", config]
     if config is not None:
         # The file fills group optuna; only the sweeper is still to be chosen.

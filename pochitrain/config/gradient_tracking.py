@@ -24,4 +24,13 @@ def check_gradient_tracking(node: Node, root: Node) -> None:
         require_regex(pattern, f"gradient_tracking.exclude_patterns[{i}]")
 
 
+def gradient_tracking_warnings(node: Node, root: Node) -> list[str]:
+    if node.get("enabled") and not root["metrics"]["export"]:
+        return [
+            "gradient_tracking.enabled=true has no effect, because metrics.export is false: "
+            "neither CSV files nor graphs are written."
+        ]
+    return []
+
+
 SCHEMAS = {"gradient_tracking": GradientTrackingConfig}

@@ -8,7 +8,7 @@ from pochitrain.config.rule import Node
 @dataclass
 class MetricsConfig:
     export: bool = True
-    """Write training_metrics.csv and the graphs."""
+    """Write the tables (training_metrics.csv and its like) and the graphs."""
     tensorboard: bool = False
 
 

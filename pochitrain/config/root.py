@@ -120,6 +120,7 @@ WARNINGS = {
     "loss": loss.loss_warnings,
     "scheduler": scheduler.scheduler_warnings,
     "early_stopping": early_stopping.early_stopping_warnings,
+    "gradient_tracking": gradient_tracking.gradient_tracking_warnings,
 }
 
 

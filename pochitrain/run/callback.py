@@ -44,7 +44,7 @@ def build_callbacks(
     if cfg.metrics.export:
         callbacks.append(MetricsCSV(folder / "training_metrics.csv"))
         callbacks.append(ConfusionMatrixCSV(folder / "confusion_matrix.csv", class_names))
-    if cfg.gradient_tracking.enabled:
+    if tracks_gradients(cfg):
         callbacks.append(build_gradient_tracking(cfg, folder, model))
     if cfg.metrics.tensorboard:
         callbacks.append(TensorBoard(folder / "tensorboard"))
@@ -77,6 +77,11 @@ def build_user_callbacks(parts: Components) -> list[Callback]:
         )
         built.append(callback)
     return built
+
+
+def tracks_gradients(cfg: DictConfig) -> bool:
+    """Its only result is a table and graphs, which may be unwanted."""
+    return bool(cfg.gradient_tracking.enabled and cfg.metrics.export)
 
 
 def build_gradient_tracking(cfg: DictConfig, folder: Path, model: nn.Module) -> GradientTracking:
@@ -119,7 +124,7 @@ def check_callbacks(cfg: DictConfig, model: nn.Module) -> None:
     """
     if cfg.metrics.tensorboard:
         require_tensorboard()
-    if cfg.gradient_tracking.enabled:
+    if tracks_gradients(cfg):
         build_gradient_tracking(cfg, Path(), model)
     if cfg.metrics.export:
         from pochitrain.report.confusion_matrix import require_colormap

@@ -337,7 +337,7 @@ def describe_run(
         "classes": describe_classes(data),
         "model": f"{cfg.model.get('name', type(model).__name__)}, {num_parameters:,} parameters",
         "training": (
-            f"{cfg.epochs} epochs, batches of {cfg.data.get('batch_size', cfg.batch_size)}, "
+            f"{cfg.epochs} epoch{'s' * (cfg.epochs > 1)}, batches of {cfg.data.get('batch_size', cfg.batch_size)}, "
             f"{type_name(cfg.optimizer)} at {rate}, {type_name(cfg.scheduler)}"
         ),
         "device": f"{device}, {precision.name}",

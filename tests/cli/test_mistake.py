@@ -28,6 +28,14 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
         "schduler=steplr",
         "schduler is not a key of the config. Did you mean scheduler? Choices: ...",
     ),
+    ("modle.name=resnet18", "modle is not a key of the config. Did you mean model? Choices: ..."),
+    ("model={foo:3}", "model.foo is not a key of the config. Choices: name, num_classes, ..."),
+    (
+        "layer_wise_lr.layer_rates={fc:0.1}",
+        "layer_wise_lr.layer_rates.fc is not a key of the config. "
+        "To add it write +layer_wise_lr.layer_rates={...}.",
+    ),
+    ("scheduler=None", f"scheduler must be one of {SCHEDULERS}, got null. ..."),
     ("+x=1", "x is not a key of the config. Choices: epochs, learning_rate, ..."),
     (
         "scheduler=steplr scheduler.gama=1",

@@ -79,6 +79,10 @@ WARNED = [
         [LAYER, "scheduler=cosineannealinglr", "scheduler.eta_min=0.0003"],
         "above the learning rate of conv1, bn1, layer1",
     ),
+    (
+        ["gradient_tracking.enabled=true", "metrics.export=false"],
+        "has no effect, because metrics.export is false",
+    ),
 ]
 
 

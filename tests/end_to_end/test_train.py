@@ -125,14 +125,17 @@ def test_nothing_to_validate_on(
 ) -> None:
     words = [word for word in photos(tmp_path, make_folder) if "val_fraction" not in word]
     words += ["epochs=1", "metrics.export=false", "data.batch_size=7", "optimizer.lr=0.02"]
+    words += ["gradient_tracking.enabled=true", "early_stopping.patience=2"]
     outcome = pochi(*words)
     assert outcome.code == 0, outcome.err
     assert "batches of 7, Adam at 0.02," in outcome.out
     assert "train loss" in outcome.out
     (folder,) = tmp_path.glob("outputs/*")
     assert (folder / "models" / "best.pth").exists()
-    assert not (folder / "training_metrics.csv").exists()
+    assert not list(folder.glob("*.csv"))
     assert not (folder / "graphs").exists()
+    assert "gradient_tracking.enabled=true has no effect" in outcome.out
+    assert "early_stopping.patience has no effect" in outcome.out
 
 
 @pytest.mark.slow
