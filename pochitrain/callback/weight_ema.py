@@ -47,6 +47,7 @@ class WeightEMA(Callback):
         self.num_updates = 0
         self.step = 0
         self.best: float | None = None
+        self.result: Evaluation | None = None
         self.average = AveragedModel(model, multi_avg_fn=self.update, use_buffers=True)
 
     def update(self, average: Any, weights: Any, _: Tensor | int) -> None:
@@ -62,12 +63,17 @@ class WeightEMA(Callback):
         self.average.update_parameters(state.model)
         self.num_updates += 1
 
+    def on_validation_start(self, state: TrainState) -> None:
+        """Here and not at the end of the epoch, so that a run can be stopped meanwhile."""
+        if self.validate is not None:
+            self.result = self.validate(self.average.module)
+
     def on_epoch_end(self, state: TrainState) -> None:
         record = state.history[-1]
-        if self.validate is None:
+        if self.result is None:
             self.save(state)
             return
-        result = self.validate(self.average.module)
+        result, self.result = self.result, None
         record.extra["ema_val_loss"] = result.loss
         record.extra["ema_val_accuracy"] = result.accuracy
         value = record.extra[f"ema_{state.monitor.metric}"]

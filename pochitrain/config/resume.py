@@ -35,8 +35,14 @@ HARMLESS = (
 """What may differ between the parts of a run, because the result stays the same (epochs: upwards).
 A data set may move: that the pictures are the same is checked by their names and classes."""
 
+MOVABLE = ("data.train_root", "data.val_root")
+"""Harmless only for a run that is named: the same command on other pictures is another run."""
+
 OF_THIS_COMMAND = ("allow_targets", "resume")
 """Never taken from the old run: what may be executed is said at the keyboard."""
+
+OF_THE_PERSON = ("callbacks", "transform")
+"""Their keys are not ours, so a new one is no later version's."""
 
 MISSING = object()
 
@@ -57,12 +63,34 @@ def is_harmless(path: Path) -> bool:
     return any(fnmatchcase(".".join(path), pattern) for pattern in HARMLESS)
 
 
-def same_run(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether `wanted` continues the run with the config `saved`: only harmless keys differ."""
+def same_run(
+    saved: Mapping[str, Any], wanted: Mapping[str, Any], named: Callable[[Path], bool]
+) -> bool:
+    """Whether `wanted` continues the run with the config `saved`.
+
+    It does if only harmless keys differ, and keys that an older version did not have and this
+    command does not name: their default is what the older version did.
+
+    Args:
+        named: whether an override of this command is about the value at a path.
+    """
     old, new = leaves(saved), leaves(wanted)
+    known = known_paths(old)
+
+    def may_differ(path: Path) -> bool:
+        added = path not in old and path[0] not in OF_THE_PERSON and is_new(path, old, known)
+        if added and not named(path):
+            return same_target(path, saved, wanted)
+        return is_harmless(path) and ".".join(path) not in MOVABLE
+
     differ = {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
     longer = bool(new[("epochs",)] >= old[("epochs",)])
-    return all(map(is_harmless, differ)) and longer and rule_order(old) == rule_order(new)
+    return all(map(may_differ, differ)) and longer and rule_order(old) == rule_order(new)
+
+
+def known_paths(values: Mapping[Path, Any]) -> set[Path]:
+    """The paths of all values and of the mappings that they are in."""
+    return {path[:length] for path in values for length in range(1, len(path) + 1)}
 
 
 def rule_order(values: Mapping[Path, Any]) -> list[Path]:
@@ -87,7 +115,7 @@ def combine(
         ConfigError: if the command names a value that would make it another run.
     """
     old, new = leaves(saved), leaves(wanted)
-    known = {path[:length] for path in old for length in range(1, len(path) + 1)}
+    known = known_paths(old)
     refused = []
     for path, value in new.items():
         before = old.get(path, MISSING)

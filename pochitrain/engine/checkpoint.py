@@ -153,14 +153,25 @@ class WriteJob:
 
 
 def cannot_write(path: Path, error: BaseException) -> str:
-    """One sentence on a checkpoint that could not be written."""
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    """What to say about a checkpoint that could not be written."""
+    root = first_os_error(error) or error
+    reason = root.strerror if isinstance(root, OSError) and root.strerror else str(root)
     try:
         free = f", {shutil.disk_usage(path.parent).free / 1e6:,.0f} MB free there"
     except OSError:
         free = ""
     first = (reason.splitlines() or [type(error).__name__])[0]
-    return f"Cannot write the checkpoint {path} ({first}{free}). The one before it is complete."
+    before = " The one before it is complete." if path.exists() else ""
+    return f"Cannot write the checkpoint {path} ({first}{free}).{before}"
+
+
+def first_os_error(error: BaseException | None) -> OSError | None:
+    """What the system said at first: torch closes the file in an `except` and fails once more."""
+    found = None
+    while error is not None:
+        found = error if isinstance(error, OSError) else found
+        error = error.__cause__ or error.__context__
+    return found
 
 
 def memory(callbacks: Sequence[Callback]) -> dict[str, dict[str, Any]]:

@@ -4,13 +4,16 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TypeVar
 
 from pochitrain.error import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+T = TypeVar("T")
 
 
 class StopRequest:
@@ -30,6 +33,17 @@ class StopRequest:
         self.immediate = True
         if self.signal is not None:
             raise self.error("after the last epoch")
+
+    def watch(self, items: Iterable[T], where: str) -> Iterator[T]:
+        """`items`, as long as no signal came.
+
+        Raises:
+            Interrupted: before the next item, once one came.
+        """
+        for item in items:
+            if self.signal is not None:
+                raise self.error(where)
+            yield item
 
     def error(self, where: str) -> Interrupted:
         """What ends the run; `where` is a phrase such as "in epoch 3, after 12 batches"."""

@@ -246,6 +246,7 @@ class Trainer:
     def validate(self) -> Evaluation | None:
         if self.val_loader is None:
             return None
+        self.between_batches = True  # all training batches are done
         self.emit("on_validation_start")
         batches = self.batches(self.val_loader, epoch=0)
         return evaluate(self.model, batches, self.criterion, self.precision)

@@ -20,6 +20,7 @@ from pochitrain.data.loader import EpochLoader
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.device import Precision
 from pochitrain.engine.evaluate import Evaluation, evaluate
+from pochitrain.engine.interrupt import StopRequest
 from pochitrain.error import require
 from pochitrain.model.block import find_blocks
 from pochitrain.sweep.link import current_trial
@@ -99,18 +100,21 @@ def build_ema(
     criterion: nn.Module,
     precision: Precision,
     facts: dict[str, Any],
+    stop_request: StopRequest,
 ) -> WeightEMA | None:
     """The average of the weights, if `ema_decay` is given.
 
     Args:
         facts: what every checkpoint of the run holds.
+        stop_request: looked at between batches.
     """
     if cfg.ema_decay is None:
         return None
 
     def validate(averaged: nn.Module) -> Evaluation:
         assert val_loader is not None
-        return evaluate(averaged, val_loader.epoch(0), criterion, precision)
+        batches = stop_request.watch(val_loader.epoch(0), "in the evaluation of the average")
+        return evaluate(averaged, batches, criterion, precision)
 
     path = folder / "models" / "ema.pth"
     return WeightEMA(path, model, cfg.ema_decay, validate if val_loader else None, facts)

@@ -3,7 +3,7 @@
 import re
 import shlex
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +110,7 @@ def find_newest(cfg: DictConfig, take_finished: bool) -> Path | None:
     parent, explicit = requested_directory(cfg)
     folders = [explicit] if explicit is not None else list_folders(parent)
     wanted: Any = OmegaConf.to_container(cfg, resolve=True)
+    named = named_by_command()
     for folder in folders:
         if not (folder / "config.yaml").is_file():
             continue
@@ -119,7 +120,7 @@ def find_newest(cfg: DictConfig, take_finished: bool) -> Path | None:
             saved = load_config(folder)
         except ConfigError:  # of another program, or damaged: no reason not to train
             continue
-        if same_run(saved, wanted) and not is_held(folder):
+        if same_run(saved, wanted, named) and not is_held(folder):
             return folder
     return None
 
@@ -171,17 +172,20 @@ def load_config(folder: Path) -> dict[str, Any]:
 
 def combined_config(folder: Path, cfg: DictConfig) -> DictConfig:
     """The config of the run, with the harmless overrides of this command."""
-    overrides: list[str] = []
-    aliases: dict[str, str] = {}
-    if HydraConfig.initialized():
-        node: Any = HydraConfig.get()
-        overrides = list(node.overrides.task)
-        aliases = {str(key): str(value) for key, value in (node.get("aliases") or {}).items()}
     wanted: Any = OmegaConf.to_container(cfg, resolve=True)
-    effective = OmegaConf.create(combine(load_config(folder), wanted, names(overrides, aliases)))
+    effective = OmegaConf.create(combine(load_config(folder), wanted, named_by_command()))
     OmegaConf.set_struct(effective, True)
     assert isinstance(effective, DictConfig)
     return effective
+
+
+def named_by_command() -> Callable[[tuple[str, ...]], bool]:
+    """Whether an override of this command is about the value at a path."""
+    if not HydraConfig.initialized():
+        return names([], {})
+    node: Any = HydraConfig.get()
+    aliases = {str(key): str(value) for key, value in (node.get("aliases") or {}).items()}
+    return names(list(node.overrides.task), aliases)
 
 
 def newest_checkpoint(folder: Path, notes: list[str]) -> tuple[dict[str, Any] | None, Path | None]:

@@ -93,12 +93,14 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     progress = ProgressDisplay(console, len(train_loader), train_loader.num_samples)
     criterion = criterion.to(device)
     writer = checkpoint_writer(cfg, folder, data, precision)
-    ema = build_ema(cfg, folder, state.model, val_loader, criterion, precision, writer.facts)
+    stop_request = StopRequest()
+    ema = build_ema(
+        cfg, folder, state.model, val_loader, criterion, precision, writer.facts, stop_request
+    )
     callbacks: list[Callback] = [
         *build_callbacks(cfg, folder, state.model, data.class_names, ema, user_callbacks),
         progress,
     ]
-    stop_request = StopRequest()
     trainer = Trainer(
         state,
         train_loader,
@@ -337,7 +339,8 @@ def describe_run(
         "classes": describe_classes(data),
         "model": f"{cfg.model.get('name', type(model).__name__)}, {num_parameters:,} parameters",
         "training": (
-            f"{cfg.epochs} epoch{'s' * (cfg.epochs > 1)}, batches of {cfg.data.get('batch_size', cfg.batch_size)}, "
+            f"{cfg.epochs} epoch{'s' * (cfg.epochs > 1)}, "
+            f"batches of {cfg.data.get('batch_size', cfg.batch_size)}, "
             f"{type_name(cfg.optimizer)} at {rate}, {type_name(cfg.scheduler)}"
         ),
         "device": f"{device}, {precision.name}",

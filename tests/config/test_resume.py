@@ -34,24 +34,40 @@ def changed(**values: Any) -> dict[str, Any]:
     return tree
 
 
-def test_same_run() -> None:
-    assert same_run(SAVED, SAVED)
-    assert same_run(SAVED, changed(device="cpu", data__num_workers=4, epochs=20, resume=None))
-    assert not same_run(SAVED, changed(epochs=9))
-    assert not same_run(SAVED, changed(epochs=20, scheduler__T_max=20))
-    assert not same_run(SAVED, changed(learning_rate=0.1))
-    assert not same_run(SAVED, changed(callbacks={"mine": {"_target_": "a"}}))
+def named(*overrides: str) -> Any:
+    return names(overrides, {"scheduler_T_max": "scheduler.T_max"})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (SAVED, True),
+        (changed(device="cpu", data__num_workers=4, epochs=20, resume=None), True),
+        (changed(epochs=9), False),
+        (changed(epochs=20, scheduler__T_max=20), False),
+        (changed(learning_rate=0.1), False),
+        (changed(data__train_root="b"), False),  # found by name, it may have moved there
+        (changed(callbacks={"mine": {"_target_": "a"}}), False),
+        (changed(later_key=1, scheduler__later_key=1), True),
+        (changed(optimizer={"_target_": "torch.optim.SGD", "lr": 0.001}), False),
+    ],
+)
+def test_same_run(wanted: dict[str, Any], expected: bool) -> None:
+    assert same_run(SAVED, wanted, named()) is expected
+
+
+def test_a_later_key_that_is_typed_makes_another_run() -> None:
+    assert not same_run(SAVED, changed(later_key=2), named("later_key=2"))
+    before = changed(callbacks={"one": {"_target_": "a"}})
+    after = changed(callbacks={"one": {"_target_": "a"}, "two": {"_target_": "b"}})
+    assert not same_run(before, after, named())
 
 
 def test_the_order_of_rate_rules_matters() -> None:
     rates = SAVED["layer_wise_lr"]["layer_rates"]
     backwards = dict(reversed(rates.items()))
     assert backwards == rates
-    assert not same_run(SAVED, changed(layer_wise_lr__layer_rates=backwards))
-
-
-def named(*overrides: str) -> Any:
-    return names(overrides, {"scheduler_T_max": "scheduler.T_max"})
+    assert not same_run(SAVED, changed(layer_wise_lr__layer_rates=backwards), named())
 
 
 def test_combine_keeps_what_the_command_does_not_name() -> None:

@@ -52,6 +52,19 @@ class PoisonedNet(TinyNet):
         return logits
 
 
+class StoppedNet(TinyNet):
+    """Sends SIGINT in its evaluation number STOP_IN_EVALUATION (0-based, whichever the copy)."""
+
+    calls = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        if not self.training:
+            if str(StoppedNet.calls) == os.environ.get("STOP_IN_EVALUATION"):
+                os.kill(os.getpid(), signal.SIGINT)
+            StoppedNet.calls += 1
+        return super().forward(images)
+
+
 class HungryNet(TinyNet):
     """Has memory for as many pictures as ROOM says."""
 
@@ -80,6 +93,10 @@ def build_sleepy(*, num_classes: int, **_: object) -> nn.Module:
 
 def build_poisoned(*, num_classes: int, **_: object) -> nn.Module:
     return PoisonedNet(num_classes)
+
+
+def build_stopped(*, num_classes: int, **_: object) -> nn.Module:
+    return StoppedNet(num_classes)
 
 
 def build_hungry(*, num_classes: int, **_: object) -> nn.Module:

@@ -49,6 +49,23 @@ def test_stop_and_go_on(
     assert json.loads((run / "status.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.slow
+def test_stop_while_the_average_is_evaluated(program: Program) -> None:
+    """Call 0 is the trial of the model, 1 and 2 are the batches of the average in epoch 1."""
+    options = ["model._target_=fault_part.build_stopped", "ema_decay=0.9"]
+    ended = program.run(*program.tiny("average", *options))
+    assert ended.code == 0, ended.text
+    stopped = program.run(*program.tiny("stopped-average", *options), STOP_IN_EVALUATION="1")
+    assert stopped.code == 130, stopped.text
+    assert "Stopped by SIGINT in the evaluation of the average.\n" in stopped.text
+    run = program.only_run("stopped-average")
+    assert not (run / "training_metrics.csv").exists()
+    resumed = program.run(f"resume={run}", "allow_targets=[fault_part.*]")
+    assert resumed.code == 0, resumed.text
+    assert "after 0 of 3 epochs and 6 batches" in resumed.text
+    assert run_differences(program.only_run("average"), run) == []
+
+
 def test_second_ctrl_c_stops_at_once(program: Program) -> None:
     pid = program.start(*program.tiny("impatient", "model._target_=fault_part.build_sleepy"))
     wait_for_text(program, "asleep")
