@@ -66,8 +66,10 @@ def open_folder(
     rgb = (int(background[0]), int(background[1]), int(background[2]))
     class_names = list_classes(train_root, "data.train_root")
     train = index_pictures(train_root, class_names, "data.train_root", rgb)
+    notes = describe_loose(train_root, "data.train_root")
     val = None
     if val_root is not None:
+        notes += describe_loose(val_root, "data.val_root")
         found = list_classes(val_root, "data.val_root")
         matched = match_classes(found, class_names)
         unknown = [name for name in found if matched[name] is None]
@@ -84,9 +86,10 @@ def open_folder(
             val, more = drop_unreadable(val, class_names, on_error)
             skipped += more
     if val_fraction is None:
-        return ImageData(train, val, class_names, skipped)
-    train_indices, val_indices = stratified_split(train.labels, val_fraction, seed)
-    return ImageData(Subset(train, train_indices), Subset(train, val_indices), class_names, skipped)
+        return ImageData(train, val, class_names, skipped, notes)
+    indices = stratified_split(train.labels, val_fraction, seed)
+    parts = [Subset(train, chosen) for chosen in indices]
+    return ImageData(parts[0], parts[1], class_names, skipped, notes)
 
 
 def list_classes(root: str | Path, key: str) -> list[str]:
@@ -141,6 +144,27 @@ def list_pictures(folder: str | Path) -> list[str]:
             if not name.startswith(".") and name.lower().endswith(EXTENSIONS)
         ]
     return sorted(found)
+
+
+def loose_pictures(root: str | Path) -> list[str]:
+    """Pictures directly in `root`, which belong to no class."""
+    files = (path for path in Path(root).iterdir() if not path.is_dir())
+    return sorted(
+        path.name
+        for path in files
+        if not path.name.startswith(".") and path.name.lower().endswith(EXTENSIONS)
+    )
+
+
+def describe_loose(root: str | Path, key: str) -> list[str]:
+    """A warning if there are some."""
+    loose = loose_pictures(root)
+    if not loose:
+        return []
+    return [
+        f"{key} holds {len(loose)} picture(s) outside its class folders, which are not used: "
+        f"{shorten(loose, 3)}."
+    ]
 
 
 def leads_back(path: str) -> bool:

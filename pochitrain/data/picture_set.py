@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Protocol
 
@@ -72,6 +72,8 @@ class ImageData:
     class_names: list[str]
     skipped: list[str]
     """Unreadable pictures that were left out (`data.on_error=skip`): "path: reason"."""
+    notes: list[str] = field(default_factory=list)
+    """Warnings to show."""
 
     def count_per_class(self, split: PictureSet) -> list[int]:
         counts = Counter(split.labels)

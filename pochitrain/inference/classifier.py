@@ -166,8 +166,9 @@ def load_classifier(
         return load_onnx(file, allow)
     content = load_checkpoint(file)
     try:
-        config, names = dict(content["config"]), list(content["class_names"])
+        config, names = dict(content["config"]), content["class_names"]
         nodes, tensors = content["transforms"]["val"], model_tensors(content)
+        check_facts(config, names, nodes)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"The checkpoint {file} is incomplete ({error!r}).") from None
     parts = Components(OmegaConf.create(config), allow)
@@ -182,6 +183,20 @@ def load_classifier(
     network = TorchNetwork(model, chosen, memory_format)
     allowed, pictures = list(allow), content.get("data")
     return Classifier(network, names, pipeline, config, file, allowed, list(nodes), pictures)
+
+
+def check_facts(config: Any, names: Any, nodes: Any) -> None:
+    """The shape of what a file says about its model; it may come from anywhere.
+
+    Raises:
+        TypeError: if it is not what we write.
+    """
+    if not (isinstance(config, Mapping) and isinstance(config["data"], Mapping)):
+        raise TypeError("config is no tree of settings")
+    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+        raise TypeError("class_names is no list of names")
+    if not (isinstance(nodes, list) and nodes and all(isinstance(node, Mapping) for node in nodes)):
+        raise TypeError("transforms.val is no list of nodes")
 
 
 def choose_device(asked: str | None, trained_on: str | None) -> torch.device:
@@ -289,6 +304,7 @@ def load_onnx(file: Path, allow: Sequence[str] = ()) -> Classifier:
     try:
         facts = json.loads(stored)
         config, names, nodes = facts["config"], facts["class_names"], facts["transforms"]["val"]
+        check_facts(config, names, nodes)
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{file} holds damaged metadata ({error!r}).") from None
     parts = Components(OmegaConf.create(config), allow)

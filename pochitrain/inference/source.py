@@ -3,7 +3,7 @@
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -12,7 +12,7 @@ from PIL import Image
 from pochitrain.config.component import Components
 from pochitrain.config.data import LOADER_FIELDS
 from pochitrain.data.decode import decode_rgb, upright_size
-from pochitrain.data.folder import EXTENSIONS, list_pictures, match_classes
+from pochitrain.data.folder import EXTENSIONS, describe_loose, list_pictures, match_classes
 from pochitrain.data.picture_set import ImageData, PictureSet, fingerprint
 from pochitrain.error import ConfigError
 from pochitrain.inference.classifier import Classifier, build
@@ -63,6 +63,8 @@ class Source:
     """Whether `pictures.labels` are the true classes."""
     origin: str
     """For the summary."""
+    notes: list[str] = field(default_factory=list)
+    """Warnings to show."""
 
 
 def open_source(classifier: Classifier, data: str | None) -> Source:
@@ -93,7 +95,8 @@ def open_source(classifier: Classifier, data: str | None) -> Source:
             f"--data must only hold classes of the model ({', '.join(names[:20])}), got "
             f"{', '.join(map(repr, unknown))} in {data!r}. Remove or rename the folder."
         )
-    return Source(label_files(root, known, classifier), True, str(root))
+    loose = describe_loose(root, "--data")
+    return Source(label_files(root, known, classifier), True, str(root), loose)
 
 
 def unlabelled(root: Path, classifier: Classifier) -> PictureFiles:

@@ -35,7 +35,7 @@ def migrate(source: Path, output: Path, overwrite: bool = False) -> Migration:
         raise ConfigError(f"--output must be a .yaml file, got {str(output)!r}.")
     if output.exists() and not overwrite:
         raise ConfigError(f"--output must be a new file, got {str(output)!r}. Add --overwrite.")
-    config = read_python_config(source)
+    config = read_python_config(source, "FILE")
     flat = flat_optuna(config)
     if flat:
         nested = config.settings.get("optuna")

@@ -50,14 +50,17 @@ class PythonConfig:
     recorder: Recorder = field(default_factory=Recorder)
 
 
-def read_python_config(path: str | Path) -> PythonConfig:
+def read_python_config(path: str | Path, argument: str = "--config") -> PythonConfig:
     """Execute `path`.
+
+    Args:
+        argument: what the person gave the path as, for messages.
 
     Raises:
         ConfigError: no such file, an error in it (with its line), or a name that is no setting.
     """
     shown = str(path)
-    source = read_source(path)
+    source = read_source(path, argument)
     tree = parse(source, shown)
     recorder = Recorder()
     names = execute(Path(path).resolve(), shown, source, recorder, needs_torch(tree))
@@ -82,7 +85,7 @@ def read_literals(path: str | Path) -> PythonConfig:
     return PythonConfig(str(Path(path).resolve()), str(path), names, settings)
 
 
-def read_source(path: str | Path) -> str:
+def read_source(path: str | Path, argument: str = "--config") -> str:
     """The text of a Python file.
 
     Raises:
@@ -91,20 +94,20 @@ def read_source(path: str | Path) -> str:
     path = Path(path)
     if path.suffix in (".yaml", ".yml"):
         raise ConfigError(
-            f"--config must be a Python file, got {str(path)!r}. A YAML file in conf/experiment is "
-            f"chosen with experiment={path.stem}."
+            f"{argument} must be a Python file, got {str(path)!r}. A YAML file in "
+            f"conf/experiment is chosen with experiment={path.stem}."
         )
     try:
         with open(path, "rb") as file:
             return importlib.util.decode_source(file.read())
     except OSError as error:
         raise ConfigError(
-            f"--config must be a Python file that can be read, got {str(path)!r} "
+            f"{argument} must be a Python file that can be read, got {str(path)!r} "
             f"({error.strerror}). It is looked up from {os.getcwd()!r}."
         ) from None
     except (SyntaxError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"--config must be a text file in UTF-8, got {str(path)!r} ({error}). Save it as "
+            f"{argument} must be a text file in UTF-8, got {str(path)!r} ({error}). Save it as "
             "UTF-8, or name its encoding in the first line: # coding: cp932"
         ) from None
 

@@ -52,10 +52,7 @@ def translate(config: PythonConfig) -> Translation:
         ConfigError: for a setting that is wrong in itself; ranges and rules across groups are
             checked with the composed tree.
     """
-    settings = {
-        name: value if name in ("train_transform", "val_transform") else plain_value(value)
-        for name, value in config.settings.items()
-    }
+    settings = {name: plain_setting(name, value) for name, value in config.settings.items()}
     refuse_flat_optuna(config)
     found = Translation(Selection({"work_dir": DEFAULT_WORK_DIR}))
     options = found.selection.options
@@ -79,6 +76,15 @@ def translate(config: PythonConfig) -> Translation:
 def option_of(options: dict[str, Option], group: str) -> Option:
     """The option of `group`, made from the default one if the file has not chosen yet."""
     return options.setdefault(group, Option(DEFAULT_OPTIONS.get(group, "default")))
+
+
+def plain_setting(name: str, value: Any) -> Any:
+    if name in ("train_transform", "val_transform"):
+        return value
+    try:
+        return plain_value(value)
+    except RecursionError:
+        raise ConfigError(f"{name} must not hold itself.") from None
 
 
 def translate_rows(settings: Mapping[str, Any], selection: Selection) -> None:

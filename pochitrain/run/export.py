@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from omegaconf import OmegaConf
@@ -76,7 +76,8 @@ def export(settings: ExportSettings) -> Path:
         facts = {"model": str(classifier.source), "data": source.origin, "opset": opset}
         proof = {**facts, **parity.summary(), "versions": versions()}
         save_json(target.with_name("parity.json"), proof)
-        require_parity(parity, target)
+        if not parity.proven:
+            refuse(parity, target)
         os.replace(unproven, target)
     finally:
         unproven.unlink(missing_ok=True)
@@ -176,15 +177,20 @@ def prove(
     return compare(original.logits.numpy(), answer.logits.numpy())
 
 
-def require_parity(parity: Parity, target: Path) -> None:
-    if not parity.proven:
-        raise PochiError(
-            f"The exported model does not answer as the original does: {parity.top1_agreement:.2f}"
-            f" % of {parity.images:,} pictures get the same class (at least "
-            f"{parity.min_agreement} % must), logits differ by up to "
-            f"{parity.max_abs_logit_difference:.3g}. {target} is not written; see parity.json "
-            "beside it."
-        )
+def refuse(parity: Parity, target: Path) -> NoReturn:
+    """An earlier export that lies there is renamed: parity.json is not about it any more."""
+    earlier = ""
+    if target.exists():
+        kept = target.with_stem(f"{target.stem}.previous")
+        os.replace(target, kept)
+        earlier = f" The one of an earlier export is now {kept.name}."
+    raise PochiError(
+        f"The exported model does not answer as the original does: {parity.top1_agreement:.2f}"
+        f" % of {parity.images:,} pictures get the same class (at least "
+        f"{parity.min_agreement} % must), logits differ by up to "
+        f"{parity.max_abs_logit_difference:.3g}. {target} is not written; see parity.json "
+        f"beside it.{earlier}"
+    )
 
 
 def versions() -> dict[str, str]:

@@ -244,6 +244,8 @@ def print_summary(
 
     print_plain(f"model     {classifier.source} ({classifier.network.name})")
     print_plain(f"data      {source.origin}: {len(source.pictures):,} pictures")
+    for note in source.notes:
+        print_plain(f"Warning: {note}")
     for index, reason in sorted(answers.unreadable.items()):
         print_plain(f"unreadable  {source.pictures.name(index)}: {reason}")
     if broken := int((~torch.isfinite(answers.logits)).any(dim=1).sum()):

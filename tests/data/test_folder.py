@@ -72,6 +72,21 @@ def test_a_pipe_and_a_name_that_is_no_text_are_named(
     assert "torn\udcff.png: not a picture" in str(caught.value)
 
 
+def test_pictures_outside_the_class_folders_are_mentioned(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    root = make_folder(tmp_path / "r", {"a": 1, "b": 1})
+    assert open_folder(train_root=str(root)).notes == []
+    for name in ("x.jpg", "notes.txt", ".hidden.png", "y.PNG"):
+        (root / name).touch()
+    data = open_folder(train_root=str(root), val_root=str(root))
+    assert data.notes == [
+        f"{key} holds 2 picture(s) outside its class folders, which are not used: x.jpg, y.PNG."
+        for key in ("data.train_root", "data.val_root")
+    ]
+    assert len(data.train) == 2
+
+
 def test_hidden_class_folders_are_ignored(tmp_path: Path, make_folder: MakeFolder) -> None:
     root = make_folder(tmp_path / "r", {"a": 1, ".cache": 1})
     (root / "README.txt").touch()

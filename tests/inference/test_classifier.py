@@ -1,9 +1,11 @@
 """What a checkpoint must be to be loaded, and what it may not do."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 from checkpoint_factory import VAL, checkpoint_content
@@ -12,7 +14,7 @@ from torchvision import models
 
 from pochitrain.config.component import Components
 from pochitrain.error import ConfigError
-from pochitrain.inference.classifier import build_network, load_classifier
+from pochitrain.inference.classifier import METADATA_KEY, build_network, load_classifier
 
 MakeRun = Callable[..., Path]
 
@@ -60,6 +62,42 @@ def test_a_key_is_missing(make_run: MakeRun) -> None:
     del content["transforms"]
     with pytest.raises(ConfigError, match="incomplete"):
         load_classifier(make_run([], content=content))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("transforms", {"val": []}, "transforms.val is no list of nodes"),
+        ("transforms", {"val": 5}, "transforms.val is no list of nodes"),
+        ("transforms", {"val": ["ToTensor"]}, "transforms.val is no list of nodes"),
+        ("class_names", [], "class_names is no list of names"),
+        ("class_names", "ab", "class_names is no list of names"),
+        ("class_names", [1, 2], "class_names is no list of names"),
+        ("config", {"data": None}, "config is no tree of settings"),
+    ],
+)
+def test_facts_of_another_shape(
+    make_run: MakeRun, tmp_path: Path, key: str, value: object, reason: str
+) -> None:
+    """In a checkpoint, and in the metadata of an ONNX file."""
+    content = {**checkpoint_content(["a", "b"]), key: value}
+    with pytest.raises(ConfigError, match=f"is incomplete.*{reason}"):
+        load_classifier(make_run([], content=content))
+    file = tmp_path / "model.onnx"
+    write_identity(file, {name: content[name] for name in ("config", "class_names", "transforms")})
+    with pytest.raises(ConfigError, match=f"damaged metadata.*{reason}"):
+        load_classifier(file)
+
+
+def write_identity(file: Path, facts: dict[str, object]) -> None:
+    """An ONNX file that gives back what it gets, with `facts` as our metadata."""
+    ends = [onnx.helper.make_tensor_value_info(name, 1, [1]) for name in ("x", "y")]
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    graph = onnx.helper.make_graph([node], "identity", ends[:1], ends[1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)])
+    model.ir_version = 10  # the newest that every ONNX Runtime we allow can read
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(facts)})
+    onnx.save(model, file)
 
 
 def test_weights_of_another_model(make_run: MakeRun) -> None:

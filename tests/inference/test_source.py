@@ -50,6 +50,18 @@ def test_a_picture_of_the_split_that_broke_since_is_reported(
     assert len(answers.indices) == 5
 
 
+def test_pictures_beside_labelled_folders_are_mentioned(
+    tmp_path: Path, split: dict[str, Any]
+) -> None:
+    classifier = run_with(tmp_path / "run", ["ant", "bee"], **split)
+    (tmp_path / "photos" / "loose.jpg").touch()
+    source = open_source(classifier, str(tmp_path / "photos"))
+    assert source.notes == [
+        "--data holds 1 picture(s) outside its class folders, which are not used: loose.jpg."
+    ]
+    assert len(source.pictures) == 20
+
+
 def test_a_split_of_other_pictures_is_refused(tmp_path: Path, split: dict[str, Any]) -> None:
     """With one picture more, pictures of the training would be taken for validation."""
     classifier = run_with(tmp_path / "run", ["ant", "bee"], **split)

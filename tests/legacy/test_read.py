@@ -92,6 +92,7 @@ def test_helpers_are_no_error(write_file: WriteFile, text: str, helpers: list[st
             "image_size must be one int",
         ),
         ("overrides = {'resume': 'auto'}", "overrides['resume'] is not a key that a file may set."),
+        ("x = [1]\nx.append(x)\nclass_weights = x", "class_weights must not hold itself."),
         ("overrides = {'nonsense.x': 1}", "overrides['nonsense.x'] is not a key"),
         ("epochs = (", "PATH, line 7: SyntaxError: '(' was never closed\n    epochs = ("),
         ("def f(x):\n    return 1 / x\nepochs = f(0)", "PATH, line 8: ZeroDivisionError: division"),
