@@ -19,9 +19,9 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from pochitrain.config.component import Components
+from pochitrain.data.folder import FolderPictures
 from pochitrain.engine.device import select_device, select_precision
 from pochitrain.inference.classifier import Classifier, TorchNetwork, build_network, load_pipeline
-from pochitrain.inference.source import PictureFiles
 from pochitrain.inference.stream import classify
 
 SIDE_PX = 224
@@ -91,7 +91,7 @@ def main() -> None:
     end_to_end, forward = [], []
     with tempfile.TemporaryDirectory() as folder:
         paths = write_pictures(Path(folder), options.images, options.side_px)
-        pictures = PictureFiles(paths, (255, 255, 255))
+        pictures = FolderPictures(paths, [-1] * len(paths))
         for _ in range(options.rounds):
             answers = classify(classifier, pictures, options.batch_size, options.num_workers)
             end_to_end.append(answers.timed / answers.total_s)

@@ -11,6 +11,7 @@ runs. Options after -- are those of train.py and are added to the ones that each
 import argparse
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -24,17 +25,35 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULTS = ["model=torchvision", "model.name=squeezenet1_1", "data.image_size=32", "epochs=3"]
+RATES = "+layer_wise_lr.layer_rates={features: 0.0003, classifier: 0.001}"
 DRAWN = (
     ["data.num_workers=0", "data.num_workers=2"],
     ["checkpoint.every_steps=7", "checkpoint.every_minutes=0.02", "checkpoint.every_epochs=2"],
     ["checkpoint.in_background=true", "checkpoint.in_background=false"],
     ["gradient_accumulation=1", "gradient_accumulation=3"],
     ["optimizer=sgd", "optimizer=adamw"],
-    ["scheduler=steplr", "scheduler=cosineannealinglr", "scheduler=exponentiallr"],
+    [
+        "scheduler=none",
+        "scheduler=steplr",
+        "scheduler=multisteplr scheduler.milestones=[1,2]",
+        "scheduler=cosineannealinglr",
+        "scheduler=exponentiallr",
+        "scheduler=linearlr",
+    ],
+    ["warmup_epochs=0", "warmup_epochs=1"],
+    ["layer_wise_lr=none", f"layer_wise_lr.enabled=true {RATES}"],
+    ["transform=minimal", "transform=augment", "transform=mixup", "transform=randaugment"],
+    ["model.freeze=null", "model.freeze=1"],
+    ["precision=fp32", "precision=bf16", "precision=fp16"],
+    ["checkpoint.keep_last=2", "checkpoint.keep_last=1"],
     ["ema_decay=null", "ema_decay=0.99"],
     ["gradient_tracking.enabled=false", "gradient_tracking.enabled=true"],
     ["early_stopping.enabled=false", "early_stopping.enabled=true"],
 )
+SETTING = re.compile(r"\S+=\{.*?\}|\S+")
+"""A word on the command line; a mapping may hold blanks."""
+MAX_KILLS = 6
+"""Of one run; the next part of it is left alone."""
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
@@ -44,24 +63,33 @@ def start(words: list[str], log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
 
 
-def disturb(words: list[str], log: Path, seconds: float, dice: random.Random) -> list[str]:
+def is_finished(work_dir: Path) -> bool:
+    return any('"finished"' in path.read_text() for path in work_dir.glob("*/status.json"))
+
+
+def disturb(
+    words: list[str], work_dir: Path, log: Path, seconds: float, dice: random.Random
+) -> list[str]:
     """Run to the end through kills after random times; the signals that were sent.
 
     Args:
         seconds: how long the whole run takes undisturbed.
     """
-    sent = []
+    sent: list[str] = []
     while True:
-        process = start([*words, "resume=auto"], log)
+        process = start([*words, f"work_dir={work_dir}", "resume=auto"], log)
         try:
             # Mostly within the run; some kills come while it starts or ends.
-            code = process.wait(timeout=dice.uniform(0.3, 1.2) * seconds)
+            wait = dice.uniform(0.2, 1.0) * seconds if len(sent) < MAX_KILLS else None
+            code = process.wait(timeout=wait)
         except subprocess.TimeoutExpired:
             number = dice.choice(SIGNALS)
             os.killpg(process.pid, number)
             code = process.wait()
             sent.append(number.name)
-        if code == 0:
+        # Killed while the interpreter shut down, nothing is left to do: resume=auto would begin a
+        # new run.
+        if code == 0 or is_finished(work_dir):
             return sent
         if code not in (130, 143) and -code not in SIGNALS:
             raise SystemExit(f"exit code {code}, see {log}")
@@ -98,13 +126,14 @@ def compare(whole: Path, broken: Path) -> list[str]:
 def play_round(number: int, extra: list[str], folder: Path, dice: random.Random) -> int:
     """One undisturbed and one disturbed run; how often the latter was killed."""
     drawn = [dice.choice(choices) for choices in DRAWN]
-    words = [*DEFAULTS, *drawn, f"seed={number}", *extra]
+    settings = [word for choice in drawn for word in SETTING.findall(choice)]
+    words = [*DEFAULTS, *settings, f"seed={number}", *extra]
     begin = time.monotonic()
     code = start([*words, f"work_dir={folder}/whole"], folder / "whole.log").wait()
     if code != 0:
         raise SystemExit(f"the undisturbed run ended with {code}, see {folder}/whole.log")
     seconds = time.monotonic() - begin
-    sent = disturb([*words, f"work_dir={folder}/broken"], folder / "broken.log", seconds, dice)
+    sent = disturb(words, folder / "broken", folder / "broken.log", seconds, dice)
     runs = [
         [p.parent for p in (folder / kind).glob("*/config.yaml")] for kind in ("whole", "broken")
     ]

@@ -7,53 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from omegaconf import OmegaConf
-from PIL import Image
 
 from pochitrain.config.component import Components
 from pochitrain.config.data import LOADER_FIELDS
-from pochitrain.data.decode import decode_rgb, upright_size
-from pochitrain.data.folder import EXTENSIONS, describe_loose, list_pictures, match_classes
+from pochitrain.data.folder import (
+    EXTENSIONS,
+    FolderPictures,
+    describe_loose,
+    list_pictures,
+    match_classes,
+)
 from pochitrain.data.picture_set import ImageData, PictureSet, fingerprint
 from pochitrain.error import ConfigError
 from pochitrain.inference.classifier import Classifier, build
 
 REMEDY = "Give pictures with --data DIR."
-
-
-@dataclass
-class PictureFiles:
-    """Picture files whose classes are not known."""
-
-    paths: list[str]
-    background: tuple[int, int, int]
-    in_memory = False
-
-    @property
-    def labels(self) -> list[int]:
-        return [-1] * len(self.paths)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def load(self, index: int) -> Image.Image:
-        return decode_rgb(self.paths[index], self.background)
-
-    def size(self, index: int) -> tuple[int, int]:
-        return upright_size(self.paths[index])
-
-    def name(self, index: int) -> str:
-        return self.paths[index]
-
-
-@dataclass
-class LabelledFiles(PictureFiles):
-    """Picture files with the index of their class."""
-
-    known: list[int]
-
-    @property
-    def labels(self) -> list[int]:
-        return self.known
 
 
 @dataclass
@@ -80,7 +48,7 @@ def open_source(classifier: Classifier, data: str | None) -> Source:
         return Source(open_validation(classifier), True, "validation data of the run")
     root = Path(data)
     if root.is_file():
-        return Source(PictureFiles([str(root)], classifier.background), False, str(root))
+        return Source(files_without_labels([str(root)], classifier), False, str(root))
     if not root.is_dir():
         raise ConfigError(f"--data must be a folder or a picture, got {data!r}: not there.")
     folders = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
@@ -99,11 +67,16 @@ def open_source(classifier: Classifier, data: str | None) -> Source:
     return Source(label_files(root, known, classifier), True, str(root), loose)
 
 
-def unlabelled(root: Path, classifier: Classifier) -> PictureFiles:
+def unlabelled(root: Path, classifier: Classifier) -> FolderPictures:
     paths = list_pictures(root)
     if not paths:
         raise ConfigError(no_pictures(root))
-    return PictureFiles(paths, classifier.background)
+    return files_without_labels(paths, classifier)
+
+
+def files_without_labels(paths: list[str], classifier: Classifier) -> FolderPictures:
+    """Picture files whose classes are not known: labels are -1."""
+    return FolderPictures(paths, [-1] * len(paths), classifier.background)
 
 
 def no_pictures(root: Path) -> str:
@@ -170,7 +143,7 @@ def label_files(root: Path, folders: dict[str, str], classifier: Classifier) -> 
     if not files:
         raise ConfigError(no_pictures(root))
     paths, labels = [path for path, _ in files], [label for _, label in files]
-    return LabelledFiles(paths, classifier.background, labels)
+    return FolderPictures(paths, labels, classifier.background)
 
 
 def find_folder(folder: str, checkpoint: Path, key: str) -> str:
