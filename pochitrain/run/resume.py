@@ -289,7 +289,14 @@ def report_end(folder: Path, cfg: DictConfig, trainer: Trainer) -> Iterator[None
         raise Interrupted(f"{stopped}\n{how_to_continue(folder, cfg)}", stopped.exit_code) from None
     except (PochiError, OSError) as error:
         note("failed")
-        if isinstance(error, ConfigError) or not (folder / "config.yaml").is_file():
+        if isinstance(error, ConfigError):
+            raise
+        if not folder.is_dir():
+            raise PochiError(
+                f"The run directory {folder} is gone: it was deleted, moved or unmounted while the "
+                "run was writing to it. Nothing of this run can be saved."
+            ) from error
+        if not (folder / "config.yaml").is_file():
             raise
         text = cannot_access(error) if isinstance(error, OSError) else str(error)
         kind = type(error) if isinstance(error, PochiError) else PochiError

@@ -1,6 +1,7 @@
 """What goes wrong outside our code ends a run with one message, and loses nothing."""
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -105,6 +106,19 @@ def test_worker_is_killed(program: Program) -> None:
     assert ended.code == 1, ended.text
     assert "A process that loads pictures ended" in ended.text
     assert "data.num_workers=0" in ended.text
+    assert "Traceback" not in ended.text
+
+
+def test_run_directory_is_deleted(program: Program) -> None:
+    pid = program.start(*program.tiny("deleted"), SIGNAL_AT="SIGSTOP:batch:1:2")
+    wait_until_stopped(pid)
+    run = program.only_run("deleted")
+    shutil.rmtree(run)
+    os.kill(pid, signal.SIGCONT)
+    ended = program.wait(pid)
+    assert ended.code == 1, ended.text
+    gone = f"The run directory {run.relative_to(program.folder)} is gone: it was deleted, moved or"
+    assert ended.text.splitlines()[-1].startswith(gone)
     assert "Traceback" not in ended.text
 
 
