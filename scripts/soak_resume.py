@@ -44,7 +44,7 @@ DRAWN = (
     ["layer_wise_lr=none", f"layer_wise_lr.enabled=true {RATES}"],
     ["transform=minimal", "transform=augment", "transform=mixup", "transform=randaugment"],
     ["model.freeze=null", "model.freeze=1"],
-    ["precision=fp32", "precision=bf16", "precision=fp16"],
+    ["precision=fp32", "precision=bf16"],
     ["checkpoint.keep_last=2", "checkpoint.keep_last=1"],
     ["ema_decay=null", "ema_decay=0.99"],
     ["gradient_tracking.enabled=false", "gradient_tracking.enabled=true"],

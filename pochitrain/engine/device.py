@@ -60,6 +60,15 @@ class Precision:
         names = {None: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
         return names[self.dtype]
 
+    @property
+    def warnings(self) -> list[str]:
+        if self.dtype is not torch.float16 or self.device.type != "cpu":
+            return []
+        return [
+            "precision=fp16 can be a hundred times slower than fp32 on a CPU, which has no "
+            "instructions for it. On a CPU use fp32 or bf16."
+        ]
+
 
 def select_precision(name: str, device: torch.device) -> Precision:
     """Precision called `name`: auto, fp32, bf16 or fp16 (with gradient scaling).

@@ -86,7 +86,7 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     folder = open_run_directory(cfg) if continued is None else reopen(continued)
     rows = describe_run(cfg, data, state.model, precision, folder)
     rows["loss"] = describe_weights(criterion, data.class_names)
-    for note in [*notes, *data.notes]:
+    for note in [*notes, *precision.warnings, *data.notes]:
         console.print(f"Warning: {note}", style="yellow", markup=False)
     print_start(console, rows, data)
 
