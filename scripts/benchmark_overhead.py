@@ -1,6 +1,6 @@
 """What gradient tracking, tables and graphs cost, as ratios from one run.
 
-    python scripts/benchmark_overhead.py [--num-pictures 512] [--epochs 9] [--size 64]
+    python scripts/benchmark_overhead.py [--num-pictures 512] [--epochs 31] [--size 64]
 
 ResNet-18 on random pictures that already are on the device, so that loading hides nothing. Every
 second epoch tracks gradients; the others are what it is compared with. On a GPU the numbers are
@@ -94,7 +94,7 @@ def main() -> None:
     )
     parser.add_argument("--num-pictures", type=int, default=512)
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--epochs", type=int, default=9)
+    parser.add_argument("--epochs", type=int, default=31)
     parser.add_argument("--size", type=int, default=64, help="pixels")
     parser.add_argument("--device", default=None)
     options = parser.parse_args()

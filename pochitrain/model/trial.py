@@ -31,8 +31,10 @@ def try_model(model: nn.Module, images: Tensor, num_classes: int, *, training: b
     wanted = (len(images), num_classes)
     seen = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
     if seen != wanted:
-        raise ConfigError(f"model must give scores of shape {wanted} for {len(images)} pictures "
-                          f"and {num_classes} classes, got {seen}.")  # fmt: skip
+        raise ConfigError(
+            f"model must give scores of shape {wanted} for {len(images)} pictures and "
+            f"{num_classes} classes, got {seen}."
+        )
 
 
 def explain(error: Exception, images: Tensor) -> str:
