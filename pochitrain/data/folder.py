@@ -69,7 +69,6 @@ def open_folder(
     notes = describe_loose(train_root, "data.train_root")
     val = None
     if val_root is not None:
-        notes += describe_loose(val_root, "data.val_root")
         found = list_classes(val_root, "data.val_root")
         matched = match_classes(found, class_names)
         unknown = [name for name in found if matched[name] is None]
@@ -79,6 +78,7 @@ def open_folder(
                 f"{', '.join(map(repr, unknown))} in {val_root!r}. Classes: {shorten(class_names)}."
             )
         val = index_pictures(val_root, class_names, "data.val_root", rgb, present=found)
+        notes += describe_loose(val_root, "data.val_root")
     skipped: list[str] = []
     if verify:
         train, skipped = drop_unreadable(train, class_names, on_error)

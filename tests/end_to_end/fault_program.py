@@ -48,6 +48,7 @@ class Program:
         self.folder = folder
         self.pictures = pictures
         env = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder / "cache")}
+        env.pop("UV", None)  # set by `uv run`, which the command to continue then begins with
         env["PYTHONPATH"] = f"{HERE}:{HERE.parent.parent}"
         self.server = subprocess.Popen(
             [sys.executable, str(HERE / "fork_server.py")],
