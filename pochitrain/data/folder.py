@@ -104,13 +104,18 @@ def list_classes(root: str | Path, key: str) -> list[str]:
             f"{key} must be a folder of class folders (ROOT/<class>/*.jpg), got {str(root)!r}, "
             f"which is not there. It is looked up from {os.getcwd()!r}."
         )
-    names = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    names = list_folders(path)
     if not names:
         raise ConfigError(
             f"{key} must hold one folder for each class (ROOT/<class>/*.jpg), got {str(root)!r} "
             "without folders."
         )
     return names
+
+
+def list_folders(root: Path) -> list[str]:
+    """Sorted names of the folders directly in `root`, without hidden ones."""
+    return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def match_classes(folders: Sequence[str], class_names: Sequence[str]) -> dict[str, str | None]:

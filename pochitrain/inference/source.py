@@ -14,6 +14,7 @@ from pochitrain.data.folder import (
     EXTENSIONS,
     FolderPictures,
     describe_loose,
+    list_folders,
     list_pictures,
     match_classes,
 )
@@ -51,7 +52,7 @@ def open_source(classifier: Classifier, data: str | None) -> Source:
         return Source(files_without_labels([str(root)], classifier), False, str(root))
     if not root.is_dir():
         raise ConfigError(f"--data must be a folder or a picture, got {data!r}: not there.")
-    folders = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    folders = list_folders(root)
     names = classifier.class_names
     matched = match_classes(folders, names)
     known = {name: found for name, found in matched.items() if found is not None}
@@ -120,7 +121,7 @@ def open_validation_root(classifier: Classifier, given: str) -> PictureSet:
     Unreadable ones stay in: they are reported.
     """
     root = Path(find_folder(given, classifier.source, "data.val_root"))
-    folders = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    folders = list_folders(root)
     matched = match_classes(folders, classifier.class_names)
     known = {name: found for name, found in matched.items() if found is not None}
     unknown = [name for name in folders if name not in known]
