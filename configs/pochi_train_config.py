@@ -1,6 +1,6 @@
 """pochitrain 設定ファイル (a Python config; the guide: docs/guide.ja.md).
 
-    python scripts/prepare_digits.py      (writes data/train, data/val: 1,797 small pictures)
+    python scripts/prepare_digits.py      (writes data/train, data/val: 1,797 small images)
     python train.py --config configs/pochi_train_config.py
 
 About 20 s on two CPU cores.

@@ -1,4 +1,4 @@
-"""pochitrain: train an image classifier from a folder of labelled pictures."""
+"""pochitrain: train an image classifier from a folder of labelled images."""
 
 from typing import TYPE_CHECKING, Any
 

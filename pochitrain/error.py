@@ -16,7 +16,7 @@ class ConfigError(PochiError):
 
 
 class DataError(PochiError):
-    """A picture or a loader process failed in the middle of a run; the state is still good."""
+    """An image or a loader process failed in the middle of a run; the state is still good."""
 
 
 class Interrupted(KeyboardInterrupt):

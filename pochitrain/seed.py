@@ -27,7 +27,7 @@ def seeded_cpu(*parts: int | str) -> Iterator[None]:
     """Inside, the CPU generators of Python, NumPy and torch start from `parts`; after, as before.
 
     The default torch generator is seeded directly: torch.manual_seed would also queue a call for
-    every GPU, once per picture.
+    every GPU, once per image.
     """
     seed = derive_seed(*parts)
     before = (random.getstate(), np.random.get_state(), torch.get_rng_state())

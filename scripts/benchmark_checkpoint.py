@@ -1,6 +1,6 @@
 """What a checkpoint costs: python scripts/benchmark_checkpoint.py [--device cuda] [--images 2048]
 
-Trains a model at 224 px on pictures in memory. Epochs without a checkpoint, with one written in the
+Trains a model at 224 px on images in memory. Epochs without a checkpoint, with one written in the
 background, and with one that training waits for, take turns in one process; the ratios of their
 medians are printed, and how long training stood still.
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import select_device
-from pochitrain.engine.state import Monitor, Sums, TrainState
+from pochitrain.engine.state import Monitor, RunningMetrics, TrainState
 from pochitrain.model.classifier import build_classifier
 
 KINDS = ("none", "background", "foreground")
@@ -28,7 +28,9 @@ def build_state(name: str, device: torch.device) -> TrainState:
     optimizer = torch.optim.Adam(model.parameters())
     scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
     scaler = torch.amp.GradScaler(device.type, enabled=False)
-    return TrainState(model, optimizer, scheduler, scaler, Monitor("val_loss"), 1, Sums(device))
+    return TrainState(
+        model, optimizer, scheduler, scaler, Monitor("val_loss"), 1, RunningMetrics(device)
+    )
 
 
 def train_epoch(

@@ -2,7 +2,7 @@
 
     python scripts/benchmark_infer.py --images 512 --num-workers 2
 
-Makes the pictures itself: crops of the two photographs that scikit-learn ships. The two are
+Makes the images itself: crops of the two photographs that scikit-learn ships. The two are
 measured in turns, so that a machine that becomes slower meanwhile slows both, and the best turn of
 each counts. The goal is a ratio >= 0.9 (resnet18, 224 px, 2 workers).
 """
@@ -19,7 +19,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from pochitrain.config.component import Components
-from pochitrain.data.folder import FolderPictures
+from pochitrain.data.folder import ImageFolderDataset
 from pochitrain.engine.device import select_device, select_precision
 from pochitrain.inference.classifier import Classifier, TorchNetwork, build_network, load_pipeline
 from pochitrain.inference.stream import classify
@@ -91,9 +91,9 @@ def main() -> None:
     end_to_end, forward = [], []
     with tempfile.TemporaryDirectory() as folder:
         paths = write_pictures(Path(folder), options.images, options.side_px)
-        pictures = FolderPictures(paths, [-1] * len(paths))
+        dataset = ImageFolderDataset(paths, [-1] * len(paths))
         for _ in range(options.rounds):
-            answers = classify(classifier, pictures, options.batch_size, options.num_workers)
+            answers = classify(classifier, dataset, options.batch_size, options.num_workers)
             end_to_end.append(answers.timed / answers.total_s)
             forward.append(measure_forward(classifier, options.batch_size, options.images))
     device = classifier.network.device

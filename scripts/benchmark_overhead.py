@@ -1,8 +1,8 @@
 """What gradient tracking, tables and graphs cost, as ratios from one run.
 
-    python scripts/benchmark_overhead.py [--num-pictures 512] [--epochs 31] [--size 64]
+    python scripts/benchmark_overhead.py [--num-images 512] [--epochs 31] [--size 64]
 
-ResNet-18 on random pictures that already are on the device, so that loading hides nothing. Every
+ResNet-18 on random images that already are on the device, so that loading hides nothing. Every
 second epoch tracks gradients; the others are what it is compared with. On a GPU the numbers are
 for bf16, as precision=auto would choose.
 """
@@ -27,7 +27,7 @@ from pochitrain.data.sampler import EpochBatches
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import select_device, select_precision
-from pochitrain.engine.state import Monitor, Sums, TrainState
+from pochitrain.engine.state import Monitor, RunningMetrics, TrainState
 from pochitrain.engine.trainer import Trainer
 from pochitrain.loss.cross_entropy import CrossEntropy
 from pochitrain.model.block import find_blocks
@@ -41,7 +41,7 @@ class DeviceBatches:
     def __init__(self, num: int, batch_size: int, size_px: int, device: torch.device) -> None:
         labels = torch.arange(num) % NUM_CLASSES
         self.batches = EpochBatches(labels.tolist(), batch_size, seed=0, shuffle=True)
-        self.pictures = range(num)
+        self.dataset = range(num)
         self.made = []
         for start, stop in self.batches.bounds():
             images = torch.randn(stop - start, 3, size_px, size_px, device=device)
@@ -116,7 +116,7 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
         precision.scaler,
         Monitor("val_accuracy"),
         options.epochs,
-        Sums(device),
+        RunningMetrics(device),
     )
     tracker = GradientTracking(
         folder / "gradient_trace.csv",
@@ -134,8 +134,8 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
         Timed(ConfusionMatrixCSV(folder / "confusion_matrix.csv", names)),
     ]
     shape = (options.batch_size, options.size, device)
-    train: Any = DeviceBatches(options.num_pictures, *shape)
-    val: Any = DeviceBatches(options.num_pictures // 4, *shape)
+    train: Any = DeviceBatches(options.num_images, *shape)
+    val: Any = DeviceBatches(options.num_images // 4, *shape)
     writer = CheckpointWriter(folder / "models", {}, every_epochs=options.epochs + 1)
     callbacks = [clock, tracker, *tables]
     Trainer(state, train, val, CrossEntropy(), precision, callbacks, writer).fit()
@@ -164,7 +164,7 @@ def report(
     tables_s = sum(table.seconds for table in tables) / options.epochs
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
     print(f"resnet18, {options.size} px, batches of {options.batch_size}, {name}, {precision}")
-    print(f"epoch of {options.num_pictures} pictures    {plain:.3f} s")
+    print(f"epoch of {options.num_images} pictures    {plain:.3f} s")
     print(f"with gradient tracking     x {statistics.median(pairs):.4f} (median of {len(pairs)})")
     print(
         f"tables                     {1000 * tables_s:.2f} ms, {tables_s / plain:.3%} of an epoch"

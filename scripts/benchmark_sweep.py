@@ -133,10 +133,10 @@ def measure_parallel(options: Any, work: Path) -> None:
 
 def measure_overhead(options: Any, work: Path) -> None:
     """Time per trial minus the time of its epoch, which the trial itself prints."""
-    pictures = make_pictures(work / "pictures")
+    dataset = make_pictures(work / "pictures")
     work = work / "overhead"
     words = ours(options, work, "optuna.pruner=MedianPruner", "optuna.optuna_epochs=1")
-    words += ["data=folder", f"data.train_root={pictures}", "data.val_fraction=0.3"]
+    words += ["data=folder", f"data.train_root={dataset}", "data.val_fraction=0.3"]
     words += ["transform=minimal", "optuna.search_space.batch_size.choices=[28,64]"]
     began = time.perf_counter()
     run(f"{options.trials} trials of one step", options, work, words)

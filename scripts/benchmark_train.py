@@ -9,7 +9,7 @@ whatever else the machine does hits both alike:
                  checked loss, metrics, progress; everything but validation and checkpoints
     compute      zero_grad, forward, loss, backward, step on one batch that is already in memory
 
-Prints images/s of both and their ratio (1.0: the data path costs nothing). The pictures are
+Prints images/s of both and their ratio (1.0: the data path costs nothing). The images are
 JPEG crops of the two photographs that scikit-learn ships.
 """
 
@@ -51,8 +51,8 @@ def main() -> None:
     parser.add_argument("--block", type=int, default=4, help="batches in a block")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        num_pictures = args.batch_size * args.block * (args.blocks + 1)
-        write_pictures(Path(folder), num_pictures, round(args.size * 1.7))
+        num_images = args.batch_size * args.block * (args.blocks + 1)
+        write_pictures(Path(folder), num_images, round(args.size * 1.7))
         trainer = build_trainer(args, Path(folder))
         measure(trainer, args)
 

@@ -1,8 +1,8 @@
-"""Write scikit-learn's handwritten digits as picture folders: data/train/<digit>, data/val/<digit>.
+"""Write scikit-learn's handwritten digits as image folders: data/train/<digit>, data/val/<digit>.
 
     python scripts/prepare_digits.py [--output data] [--per-class N]
 
-Real pictures for `configs/pochi_train_config.py`, without a download: 1,797 digits of 43 people
+Real images for `configs/pochi_train_config.py`, without a download: 1,797 digits of 43 people
 (Alpaydin & Kaynak 1998), 8 x 8 pixels, enlarged to 32 x 32; a fifth of each class is for
 validation.
 """
@@ -35,13 +35,13 @@ def main() -> None:
 
 
 def choose(labels: np.ndarray, per_class: int | None) -> np.ndarray:
-    """Indices of the pictures to write, at most `per_class` of each label."""
+    """Indices of the images to write, at most `per_class` of each label."""
     return np.concatenate([np.flatnonzero(labels == label)[:per_class] for label in range(10)])
 
 
-def enlarge(picture: np.ndarray) -> Image.Image:
-    """8 x 8 values from 0 to 16 as a grey picture of 32 x 32 pixels."""
-    grey = Image.fromarray(np.round(picture * (255 / 16)).astype(np.uint8))
+def enlarge(image: np.ndarray) -> Image.Image:
+    """8 x 8 values from 0 to 16 as a grey image of 32 x 32 pixels."""
+    grey = Image.fromarray(np.round(image * (255 / 16)).astype(np.uint8))
     return grey.resize((SIZE_PX, SIZE_PX), Image.Resampling.BICUBIC)
 
 

@@ -1,15 +1,15 @@
-"""A real data set from a package registry: emoji pictures in nine unbalanced categories.
+"""A real data set from a package registry: emoji images in nine unbalanced categories.
 
     python scripts/prepare_emoji.py --out data/emoji
     python train.py data=folder data.train_root=data/emoji/train data.val_root=data/emoji/val \
         transform.size=64
 
-Lays out OUT/{train,val}/<category>/<vendor>_<picture>.png (64 x 64 px, RGBA) and OUT/CREDITS.txt.
-The pictures come through the npm client from the packages emoji-datasource-google (Noto Emoji,
+Lays out OUT/{train,val}/<category>/<vendor>_<image>.png (64 x 64 px, RGBA) and OUT/CREDITS.txt.
+The images come through the npm client from the packages emoji-datasource-google (Noto Emoji,
 Apache License 2.0) and emoji-datasource-twitter (Twemoji, Copyright Twitter, Inc and other
 contributors, CC-BY 4.0); the list of categories, emoji.json, is MIT (Cal Henderson).
-All pictures of one emoji (vendors, skin tones) are on one side of the split, so that the
-validation pictures show things that the model has not seen.
+All images of one emoji (vendors, skin tones) are on one side of the split, so that the
+validation images show things that the model has not seen.
 """
 
 import argparse
@@ -84,7 +84,7 @@ def fetch(vendor: str, folder: Path) -> Path:
 
 
 def lay_out(package: Path, vendor: str, out: Path, val_fraction: float, skin_tones: bool) -> None:
-    """Write the 64 px pictures of one package into OUT/{train,val}/<category>."""
+    """Write the 64 px images of one package into OUT/{train,val}/<category>."""
     with tarfile.open(package) as archive:
         listed = archive.extractfile("package/emoji.json")
         assert listed is not None, "emoji.json is a file in every version of the package"
@@ -103,7 +103,7 @@ def lay_out(package: Path, vendor: str, out: Path, val_fraction: float, skin_ton
 
 
 def plan(emoji: list[dict[str, Any]], val_fraction: float, skin_tones: bool) -> dict[str, str]:
-    """File name of a picture -> `<split>/<category>`."""
+    """File name of an image -> `<split>/<category>`."""
     target = {}
     for entry in emoji:
         category = re.sub(r"\W+", "_", entry["category"]).strip("_").lower()
@@ -111,8 +111,8 @@ def plan(emoji: list[dict[str, Any]], val_fraction: float, skin_tones: bool) -> 
             continue
         split = "val" if fraction_of(entry["unified"]) < val_fraction else "train"
         tones = list(entry.get("skin_variations", {}).values()) if skin_tones else []
-        for picture in [entry, *tones]:
-            target[picture["image"]] = f"{split}/{category}"
+        for image in [entry, *tones]:
+            target[image["image"]] = f"{split}/{category}"
     return target
 
 

@@ -1,4 +1,4 @@
-"""What every test gets: a cache folder of its own, pictures to train on, the command line."""
+"""What every test gets: a cache folder of its own, images to train on, the command line."""
 
 import os
 import warnings

@@ -32,7 +32,7 @@ class ConfusionMatrixCSV(Callback):
 
 
 def format_confusion(confusion_CC: Tensor, class_names: Sequence[str]) -> str:
-    """CSV text: a row per true class, a column per predicted class, numbers of pictures."""
+    """CSV text: a row per true class, a column per predicted class, numbers of images."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["true_class", *class_names])

@@ -29,7 +29,7 @@ class WeightEMA(Callback):
         model: nn.Module,
         decay: float,
         validate: Callable[[nn.Module], Evaluation] | None,
-        facts: dict[str, Any],
+        metadata: dict[str, Any],
     ) -> None:
         """Average the weights of `model`.
 
@@ -38,12 +38,12 @@ class WeightEMA(Callback):
                 validation, in the latest.
             decay: 0 < decay < 1.
             validate: evaluates a model on the validation split.
-            facts: what every checkpoint of the run holds (class names, transforms, ...).
+            metadata: what every checkpoint of the run holds (class names, transforms, ...).
         """
         self.path = path
         self.decay = decay
         self.validate = validate
-        self.facts = facts
+        self.metadata = metadata
         self.num_updates = 0
         self.step = 0
         self.best: float | None = None
@@ -84,7 +84,7 @@ class WeightEMA(Callback):
     def save(self, state: TrainState) -> None:
         content = {
             "format": FORMAT,
-            **self.facts,
+            **self.metadata,
             "model": self.average.module.state_dict(),
             "monitor": state.monitor.metric,
             "epoch": state.epoch,

@@ -19,9 +19,9 @@ from pochitrain.cli.help import option_table
 from pochitrain.cli.message import explain, null_option, refuse_unknown_flags
 from pochitrain.cli.override import to_hydra
 from pochitrain.config.allow import ALLOWED_TARGETS
+from pochitrain.config.ineffective_overrides import find_ineffective_overrides
 from pochitrain.config.registry import register_config
 from pochitrain.config.root import validate
-from pochitrain.config.unused import unused_settings
 from pochitrain.error import ConfigError
 from pochitrain.paths import config_directory
 
@@ -72,10 +72,10 @@ def train_task(cfg: DictConfig) -> float | None:
     """
     hydra_node: Any = HydraConfig.get()
     aliases = hydra_node.get("aliases") or {}
-    notes = validate(cfg) + unused_settings(hydra_node.overrides.task, aliases, cfg)
+    warnings = validate(cfg) + find_ineffective_overrides(hydra_node.overrides.task, aliases, cfg)
     from pochitrain.run.train import train  # torch is imported here, after the checks
 
-    return train(cfg, notes)
+    return train(cfg, warnings)
 
 
 def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | None = None) -> None:

@@ -27,9 +27,9 @@ def run(argv: list[str], prog: str) -> None:
     def show(cfg: DictConfig) -> None:
         from pochitrain.config.root import validate
 
-        notes = validate(cfg)
+        warnings = validate(cfg)
         from pochitrain.run.lr import show_rates  # torch is imported here, after the checks
 
-        show_rates(cfg, notes, every_parameter=options.all)
+        show_rates(cfg, warnings, every_parameter=options.all)
 
     run_app(use_config_flag(rest), prog, show)

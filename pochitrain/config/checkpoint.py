@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pochitrain.config.rule import Node, require_int, require_positive_int, require_range
+from pochitrain.config.validators import Node, require_int, require_positive_int, require_range
 
 
 @dataclass

@@ -1,10 +1,10 @@
-"""Group `data`: where the pictures come from and how they are loaded."""
+"""Group `data`: where the images come from and how they are loaded."""
 
 from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
-from pochitrain.config.rule import Node, require_choice, require_int, require_range
+from pochitrain.config.validators import Node, require_choice, require_int, require_range
 from pochitrain.error import require
 
 
@@ -22,7 +22,7 @@ class LoaderConfig:
     non_blocking: bool = True
     """Copy to the GPU without waiting."""
     balanced_sampling: bool = False
-    """Draw every class equally often (with replacement) instead of each picture once."""
+    """Draw every class equally often (with replacement) instead of each image once."""
 
 
 @dataclass
@@ -37,7 +37,7 @@ class DigitsConfig(LoaderConfig):
 
 @dataclass
 class FolderConfig(LoaderConfig):
-    """`root/<class>/**/picture`, with a validation root, a fraction, or none."""
+    """`root/<class>/**/image`, with a validation root, a fraction, or none."""
 
     _target_: str = "pochitrain.data.folder.open_folder"
     train_root: str = MISSING
@@ -45,9 +45,9 @@ class FolderConfig(LoaderConfig):
     val_fraction: float | None = None
     seed: int = "${seed}"  # type: ignore[assignment]  # interpolation
     on_error: str = "error"
-    """error: name every unreadable picture and stop; skip: train without them."""
+    """error: name every unreadable image and stop; skip: train without them."""
     verify: bool = True
-    """Decode every picture once before training (remembered between runs)."""
+    """Decode every image once before training (remembered between runs)."""
     background: list[int] = field(default_factory=lambda: [255, 255, 255])
     """RGB, 0-255: what transparent pixels are composited on."""
 
@@ -76,7 +76,7 @@ def check_data(node: Node, root: Node) -> None:
 
 
 def has_validation(root: Node) -> bool:
-    """Whether the config alone says that there will be validation pictures."""
+    """Whether the config alone says that there will be validation images."""
     node = root["data"]
     if "val_root" not in node:  # digits, or a source of the user's own
         return True

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pochitrain.config.data import has_validation
-from pochitrain.config.rule import Node, require_choice, require_positive_int, require_range
+from pochitrain.config.validators import Node, require_choice, require_positive_int, require_range
 from pochitrain.error import require
 
 MONITORS = ("val_accuracy", "val_loss")

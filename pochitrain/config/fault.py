@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from pochitrain.config.rule import Node, require_choice
+from pochitrain.config.validators import Node, require_choice
 
 
 @dataclass
 class FaultConfig:
     nonfinite: str = "stop"
-    """A loss of NaN or infinity. stop: name the pictures and end; skip: leave the batch out."""
+    """A loss of NaN or infinity. stop: name the images and end; skip: leave the batch out."""
     out_of_memory: str = "stop"
     """stop: say what would fit; halve: compute each batch in halves (then quarters, ...) whose
     gradients are added up, so that the optimizer still sees the whole batch."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from pochitrain.config.rule import Node, require_choice, require_positive_int, require_regex
+from pochitrain.config.validators import Node, require_choice, require_positive_int, require_regex
 
 AGGREGATIONS = ("median", "mean", "max", "rms")
 

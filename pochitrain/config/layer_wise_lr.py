@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from pochitrain.config.rule import Node, is_number, require_range, require_regex
+from pochitrain.config.validators import Node, is_number, require_range, require_regex
 from pochitrain.error import ConfigError, require
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
-from pochitrain.config.rule import Node, is_number, require_range
+from pochitrain.config.validators import Node, is_number, require_range
 from pochitrain.error import ConfigError, require
 
 

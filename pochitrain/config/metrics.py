@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pochitrain.config.rule import Node
+from pochitrain.config.validators import Node
 
 
 @dataclass

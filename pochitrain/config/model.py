@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from pochitrain.config.rule import Node, require_positive_int
+from pochitrain.config.validators import Node, require_positive_int
 from pochitrain.error import require
 
 

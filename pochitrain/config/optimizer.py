@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from pochitrain.config.rule import Node, require_range
+from pochitrain.config.validators import Node, require_range
 from pochitrain.error import require
 
 

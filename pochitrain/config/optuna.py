@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pochitrain.config.data import has_validation
-from pochitrain.config.rule import (
+from pochitrain.config.validators import (
     Node,
     is_number,
     require_choice,

@@ -33,10 +33,10 @@ HARMLESS = (
     "work_dir",
 )
 """What may differ between the parts of a run, because the result stays the same (epochs: upwards).
-A data set may move: that the pictures are the same is checked by their names and classes."""
+A data set may move: that the images are the same is checked by their names and classes."""
 
 MOVABLE = ("data.train_root", "data.val_root")
-"""Harmless only for a run that is named: the same command on other pictures is another run."""
+"""Harmless only for a run that is named: the same command on other images is another run."""
 
 OF_THIS_COMMAND = ("allow_targets", "resume")
 """Never taken from the old run: what may be executed is said at the keyboard."""
@@ -196,7 +196,7 @@ def names(overrides: Sequence[str], aliases: Mapping[str, str]) -> Callable[[Pat
         key = aliases.get(key, key)
         if key in ("experiment", "legacy"):  # they may set anything
             return lambda path: True
-        # Where the pictures are can only be said together with data=folder, whose other keys then
+        # Where the images are can only be said together with data=folder, whose other keys then
         # are those of the run.
         keys.append("data._target_" if key == "data" else key)
 

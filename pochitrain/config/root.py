@@ -28,7 +28,7 @@ from pochitrain.config import (
 from pochitrain.config.allow import ALLOWED_TARGETS, refuse_forbidden_targets
 from pochitrain.config.checkpoint import CheckpointConfig
 from pochitrain.config.fault import FaultConfig
-from pochitrain.config.rule import (
+from pochitrain.config.validators import (
     Node,
     is_number,
     require_choice,
@@ -62,7 +62,7 @@ class RootConfig:
     compile: bool = False
     """Compile the model with torch.compile."""
     channels_last: bool = True
-    """Store pictures channel by channel in memory (NHWC), which convolutions are faster on."""
+    """Store images channel by channel in memory (NHWC), which convolutions are faster on."""
     cudnn_benchmark: bool = False
     deterministic: bool = False
     """Same bits in every run on a GPU too, where torch has such an algorithm; slower."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from pochitrain.config.rule import Node, require_int, require_positive_int, require_range
+from pochitrain.config.validators import Node, require_int, require_positive_int, require_range
 from pochitrain.error import require
 
 

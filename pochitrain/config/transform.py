@@ -1,9 +1,9 @@
-"""Group `transform`: what happens to a picture before the model sees it."""
+"""Group `transform`: what happens to an image before the model sees it."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from pochitrain.config.rule import Node
+from pochitrain.config.validators import Node
 from pochitrain.error import ConfigError, require
 
 
@@ -16,7 +16,7 @@ class TransformConfig:
     batch: Any = None
     """Transform of a whole training batch (mixup, cutmix), or null."""
     size: int = 224
-    """Pictures enter the model at size x size pixels, where the option resizes."""
+    """Images enter the model at size x size pixels, where the option resizes."""
 
 
 def check_transform(node: Node, root: Node) -> None:

@@ -1,1 +1,1 @@
-"""Pictures with labels: where they come from, how they are decoded and batched."""
+"""Images with labels: where they come from, how they are decoded and batched."""

@@ -1,4 +1,4 @@
-"""Any picture file to 8-bit RGB, the way a person sees it."""
+"""Any image file to 8-bit RGB, the way a person sees it."""
 
 import os
 import stat
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 178_956_970
-"""Larger pictures are refused as decompression bombs (Pillow's limit, 13,400 x 13,400)."""
+"""Larger images are refused as decompression bombs (Pillow's limit, 13,400 x 13,400)."""
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 
@@ -22,7 +22,7 @@ MAX_ASPECT = 1000
 gigabytes of a strip one pixel wide."""
 
 BAND_PX = 512
-"""Rows of a picture that are composited at once."""
+"""Rows of an image that are composited at once."""
 
 FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM")
 """What a file may hold, whatever its name says. Not all that Pillow knows: it hands EPS to
@@ -53,7 +53,7 @@ def without_warnings() -> Iterator[None]:
 def decode_rgb(
     source: str | Path | IO[bytes], background: tuple[int, int, int] = (255, 255, 255)
 ) -> Image.Image:
-    """Read a picture file.
+    """Read an image file.
 
     Args:
         source: path of the file, or the open file.
@@ -63,7 +63,7 @@ def decode_rgb(
         UnreadableImageError: whatever is wrong with the file.
     """
     try:
-        with without_warnings(), open_picture(source) as image:
+        with without_warnings(), open_image(source) as image:
             return to_rgb(image, background)
     except UnreadableImageError:
         raise
@@ -77,8 +77,8 @@ def decode_rgb(
         raise UnreadableImageError(str(error) or type(error).__name__) from None
 
 
-def open_picture(source: str | Path | IO[bytes]) -> Image.Image:
-    """The picture with its header read and its pixels not yet.
+def open_image(source: str | Path | IO[bytes]) -> Image.Image:
+    """The image with its header read and its pixels not yet.
 
     Raises:
         UnreadableImageError: for a pipe or a device, which could be waited for or read for ever.
@@ -91,7 +91,7 @@ def open_picture(source: str | Path | IO[bytes]) -> Image.Image:
 
 def upright_size(source: str | Path) -> tuple[int, int]:
     """Width and height in pixels that `decode_rgb` will give, read from the header."""
-    with without_warnings(), open_picture(source) as image:
+    with without_warnings(), open_image(source) as image:
         width, height = image.size
         rotated = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
     return (height, width) if rotated else (width, height)
@@ -107,7 +107,7 @@ def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
         width, height = image.size
         raise UnreadableImageError(f"{width} x {height} is longer than {MAX_ASPECT} : 1")
     image.load()
-    ImageOps.exif_transpose(image, in_place=True)  # without it, a copy of every picture
+    ImageOps.exif_transpose(image, in_place=True)  # without it, a copy of every image
     if image.mode.startswith(("I", "F")):
         image = to_8_bit(image)
     if image.has_transparency_data:
@@ -116,7 +116,7 @@ def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
 
 
 def composite(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """RGB of a picture with transparency, in bands: it takes several copies on the way."""
+    """RGB of an image with transparency, in bands: it takes several copies on the way."""
     flat = Image.new("RGB", image.size)
     for top in range(0, image.height, BAND_PX):
         box = (0, top, image.width, min(top + BAND_PX, image.height))

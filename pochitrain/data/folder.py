@@ -1,4 +1,4 @@
-"""`data=folder`: root/<class>/**/picture."""
+"""`data=folder`: root/<class>/**/image."""
 
 import os
 import unicodedata
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from pochitrain.data.dataset import DataSplits, Subset
 from pochitrain.data.decode import decode_rgb, upright_size
-from pochitrain.data.picture_set import ImageData, Subset
 from pochitrain.data.split import stratified_split
 from pochitrain.data.verify import find_unreadable
 from pochitrain.error import ConfigError
@@ -18,8 +18,8 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 @dataclass
-class FolderPictures:
-    """Picture files and their classes."""
+class ImageFolderDataset:
+    """Image files and their classes."""
 
     paths: list[str]
     labels: list[int]
@@ -48,25 +48,25 @@ def open_folder(
     on_error: str = "error",
     background: tuple[int, int, int] = (255, 255, 255),
     verify: bool = True,
-) -> ImageData:
-    """Index the pictures below `train_root` and, where given, `val_root`.
+) -> DataSplits:
+    """Index the images below `train_root` and, where given, `val_root`.
 
     Validation classes are mapped by name onto the training classes.
 
     Args:
         val_fraction: instead of `val_root`: part of each class that is kept for validation.
         seed: of that split.
-        on_error: "error" names every unreadable picture at once; "skip" trains without them.
+        on_error: "error" names every unreadable image at once; "skip" trains without them.
         background: RGB, 0-255, behind transparent pixels.
-        verify: decode every picture once before training (remembered between runs).
+        verify: decode every image once before training (remembered between runs).
 
     Raises:
-        ConfigError: missing or empty folders, unknown classes, unreadable pictures.
+        ConfigError: missing or empty folders, unknown classes, unreadable images.
     """
     rgb = (int(background[0]), int(background[1]), int(background[2]))
     class_names = list_classes(train_root, "data.train_root")
-    train = index_pictures(train_root, class_names, "data.train_root", rgb)
-    notes = describe_loose(train_root, "data.train_root")
+    train = index_images(train_root, class_names, "data.train_root", rgb)
+    warnings = describe_loose(train_root, "data.train_root")
     val = None
     if val_root is not None:
         found = list_classes(val_root, "data.val_root")
@@ -77,8 +77,8 @@ def open_folder(
                 f"data.val_root must only hold classes of data.train_root, got "
                 f"{', '.join(map(repr, unknown))} in {val_root!r}. Classes: {shorten(class_names)}."
             )
-        val = index_pictures(val_root, class_names, "data.val_root", rgb, present=found)
-        notes += describe_loose(val_root, "data.val_root")
+        val = index_images(val_root, class_names, "data.val_root", rgb, present=found)
+        warnings += describe_loose(val_root, "data.val_root")
     skipped: list[str] = []
     if verify:
         train, skipped = drop_unreadable(train, class_names, on_error)
@@ -86,10 +86,10 @@ def open_folder(
             val, more = drop_unreadable(val, class_names, on_error)
             skipped += more
     if val_fraction is None:
-        return ImageData(train, val, class_names, skipped, notes)
+        return DataSplits(train, val, class_names, skipped, warnings)
     indices = stratified_split(train.labels, val_fraction, seed)
     parts = [Subset(train, chosen) for chosen in indices]
-    return ImageData(parts[0], parts[1], class_names, skipped, notes)
+    return DataSplits(parts[0], parts[1], class_names, skipped, warnings)
 
 
 def list_classes(root: str | Path, key: str) -> list[str]:
@@ -131,8 +131,8 @@ def match_classes(folders: Sequence[str], class_names: Sequence[str]) -> dict[st
     }
 
 
-def list_pictures(folder: str | Path) -> list[str]:
-    """Picture files anywhere below `folder`, sorted; hidden files and folders are ignored.
+def list_images(folder: str | Path) -> list[str]:
+    """Image files anywhere below `folder`, sorted; hidden files and folders are ignored.
 
     Links to folders are followed, except to one that holds the link: that would never end.
     """
@@ -151,8 +151,8 @@ def list_pictures(folder: str | Path) -> list[str]:
     return sorted(found)
 
 
-def loose_pictures(root: str | Path) -> list[str]:
-    """Pictures directly in `root`, which belong to no class."""
+def list_loose_images(root: str | Path) -> list[str]:
+    """Images directly in `root`, which belong to no class."""
     files = (path for path in Path(root).iterdir() if not path.is_dir())
     return sorted(
         path.name
@@ -163,7 +163,7 @@ def loose_pictures(root: str | Path) -> list[str]:
 
 def describe_loose(root: str | Path, key: str) -> list[str]:
     """A warning if there are some."""
-    loose = loose_pictures(root)
+    loose = list_loose_images(root)
     if not loose:
         return []
     return [
@@ -180,23 +180,23 @@ def leads_back(path: str) -> bool:
     return os.path.realpath(path) in {os.path.realpath(folder) for folder in way}
 
 
-def index_pictures(
+def index_images(
     root: str | Path,
     class_names: list[str],
     key: str,
     background: tuple[int, int, int],
     present: list[str] | None = None,
-) -> FolderPictures:
-    """Pictures of the classes `present` (default: all), labelled by position in `class_names`.
+) -> ImageFolderDataset:
+    """Images of the classes `present` (default: all), labelled by position in `class_names`.
 
     Raises:
-        ConfigError: if a class folder holds no picture.
+        ConfigError: if a class folder holds no image.
     """
     paths: list[str] = []
     labels: list[int] = []
     empty = []
     for name, class_name in match_classes(present or class_names, class_names).items():
-        found = list_pictures(Path(root) / name)
+        found = list_images(Path(root) / name)
         if not found:
             empty.append(str(Path(root) / name))
         assert class_name is not None
@@ -207,33 +207,33 @@ def index_pictures(
             f"{key} must not hold empty class folders, got {shorten(empty)}. Add pictures "
             f"({' '.join(EXTENSIONS)}) or delete the folder."
         )
-    return FolderPictures(paths, labels, background)
+    return ImageFolderDataset(paths, labels, background)
 
 
 def drop_unreadable(
-    pictures: FolderPictures, class_names: list[str], on_error: str
-) -> tuple[FolderPictures, list[str]]:
-    """The readable pictures, and "path: reason" for each of the others.
+    dataset: ImageFolderDataset, class_names: list[str], on_error: str
+) -> tuple[ImageFolderDataset, list[str]]:
+    """The readable images, and "path: reason" for each of the others.
 
     Raises:
-        ConfigError: naming all unreadable files, or a class that would be left without pictures.
+        ConfigError: naming all unreadable files, or a class that would be left without images.
     """
-    bad = find_unreadable(pictures.paths)
-    lines = [f"{pictures.paths[i]}: {reason}" for i, reason in sorted(bad.items())]
+    bad = find_unreadable(dataset.paths)
+    lines = [f"{dataset.paths[i]}: {reason}" for i, reason in sorted(bad.items())]
     if bad and on_error == "error":
         listed = "\n".join(f"  {line}" for line in lines)
         raise ConfigError(
             f"data holds {len(bad)} unreadable picture(s):\n{listed}\n"
             "Repair or delete them, or train without them: data.on_error=skip."
         )
-    keep = [i for i in range(len(pictures)) if i not in bad]
-    labels = [pictures.labels[i] for i in keep]
-    for label in sorted(set(pictures.labels) - set(labels)):
+    keep = [i for i in range(len(dataset)) if i not in bad]
+    labels = [dataset.labels[i] for i in keep]
+    for label in sorted(set(dataset.labels) - set(labels)):
         raise ConfigError(
             f"data.on_error=skip leaves class {class_names[label]!r} without pictures:\n  "
             + "\n  ".join(lines)
         )
-    kept = FolderPictures([pictures.paths[i] for i in keep], labels, pictures.background)
+    kept = ImageFolderDataset([dataset.paths[i] for i in keep], labels, dataset.background)
     return kept, lines
 
 

@@ -1,4 +1,4 @@
-"""Pictures to batches on the device."""
+"""Images to batches on the device."""
 
 import os
 import signal
@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.decode import UnreadableImageError
-from pochitrain.data.picture_set import PictureSet
 from pochitrain.data.sampler import EpochBatches, SampleKey
 from pochitrain.error import ConfigError, DataError, PochiError
 from pochitrain.seed import seeded_cpu
@@ -26,46 +26,46 @@ DEATH_NOTICE_S = 5
 
 Transform = Callable[[Image.Image], Tensor]
 BatchTransform = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Pictures (B, 3, H, W) and labels (B,) -> pictures and labels or class probabilities (B, C)."""
+"""Images (B, 3, H, W) and labels (B,) -> images and labels or class probabilities (B, C)."""
 
 
 class Batch(NamedTuple):
-    """B pictures of H x W pixels."""
+    """B images of H x W pixels."""
 
     images: Tensor
     """float32, shape (B, 3, H, W)."""
     labels: Tensor
     """int64, shape (B,); or class probabilities, float32, shape (B, C), after mixup."""
     indices: Tensor
-    """Position of each picture in its set, int64, shape (B,)."""
+    """Position of each image in its set, int64, shape (B,)."""
 
 
-class TransformedPictures(Dataset[tuple[Tensor, int, int]]):
-    """Decodes and transforms one picture; its random draws depend on (seed, epoch, index) only."""
+class TransformedImages(Dataset[tuple[Tensor, int, int]]):
+    """Decodes and transforms one image; its random draws depend on (seed, epoch, index) only."""
 
-    def __init__(self, pictures: PictureSet, transform: Transform, seed: int) -> None:
-        self.pictures = pictures
+    def __init__(self, dataset: ImageDataset, transform: Transform, seed: int) -> None:
+        self.dataset = dataset
         self.transform = transform
         self.seed = seed
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.dataset)
 
     def __getitem__(self, key: SampleKey) -> tuple[Tensor, int, int]:
         epoch, index = key
         try:
-            picture = self.pictures.load(index)
+            image = self.dataset.load(index)
         except UnreadableImageError as error:
-            raise DataError(f"Cannot read {self.pictures.name(index)}: {error}.") from None
+            raise DataError(f"Cannot read {self.dataset.name(index)}: {error}.") from None
         with seeded_cpu(self.seed, "augment", epoch, index):
-            return self.transform(picture), self.pictures.labels[index], index
+            return self.transform(image), self.dataset.labels[index], index
 
 
 def collate(samples: list[tuple[Tensor, int, int]]) -> Batch:
     """Stack samples.
 
     Raises:
-        ConfigError: if the pictures have different sizes.
+        ConfigError: if the images have different sizes.
     """
     images, labels, indices = zip(*samples, strict=True)
     shapes = {tuple(image.shape) for image in images}
@@ -91,12 +91,12 @@ class EpochLoader:
     device: torch.device
     non_blocking: bool
     memory_format: torch.memory_format
-    pictures: PictureSet
+    dataset: ImageDataset
     batch_transform: BatchTransform | None = None
 
     @property
     def num_samples(self) -> int:
-        return len(self.pictures)
+        return len(self.dataset)
 
     def __len__(self) -> int:
         """Batches in a whole epoch."""
@@ -106,14 +106,14 @@ class EpochLoader:
         """The batches of an epoch (0-based) from `start_batch` on.
 
         Raises:
-            DataError: for a picture that cannot be read any more, or a loader process that died.
+            DataError: for an image that cannot be read any more, or a loader process that died.
         """
         self.batches.epoch, self.batches.start_batch = epoch, start_batch
-        for i, batch in enumerate(readable(self.loader), start_batch):
+        for i, batch in enumerate(translate_worker_errors(self.loader), start_batch):
             yield self.mix(self.to_device(batch), epoch, i)
 
     def sample(self, num_images: int) -> Tensor:
-        """The first picture, transformed, `num_images` times: shape (num_images, 3, H, W).
+        """The first image, transformed, `num_images` times: shape (num_images, 3, H, W).
 
         Raises:
             DataError: if it cannot be read.
@@ -148,7 +148,7 @@ def without_worker_traceback(text: str) -> str:
     return text.rpartition(marker)[2].partition(": ")[2].strip()
 
 
-def readable(loader: DataLoader[Any]) -> Iterator[Batch]:
+def translate_worker_errors(loader: DataLoader[Any]) -> Iterator[Batch]:
     """The batches of `loader`; failures in its processes become one line."""
     try:
         yield from loader
@@ -191,7 +191,7 @@ def outlive_signals(worker: int) -> None:
 
 
 def build_loader(
-    pictures: PictureSet,
+    dataset: ImageDataset,
     transform: Transform,
     *,
     batch_size: int,
@@ -208,23 +208,23 @@ def build_loader(
     """Loader of one split. The batches do not depend on `num_workers`.
 
     Args:
-        transform: PIL picture (RGB) -> float32 tensor, shape (3, H, W).
+        transform: PIL image (RGB) -> float32 tensor, shape (3, H, W).
         seed: of the order and of the augmentation.
-        num_workers: processes; None = 0 for pictures in memory and when computing on one or two
+        num_workers: processes; None = 0 for images in memory and when computing on one or two
             cores, else half the cores (at most 8).
         pin_memory: None = where the device is a GPU.
         batch_transform: of whole batches, on the device.
     """
     batches = EpochBatches(
-        pictures.labels, batch_size, seed=seed, shuffle=shuffle, balanced=balanced_sampling
+        dataset.labels, batch_size, seed=seed, shuffle=shuffle, balanced=balanced_sampling
     )
     if num_workers is None:
         small = device.type == "cpu" and num_cores() <= 2
         # Two cores are busy computing: a process beside them only makes their threads wait.
-        num_workers = 0 if pictures.in_memory or small else default_num_workers()
+        num_workers = 0 if dataset.in_memory or small else default_num_workers()
     on_gpu = device.type == "cuda"
     loader: DataLoader[Any] = DataLoader(
-        TransformedPictures(pictures, transform, seed),
+        TransformedImages(dataset, transform, seed),
         batch_sampler=batches,
         num_workers=num_workers,
         collate_fn=collate,
@@ -238,7 +238,7 @@ def build_loader(
     )
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     return EpochLoader(
-        loader, batches, device, non_blocking, memory_format, pictures, batch_transform
+        loader, batches, device, non_blocking, memory_format, dataset, batch_transform
     )
 
 

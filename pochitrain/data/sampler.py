@@ -1,4 +1,4 @@
-"""Which pictures make up which batch of which epoch."""
+"""Which images make up which batch of which epoch."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""Splitting labelled pictures into training and validation."""
+"""Splitting labelled images into training and validation."""
 
 import random
 from collections import defaultdict
@@ -12,10 +12,10 @@ def stratified_split(
 ) -> tuple[list[int], list[int]]:
     """Indices of the training and the validation part, each class split in the same proportion.
 
-    A class of two or more pictures has at least one on either side; a single one is for training.
+    A class of two or more images has at least one on either side; a single one is for training.
 
     Args:
-        labels: class of each picture.
+        labels: class of each image.
         val_fraction: 0 < fraction < 1 that goes to validation, rounded per class.
         seed: the same seed gives the same split on every machine.
     """

@@ -1,4 +1,4 @@
-"""Finds unreadable pictures before training starts; files seen good once are not decoded again."""
+"""Finds unreadable images before training starts; files seen good once are not decoded again."""
 
 import hashlib
 import json
@@ -13,10 +13,10 @@ from pochitrain.paths import cache_directory
 
 
 def find_unreadable(paths: Sequence[str]) -> dict[int, str]:
-    """Decode every picture that has changed since it was last found good.
+    """Decode every image that has changed since it was last found good.
 
     Args:
-        paths: picture files.
+        paths: image files.
 
     Returns:
         Index into `paths` -> why that file cannot be read.

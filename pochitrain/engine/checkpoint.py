@@ -5,7 +5,7 @@ no code in it can run:
 
     format          version of this layout
     model, optimizer, scheduler, scaler, random, epoch, batch, step, sums, history, best,
-    stop_reason, num_parts, num_skipped
+    stop_reason, num_microbatches, num_skipped
                     as TrainState
     callbacks       memory of each callback, by name
     class_names, transforms, config, versions, monitor, precision, data
@@ -46,7 +46,7 @@ class CheckpointWriter:
     """Writes `last.pth` and `best.pth` into a folder, in a thread beside the training."""
 
     folder: Path
-    facts: dict[str, Any]
+    metadata: dict[str, Any]
     """What stays the same in a run: class_names, transforms, config, versions."""
     every_epochs: int = 1
     every_steps: int | None = None
@@ -83,10 +83,10 @@ class CheckpointWriter:
         content = snapshot(
             {
                 "format": FORMAT,
-                **self.facts,
+                **self.metadata,
                 **state.state_dict(),
                 "monitor": state.monitor.metric,
-                "callbacks": memory(callbacks),
+                "callbacks": callback_states(callbacks),
             }
         )
         self.finish()
@@ -174,7 +174,7 @@ def first_os_error(error: BaseException | None) -> OSError | None:
     return found
 
 
-def memory(callbacks: Sequence[Callback]) -> dict[str, dict[str, Any]]:
+def callback_states(callbacks: Sequence[Callback]) -> dict[str, dict[str, Any]]:
     """State of each callback that has one, by name."""
     states = {
         name: callback.state_dict()
@@ -192,7 +192,9 @@ def callback_names(callbacks: Sequence[Callback]) -> list[str]:
     ]
 
 
-def restore_memory(callbacks: Sequence[Callback], saved: dict[str, dict[str, Any]]) -> None:
+def restore_callback_states(
+    callbacks: Sequence[Callback], saved: dict[str, dict[str, Any]]
+) -> None:
     """The reverse of `memory`; a callback that had nothing to save is left as it is made."""
     for name, callback in zip(callback_names(callbacks), callbacks, strict=True):
         if name in saved:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pochitrain.data.loader import Batch
 from pochitrain.engine.device import Precision
-from pochitrain.engine.state import Sums
+from pochitrain.engine.state import RunningMetrics
 
 
 @dataclass
@@ -40,7 +40,7 @@ def evaluate(
 ) -> Evaluation:
     """Run `model` in evaluation mode over `batches`; nothing is read back before the end."""
     model.eval()
-    sums = Sums(precision.device)
+    sums = RunningMetrics(precision.device)
     confusion: Tensor | None = None
     for images, labels, _ in batches:
         with precision.autocast():

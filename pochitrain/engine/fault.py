@@ -8,13 +8,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.loader import Batch
-from pochitrain.data.picture_set import PictureSet
 from pochitrain.engine.state import TrainState
 from pochitrain.error import PochiError
 
 MAX_NAMES = 8
-"""Pictures named in a message; more are counted."""
+"""Images named in a message; more are counted."""
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +33,9 @@ class FiniteLoss:
     is saved.
     """
 
-    def __init__(self, policy: Literal["stop", "skip"], pictures: PictureSet) -> None:
+    def __init__(self, policy: Literal["stop", "skip"], dataset: ImageDataset) -> None:
         self.policy = policy
-        self.pictures = pictures
+        self.dataset = dataset
         self.unread: tuple[Tensor, Tensor, str] | None = None
 
     def accept(self, loss: Tensor, batch: Batch, state: TrainState) -> bool:
@@ -78,7 +78,7 @@ class FiniteLoss:
             )
 
     def names(self, indices: Tensor) -> str:
-        listed = [self.pictures.name(int(i)) for i in indices[:MAX_NAMES]]
+        listed = [self.dataset.name(int(i)) for i in indices[:MAX_NAMES]]
         more = len(indices) - len(listed)
         tail = f" and {more} more" if more else ""
         return f"Pictures of the batch: {', '.join(listed)}{tail}."
@@ -107,10 +107,13 @@ def out_of_memory_message(error: BaseException, batch: Batch, accumulation: int)
     )
 
 
-def split_batch(batch: Batch, num_parts: int) -> Iterator[Batch]:
-    """The batch in `num_parts` parts of nearly equal size; none of them a single sample, which
-    batch norm cannot work on, unless the batch is one."""
-    num_parts = max(1, min(num_parts, len(batch.images) // 2))
-    columns: Sequence[Sequence[Tensor]] = [column.tensor_split(num_parts) for column in batch]
+def split_batch(batch: Batch, num_microbatches: int) -> Iterator[Batch]:
+    """The batch in parts of nearly equal size.
+
+    None of them is a single sample, which batch norm cannot work on, unless the batch is one."""
+    num_microbatches = max(1, min(num_microbatches, len(batch.images) // 2))
+    columns: Sequence[Sequence[Tensor]] = [
+        column.tensor_split(num_microbatches) for column in batch
+    ]
     for images, labels, indices in zip(*columns, strict=True):
         yield Batch(images, labels, indices)

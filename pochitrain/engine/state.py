@@ -61,8 +61,8 @@ class Best:
     """Validation confusion matrix, int64, shape (C, C), rows = true class."""
 
 
-class Sums:
-    """Sums over the samples of an epoch; they stay on the device until `result` is asked for."""
+class RunningMetrics:
+    """Sums over the samples of an epoch, kept on the device until `result` is asked for."""
 
     FIELDS = ("loss", "weight", "correct", "samples")
 
@@ -96,7 +96,7 @@ class TrainState:
     monitor: Monitor
     epochs: int
     """How many epochs the run is to have."""
-    sums: Sums
+    sums: RunningMetrics
     """Of the training epoch under way."""
     epoch: int = 0
     """Finished epochs."""
@@ -104,7 +104,7 @@ class TrainState:
     """Finished batches of the epoch under way."""
     step: int = 0
     """Optimizer steps since the start."""
-    num_parts: int = 1
+    num_microbatches: int = 1
     """Parts that a batch is computed in; doubled where the whole does not fit into memory."""
     num_skipped: int = 0
     """Batches left out so far because their loss was NaN or infinite."""
@@ -138,7 +138,7 @@ class TrainState:
             "epoch": self.epoch,
             "batch": self.batch,
             "step": self.step,
-            "num_parts": self.num_parts,
+            "num_microbatches": self.num_microbatches,
             "num_skipped": self.num_skipped,
             "sums": self.sums.values.cpu(),
             "history": [asdict(record) for record in self.history],
@@ -153,7 +153,9 @@ class TrainState:
         self.scheduler.load_state_dict(saved["scheduler"])
         self.scaler.load_state_dict(saved["scaler"])
         self.epoch, self.batch, self.step = saved["epoch"], saved["batch"], saved["step"]
-        self.num_parts, self.num_skipped = saved["num_parts"], saved["num_skipped"]
+        # "num_parts" until version 1.2.
+        self.num_microbatches = saved.get("num_microbatches", saved.get("num_parts", 1))
+        self.num_skipped = saved["num_skipped"]
         self.sums.values.copy_(saved["sums"])
         self.history = [EpochRecord(**record) for record in saved["history"]]
         self.best = None if saved["best"] is None else Best(**saved["best"])

@@ -67,14 +67,14 @@ class Trainer:
         self.stop_request = stop_request or StopRequest()
         self.between_batches = False
         """Whether an error comes from fetching a batch, when the whole state is in order."""
-        self.finite = FiniteLoss(self.faults.nonfinite, train_loader.pictures)
+        self.finite = FiniteLoss(self.faults.nonfinite, train_loader.dataset)
 
     def fit(self) -> TrainState:
         """Run the remaining epochs.
 
         Raises:
             Interrupted: when asked to stop; the state is saved.
-            DataError: if pictures cannot be read any more; the state is saved if no optimizer
+            DataError: if images cannot be read any more; the state is saved if no optimizer
                 step was half done.
             PochiError: a loss that is no number, too little memory, a checkpoint that cannot be
                 written; the last checkpoint is complete.
@@ -113,16 +113,17 @@ class Trainer:
     def train_epoch(self) -> None:
         """The batches of the epoch that are still to do."""
         while not self.try_epoch():
+            num_parts = self.state.num_microbatches
             log.warning(
                 "%s",
-                f"Out of memory: batches are computed in {self.state.num_parts} parts from now on, "
-                f"as batch_size={self.train_loader.batches.batch_size // self.state.num_parts} "
-                f"gradient_accumulation={self.gradient_accumulation * self.state.num_parts} would.",
+                f"Out of memory: batches are computed in {num_parts} parts from now on, as "
+                f"batch_size={self.train_loader.batches.batch_size // num_parts} "
+                f"gradient_accumulation={self.gradient_accumulation * num_parts} would.",
             )
         self.finite.settle()
 
     def try_epoch(self) -> bool:
-        """Train to the end of the epoch, or until memory is short and `num_parts` was doubled."""
+        """Train to the end of the epoch, or until memory is short and microbatches were halved."""
         state = self.state
         for batch in self.batches(self.train_loader, state.epoch, state.batch):
             if state.batch % self.gradient_accumulation == 0:
@@ -134,7 +135,7 @@ class Trainer:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                self.double_parts(error, batch)
+                self.halve_microbatch(error, batch)
                 return False
             state.batch += 1
             if self.between_steps():
@@ -168,17 +169,17 @@ class Trainer:
                 return
             yield batch
 
-    def double_parts(self, error: BaseException, batch: Batch) -> None:
+    def halve_microbatch(self, error: BaseException, batch: Batch) -> None:
         """Go back to where the gradients of this step begin, to compute them in smaller parts.
 
         Raises:
             PochiError: if that is not wanted or not possible.
         """
         state = self.state
-        if self.faults.out_of_memory == "stop" or len(batch.images) < 4 * state.num_parts:
+        if self.faults.out_of_memory == "stop" or len(batch.images) < 4 * state.num_microbatches:
             message = out_of_memory_message(error, batch, self.gradient_accumulation)
             raise PochiError(message) from None
-        state.num_parts *= 2
+        state.num_microbatches *= 2
         state.batch -= state.batch % self.gradient_accumulation
         state.sums.values.copy_(self.sums_before_group)
         state.num_skipped = self.skipped_before_group
@@ -186,12 +187,12 @@ class Trainer:
 
     def backward(self, batch: Batch) -> None:
         """Add the gradient of one batch."""
-        num_parts = self.state.num_parts
-        parts = [batch] if num_parts == 1 else split_batch(batch, num_parts)
+        num_microbatches = self.state.num_microbatches
+        parts = [batch] if num_microbatches == 1 else split_batch(batch, num_microbatches)
         for part in parts:
-            self.backward_part(part, batch)
+            self.backward_microbatch(part, batch)
 
-    def backward_part(self, part: Batch, batch: Batch) -> None:
+    def backward_microbatch(self, part: Batch, batch: Batch) -> None:
         """Add the gradient of a part (perhaps all) of a batch."""
         images, labels, _ = part
         with self.precision.autocast():

@@ -39,7 +39,7 @@ def write_onnx(
         path: the file to write; the caller renames it once it is proven.
         metadata: key -> text, stored in the file.
         opset: ONNX operator set; None = the exporter's choice.
-        dynamic_batch: any number of pictures at once instead of exactly one.
+        dynamic_batch: any number of images at once instead of exactly one.
 
     Returns:
         The operator set of the file.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_AGREEMENT = 99.9
-"""Percent of pictures whose most likely class must be the same."""
+"""Percent of images whose most likely class must be the same."""
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Parity:
 
 
 def compare(original_NC: NDArray[np.float32], exported_NC: NDArray[np.float32]) -> Parity:
-    """Compare the logits of the same N pictures. A NaN agrees with nothing."""
+    """Compare the logits of the same N images. A NaN agrees with nothing."""
     assert original_NC.shape == exported_NC.shape
     num = len(original_NC)
     if num == 0:

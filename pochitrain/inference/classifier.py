@@ -31,7 +31,7 @@ TOO_SMALL = re.compile("too small|can't be greater than actual input size")
 
 
 class Network(Protocol):
-    """Something that turns pictures into scores."""
+    """Something that turns images into scores."""
 
     @property
     def name(self) -> str: ...
@@ -94,7 +94,7 @@ class OnnxNetwork:
         return torch.from_numpy(np.concatenate(answers))
 
     def require_size(self, images: Tensor, shape: Sequence[int | str]) -> None:
-        """Refuse pictures that the file was not exported for (a pipeline that keeps sizes)."""
+        """Refuse images that the file was not exported for (a pipeline that keeps sizes)."""
         height, width = shape[2:]
         if tuple(images.shape[2:]) != (height, width):
             raise ConfigError(
@@ -110,7 +110,7 @@ class Classifier:
     network: Network
     class_names: list[str]
     pipeline: Callable[[Image.Image], Tensor]
-    """PIL picture (RGB) -> float32 tensor, shape (3, H, W)."""
+    """PIL image (RGB) -> float32 tensor, shape (3, H, W)."""
     config: dict[str, Any]
     """Resolved config of the training run."""
     source: Path
@@ -119,19 +119,19 @@ class Classifier:
     transforms: list[Any]
     """The nodes that `pipeline` was built from."""
     fingerprint: str | None = None
-    """Of the pictures of the run (see `data.picture_set`)."""
+    """Of the images of the run (see `data.dataset`)."""
 
-    def prepare(self, picture: Image.Image) -> Tensor:
-        """What the network sees of a picture in RGB: float32, shape (3, H, W).
+    def prepare(self, image: Image.Image) -> Tensor:
+        """What the network sees of an image in RGB: float32, shape (3, H, W).
 
         Raises:
             UnreadableImageError: if the transform fails on it.
         """
         try:
-            return self.pipeline(picture)
+            return self.pipeline(image)
         except Exception as error:  # steps may be of the person's own
             first = (str(error).splitlines() or [type(error).__name__])[0]
-            width, height = picture.size
+            width, height = image.size
             raise UnreadableImageError(
                 f"transform.val fails on {width} x {height} pixels: {first}"
             ) from error
@@ -181,8 +181,8 @@ def load_classifier(
     model = model.to(target, memory_format=memory_format).eval()  # type: ignore[call-overload]
     chosen = select_precision(precision or config.get("precision", "fp32"), target)
     network = TorchNetwork(model, chosen, memory_format)
-    allowed, pictures = list(allow), content.get("data")
-    return Classifier(network, names, pipeline, config, file, allowed, list(nodes), pictures)
+    allowed, fingerprint = list(allow), content.get("data")
+    return Classifier(network, names, pipeline, config, file, allowed, list(nodes), fingerprint)
 
 
 def check_facts(config: Any, names: Any, nodes: Any) -> None:
@@ -302,13 +302,17 @@ def load_onnx(file: Path, allow: Sequence[str] = ()) -> Classifier:
             f"{file} holds no class names and transforms. Export it with `pochi export RUN`."
         )
     try:
-        facts = json.loads(stored)
-        config, names, nodes = facts["config"], facts["class_names"], facts["transforms"]["val"]
+        metadata = json.loads(stored)
+        config, names, nodes = (
+            metadata["config"],
+            metadata["class_names"],
+            metadata["transforms"]["val"],
+        )
         check_facts(config, names, nodes)
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{file} holds damaged metadata ({error!r}).") from None
     parts = Components(OmegaConf.create(config), allow)
     pipeline = load_pipeline(parts, nodes)
     network = OnnxNetwork(session)
-    pictures = facts.get("data")
-    return Classifier(network, names, pipeline, config, file, list(allow), nodes, pictures)
+    fingerprint = metadata.get("data")
+    return Classifier(network, names, pipeline, config, file, list(allow), nodes, fingerprint)

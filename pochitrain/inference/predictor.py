@@ -1,4 +1,4 @@
-"""The Python API: `Predictor.load(run).predict(pictures)`."""
+"""The Python API: `Predictor.load(run).predict(images)`."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from pochitrain.error import ConfigError, DataError, PochiError
 from pochitrain.inference.classifier import Classifier, load_classifier
 
 Picture = str | Path | Image.Image | npt.NDArray[Any]
-"""A path, a PIL picture, or an array: uint8, shape (H, W), (H, W, 3) RGB or (H, W, 4) RGBA."""
+"""A path, a PIL image, or an array: uint8, shape (H, W), (H, W, 3) RGB or (H, W, 4) RGBA."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one picture."""
+    """The answer for one image."""
 
     class_name: str
     class_index: int
@@ -38,7 +38,7 @@ class Prediction:
 
 
 class Predictor:
-    """A trained classifier. Safe to share between threads; pictures go through in batches.
+    """A trained classifier. Safe to share between threads; images go through in batches.
 
     Example:
         >>> predictor = Predictor.load("outputs/20260101_003")
@@ -69,7 +69,7 @@ class Predictor:
         Args:
             device: cuda, cuda:1, mps or cpu; None = as in training where that is there, else the
                 first of cuda, mps, cpu.
-            batch_size: pictures per forward pass, >= 1.
+            batch_size: images per forward pass, >= 1.
             allow: callables of your own that its transforms or model name, such as `mypackage.*`.
 
         Raises:
@@ -87,18 +87,18 @@ class Predictor:
     @overload
     def predict(self, pictures: Iterable[Picture]) -> list[Prediction]: ...
     def predict(self, pictures: Picture | Iterable[Picture]) -> Prediction | list[Prediction]:
-        """Classify one picture, or several.
+        """Classify one image, or several.
 
         Args:
-            pictures: one picture (see `Picture`), or an iterable of pictures.
+            pictures: one image (see `Picture`), or an iterable of images.
 
         Returns:
-            A `Prediction` for one picture, a list of them, in order, for several.
+            A `Prediction` for one image, a list of them, in order, for several.
 
         Raises:
-            DataError: for a file that is no readable picture, naming it.
+            DataError: for a file that is no readable image, naming it.
             PochiError: if the network answers with NaN.
-            TypeError: for anything else than a path, a PIL picture or an array as above.
+            TypeError: for anything else than a path, a PIL image or an array as above.
         """
         if isinstance(pictures, (str, Path, Image.Image, np.ndarray)):
             return self.classify([self.prepare(pictures)])[0]
@@ -113,7 +113,7 @@ class Predictor:
             raise DataError(f"Cannot classify a picture: {error}.") from error
 
     def classify(self, tensors: Iterable[Tensor]) -> list[Prediction]:
-        """The answers for prepared pictures, in their order."""
+        """The answers for prepared images, in their order."""
         remaining = iter(tensors)  # of a batch, only the small tensors are in memory together
         found = []
         while batch := list(islice(remaining, self.batch_size)):
@@ -139,12 +139,12 @@ class Predictor:
         """RGB, as in training."""
         background = self.classifier.background
         if not isinstance(picture, (str, Path, Image.Image)):
-            picture = array_to_picture(picture)
+            picture = array_to_image(picture)
         try:
             if isinstance(picture, Image.Image):
                 return to_rgb(picture.copy(), background)
             return decode_rgb(picture, background)
-        except Exception as error:  # a picture that is read only now fails in any way
+        except Exception as error:  # an image that is read only now fails in any way
             name = picture if isinstance(picture, (str, Path)) else "a PIL picture or array"
             raise DataError(f"Cannot read {name}: {error}.") from None
 
@@ -155,8 +155,8 @@ class Predictor:
         return Prediction(names[best], best, probabilities[best], table)
 
 
-def array_to_picture(pixels: Any) -> Image.Image:
-    """A PIL picture of an array.
+def array_to_image(pixels: Any) -> Image.Image:
+    """A PIL image of an array.
 
     Raises:
         TypeError: if it is no array of uint8 with shape (H, W), (H, W, 3) or (H, W, 4).

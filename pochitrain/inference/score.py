@@ -1,4 +1,4 @@
-"""How good predictions are. N pictures, C classes."""
+"""How good predictions are. N images, C classes."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,7 +22,7 @@ class ClassScore:
     recall: float
     f1_score: float
     support: int
-    """Pictures of the class."""
+    """Images of the class."""
 
 
 @dataclass
@@ -103,12 +103,12 @@ def average(labels_N: Integers, predicted_N: Integers, kind: str) -> ClassScore:
 
 
 def mean_recall(classes: list[ClassScore]) -> float:
-    """Balanced accuracy: the mean recall of the classes that have pictures."""
+    """Balanced accuracy: the mean recall of the classes that have images."""
     return float(np.mean([entry.recall for entry in classes if entry.support]))
 
 
 def top_k_accuracy(probabilities_NC: Floats, labels_N: Integers, k: int) -> float:
-    """Percent of pictures whose true class is among the k likeliest."""
+    """Percent of images whose true class is among the k likeliest."""
     likeliest = np.argsort(-probabilities_NC, axis=1, kind="stable")[:, :k]
     hits = int((likeliest == labels_N[:, None]).any(axis=1).sum())
     return 100 * hits / len(labels_N)

@@ -1,4 +1,4 @@
-"""Which pictures to classify, and their true classes where they are known."""
+"""Which images to classify, and their true classes where they are known."""
 
 import json
 import os
@@ -10,15 +10,15 @@ from omegaconf import OmegaConf
 
 from pochitrain.config.component import Components
 from pochitrain.config.data import LOADER_FIELDS
+from pochitrain.data.dataset import DataSplits, ImageDataset, fingerprint
 from pochitrain.data.folder import (
     EXTENSIONS,
-    FolderPictures,
+    ImageFolderDataset,
     describe_loose,
     list_folders,
-    list_pictures,
+    list_images,
     match_classes,
 )
-from pochitrain.data.picture_set import ImageData, PictureSet, fingerprint
 from pochitrain.error import ConfigError
 from pochitrain.inference.classifier import Classifier, build
 
@@ -27,22 +27,22 @@ REMEDY = "Give pictures with --data DIR."
 
 @dataclass
 class Source:
-    pictures: PictureSet
+    dataset: ImageDataset
     labelled: bool
-    """Whether `pictures.labels` are the true classes."""
+    """Whether `dataset.labels` are the true classes."""
     origin: str
     """For the summary."""
-    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     """Warnings to show."""
 
 
 def open_source(classifier: Classifier, data: str | None) -> Source:
-    """Pictures below `data`; None = the validation pictures that the model was trained with.
+    """Images below `data`; None = the validation images that the model was trained with.
 
     A folder with sub-folders named like classes is labelled, any other is not.
 
     Raises:
-        ConfigError: no such path, no pictures in it, folders of unknown classes beside known ones,
+        ConfigError: no such path, no images in it, folders of unknown classes beside known ones,
             or validation data that is not where it was.
     """
     if data is None:
@@ -58,7 +58,7 @@ def open_source(classifier: Classifier, data: str | None) -> Source:
     known = {name: found for name, found in matched.items() if found is not None}
     if not known:
         return Source(unlabelled(root, classifier), False, str(root))
-    unknown = [name for name in folders if name not in known and list_pictures(root / name)]
+    unknown = [name for name in folders if name not in known and list_images(root / name)]
     if unknown:
         raise ConfigError(
             f"--data must only hold classes of the model ({', '.join(names[:20])}), got "
@@ -68,23 +68,23 @@ def open_source(classifier: Classifier, data: str | None) -> Source:
     return Source(label_files(root, known, classifier), True, str(root), loose)
 
 
-def unlabelled(root: Path, classifier: Classifier) -> FolderPictures:
-    paths = list_pictures(root)
+def unlabelled(root: Path, classifier: Classifier) -> ImageFolderDataset:
+    paths = list_images(root)
     if not paths:
         raise ConfigError(no_pictures(root))
     return files_without_labels(paths, classifier)
 
 
-def files_without_labels(paths: list[str], classifier: Classifier) -> FolderPictures:
-    """Picture files whose classes are not known: labels are -1."""
-    return FolderPictures(paths, [-1] * len(paths), classifier.background)
+def files_without_labels(paths: list[str], classifier: Classifier) -> ImageFolderDataset:
+    """Image files whose classes are not known: labels are -1."""
+    return ImageFolderDataset(paths, [-1] * len(paths), classifier.background)
 
 
 def no_pictures(root: Path) -> str:
     return f"The folder must hold pictures ({' '.join(EXTENSIONS)}), got {str(root)!r} without any."
 
 
-def open_validation(classifier: Classifier) -> PictureSet:
+def open_validation(classifier: Classifier) -> ImageDataset:
     """The validation split, opened as in training.
 
     Raises:
@@ -99,7 +99,7 @@ def open_validation(classifier: Classifier) -> PictureSet:
     if node.get("on_error") == "error":
         node["verify"] = False  # all could be read then; one that cannot now is reported
     parts = Components(OmegaConf.create(config), classifier.allow)
-    data: ImageData = build(parts, "data", node)
+    data: DataSplits = build(parts, "data", node)
     if data.val is None:
         raise ConfigError(f"The run was trained without validation pictures. {REMEDY}")
     if data.class_names != classifier.class_names:
@@ -115,8 +115,8 @@ def open_validation(classifier: Classifier) -> PictureSet:
     return data.val
 
 
-def open_validation_root(classifier: Classifier, given: str) -> PictureSet:
-    """The pictures of data.val_root, with the classes of the checkpoint; no training root needed.
+def open_validation_root(classifier: Classifier, given: str) -> ImageDataset:
+    """The images of data.val_root, with the classes of the checkpoint; no training root needed.
 
     Unreadable ones stay in: they are reported.
     """
@@ -133,18 +133,18 @@ def open_validation_root(classifier: Classifier, given: str) -> PictureSet:
     return label_files(root, known, classifier)
 
 
-def label_files(root: Path, folders: dict[str, str], classifier: Classifier) -> PictureSet:
-    """The pictures in the folders of `root` (folder -> class), folder by folder."""
+def label_files(root: Path, folders: dict[str, str], classifier: Classifier) -> ImageDataset:
+    """The images in the folders of `root` (folder -> class), folder by folder."""
     index = classifier.class_names.index
     files = [
         (path, index(class_name))
         for name, class_name in folders.items()
-        for path in list_pictures(root / name)
+        for path in list_images(root / name)
     ]
     if not files:
         raise ConfigError(no_pictures(root))
     paths, labels = [path for path, _ in files], [label for _, label in files]
-    return FolderPictures(paths, labels, classifier.background)
+    return ImageFolderDataset(paths, labels, classifier.background)
 
 
 def find_folder(folder: str, checkpoint: Path, key: str) -> str:
@@ -167,6 +167,6 @@ def training_folder(checkpoint: Path) -> Path | None:
     """The folder that the run was started from, if its environment.json is near."""
     for parent in list(checkpoint.resolve().parents)[:3]:
         with suppress(OSError, ValueError, KeyError, TypeError):
-            facts = json.loads((parent / "environment.json").read_text(encoding="utf-8"))
-            return Path(facts["folder"])
+            metadata = json.loads((parent / "environment.json").read_text(encoding="utf-8"))
+            return Path(metadata["folder"])
     return None

@@ -1,4 +1,4 @@
-"""Pictures through the network, batch by batch; unreadable ones are reported, not fatal."""
+"""Images through the network, batch by batch; unreadable ones are reported, not fatal."""
 
 import time
 from collections.abc import Iterator
@@ -9,10 +9,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.decode import UnreadableImageError
-from pochitrain.data.loader import default_num_workers, outlive_signals, start_method
-from pochitrain.data.loader import readable as one_line_errors
-from pochitrain.data.picture_set import PictureSet
+from pochitrain.data.loader import (
+    default_num_workers,
+    outlive_signals,
+    start_method,
+    translate_worker_errors,
+)
 from pochitrain.inference.classifier import Classifier
 from pochitrain.seed import seeded_cpu
 
@@ -22,10 +26,10 @@ Sample = tuple[int, Tensor | None, str]
 
 @dataclass
 class Answers:
-    """Logits of all readable pictures, in their order, and the others."""
+    """Logits of all readable images, in their order, and the others."""
 
     indices: Tensor
-    """int64, shape (N,): position of each row of `logits` in the picture set."""
+    """int64, shape (N,): position of each row of `logits` in the dataset."""
     logits: Tensor
     """float32 on the CPU, shape (N, C)."""
     unreadable: dict[int, str] = field(default_factory=dict)
@@ -35,31 +39,31 @@ class Answers:
     total_s: float = 0.0
     """Seconds from the end of the first batch to the end of the last."""
     timed: int = 0
-    """Pictures in these two times."""
+    """Images in these two times."""
 
 
 class Decoded(Dataset[Sample]):
     """Decodes and transforms as in validation."""
 
-    def __init__(self, pictures: PictureSet, classifier: Classifier) -> None:
-        self.pictures = pictures
+    def __init__(self, dataset: ImageDataset, classifier: Classifier) -> None:
+        self.dataset = dataset
         self.prepare = classifier.prepare
         self.seed = int(classifier.config.get("seed", 0))
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.dataset)
 
     def __getitem__(self, index: int) -> Sample:
         try:
-            picture = self.pictures.load(index)
+            image = self.dataset.load(index)
             with seeded_cpu(self.seed, "augment", 0, index):
-                return index, self.prepare(picture), ""
+                return index, self.prepare(image), ""
         except UnreadableImageError as error:
             return index, None, str(error)
 
 
 class Stacked(NamedTuple):
-    """Pictures of a batch that have one size."""
+    """Images of a batch that have one size."""
 
     indices: list[int]
     images: Tensor
@@ -69,7 +73,7 @@ class Stacked(NamedTuple):
 def stack(samples: list[Sample]) -> tuple[list[Stacked], dict[int, str]]:
     """The readable samples, one stack for each size among them, and the reasons of the others.
 
-    A pipeline that keeps sizes works in training on pictures of one size; here any may come.
+    A pipeline that keeps sizes works in training on images of one size; here any may come.
     """
     by_shape: dict[tuple[int, ...], list[tuple[int, Tensor]]] = {}
     for index, image, _ in samples:
@@ -84,27 +88,27 @@ def stack(samples: list[Sample]) -> tuple[list[Stacked], dict[int, str]]:
 
 def classify(
     classifier: Classifier,
-    pictures: PictureSet,
+    dataset: ImageDataset,
     batch_size: int,
     num_workers: int | None = None,
 ) -> Answers:
-    """Run all `pictures` through the network.
+    """Run all images of `dataset` through the network.
 
     Args:
-        batch_size: pictures per forward pass.
-        num_workers: loader processes; None = 0 for pictures in memory, else half the cores.
+        batch_size: images per forward pass.
+        num_workers: loader processes; None = 0 for images in memory, else half the cores.
     """
     num_classes = len(classifier.class_names)
-    logits = torch.full((len(pictures), num_classes), float("nan"))
+    logits = torch.full((len(dataset), num_classes), float("nan"))
     unreadable: dict[int, str] = {}
     speed = Stopwatch()
-    for stacks, bad in load_batches(classifier, pictures, batch_size, num_workers):
+    for stacks, bad in load_batches(classifier, dataset, batch_size, num_workers):
         unreadable.update(bad)
         before = time.perf_counter()
         for indices, images in stacks:
             logits[indices] = classifier.network(images).cpu()  # .cpu() waits for the device
         speed.lap(time.perf_counter() - before, sum(len(part.indices) for part in stacks))
-    readable = [index for index in range(len(pictures)) if index not in unreadable]
+    readable = [index for index in range(len(dataset)) if index not in unreadable]
     positions = torch.tensor(readable, dtype=torch.int64)
     timed = (speed.forward_s, speed.total_s, speed.timed)
     return Answers(positions, logits[positions], unreadable, *timed)
@@ -118,7 +122,7 @@ class Stopwatch:
         self.forward_s = self.total_s = 0.0
         self.timed = 0
 
-    def lap(self, forward_s: float, num_pictures: int) -> None:
+    def lap(self, forward_s: float, num_images: int) -> None:
         """A batch has just ended."""
         now = time.perf_counter()
         if self.started is None:
@@ -126,16 +130,16 @@ class Stopwatch:
             return
         self.forward_s += forward_s
         self.total_s = now - self.started
-        self.timed += num_pictures
+        self.timed += num_images
 
 
 def load_batches(
-    classifier: Classifier, pictures: PictureSet, batch_size: int, num_workers: int | None
+    classifier: Classifier, dataset: ImageDataset, batch_size: int, num_workers: int | None
 ) -> Iterator[tuple[list[Stacked], dict[int, str]]]:
     if num_workers is None:
-        num_workers = 0 if pictures.in_memory else min(default_num_workers(), len(pictures))
+        num_workers = 0 if dataset.in_memory else min(default_num_workers(), len(dataset))
     loader: DataLoader[Any] = DataLoader(
-        Decoded(pictures, classifier),
+        Decoded(dataset, classifier),
         batch_size=batch_size,
         num_workers=num_workers,
         collate_fn=stack,
@@ -145,4 +149,4 @@ def load_batches(
         prefetch_factor=4 if num_workers else None,
         generator=torch.Generator().manual_seed(0),
     )
-    yield from one_line_errors(loader)  # type: ignore[misc]
+    yield from translate_worker_errors(loader)  # type: ignore[misc]

@@ -25,7 +25,7 @@ COLUMNS = (
 
 @dataclass
 class PredictionRow:
-    """One picture. `predicted` is None where it could not be read, `true` where it is not known."""
+    """One image. `predicted` is None where it could not be read, `true` where it is not known."""
 
     image_path: str
     predicted: int | None
@@ -35,7 +35,7 @@ class PredictionRow:
 
 
 def format_predictions(rows: Sequence[PredictionRow], class_names: list[str]) -> str:
-    """inference_results.csv; a column `error` is added where a picture could not be read."""
+    """inference_results.csv; a column `error` is added where an image could not be read."""
     with_error = any(row.error for row in rows)
     header = [*COLUMNS, "error"] if with_error else list(COLUMNS)
     return to_csv(header, (cells(row, class_names, with_error) for row in rows))

@@ -1,4 +1,4 @@
-"""The picture of a confusion matrix, drawn from confusion_matrix.csv."""
+"""The plot of a confusion matrix, drawn from confusion_matrix.csv."""
 
 import csv
 import difflib
@@ -31,7 +31,7 @@ MIN_CELL_IN = 0.16
 """Inches that a class needs for a label of 8 points; figsize grows where it gives less."""
 
 MAX_LABELLED = 200
-"""Classes up to which each one is named; beyond, every second, third, ... so that the picture stops
+"""Classes up to which each one is named; beyond, every second, third, ... so that the plot stops
 growing (named by all of 1,000 classes, it takes minutes and gigabytes)."""
 
 MAX_NAME = 28
@@ -54,7 +54,7 @@ def require_colormap(name: str) -> None:
 
 
 def read_confusion(csv_path: Path) -> tuple[list[str], Counts]:
-    """Class names, and numbers of pictures (true class, predicted class), shape (C, C)."""
+    """Class names, and numbers of images (true class, predicted class), shape (C, C)."""
     with csv_path.open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     counts = np.array([[int(cell) for cell in row[1:]] for row in rows], dtype=np.int64)
@@ -70,7 +70,7 @@ def draw_confusion_matrix(csv_path: Path, png_path: Path, style: ConfusionMatrix
 def plot_confusion_matrix(
     class_names: list[str], counts_CC: Counts, style: ConfusionMatrixConfig
 ) -> Figure:
-    """Rows are true classes, columns predicted ones; the numbers count pictures.
+    """Rows are true classes, columns predicted ones; the numbers count images.
 
     A cell is at least large enough for its label: with many classes the figure grows beyond
     `style.figsize`, and `style.fontsize` is an upper limit for the numbers.

@@ -1,4 +1,4 @@
-"""A page of the most confident mistakes: one HTML file with the pictures inside."""
+"""A page of the most confident mistakes: one HTML file with the images inside."""
 
 import base64
 import html
@@ -14,7 +14,7 @@ MAX_MISTAKES = 200
 
 @dataclass
 class Mistake:
-    picture: Image.Image
+    image: Image.Image
     path: str
     predicted: str
     true: str
@@ -22,33 +22,33 @@ class Mistake:
     """0 to 1."""
 
 
-def format_gallery(mistakes: Iterable[Mistake], num_pictures: int, num_mistakes: int) -> str:
+def format_gallery(mistakes: Iterable[Mistake], num_images: int, num_mistakes: int) -> str:
     """HTML of `mistakes`, most confident first.
 
     Args:
-        mistakes: taken one by one, so that a generator keeps one whole picture in memory.
-        num_pictures: pictures that were judged.
+        mistakes: taken one by one, so that a generator keeps one whole image in memory.
+        num_images: images that were judged.
         num_mistakes: mistakes among them; the page shows at most MAX_MISTAKES.
     """
     cards = list(map(format_card, mistakes))
     shown = f", the {len(cards)} most confident ones" if len(cards) < num_mistakes else ""
-    title = f"{num_mistakes} of {num_pictures} pictures were classified wrongly{shown}"
+    title = f"{num_mistakes} of {num_images} pictures were classified wrongly{shown}"
     return PAGE.format(title=html.escape(title), cards="\n".join(cards))
 
 
 def format_card(mistake: Mistake) -> str:
     path = html.escape(mistake.path, quote=True)
     return (
-        f'<figure title="{path}"><img src="{embed(mistake.picture)}" alt="{path}">'
+        f'<figure title="{path}"><img src="{embed(mistake.image)}" alt="{path}">'
         f"<figcaption><b>{html.escape(mistake.predicted)}</b> {100 * mistake.confidence:.1f} %"
         f'<br><span class="true">is {html.escape(mistake.true)}</span>'
         f'<br><span class="path">{path}</span></figcaption></figure>'
     )
 
 
-def embed(picture: Image.Image) -> str:
+def embed(image: Image.Image) -> str:
     """A small JPEG as a data URL."""
-    small = picture.copy()
+    small = image.copy()
     small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
     stream = io.BytesIO()
     small.save(stream, "JPEG", quality=85)

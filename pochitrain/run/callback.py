@@ -99,13 +99,13 @@ def build_ema(
     val_loader: EpochLoader | None,
     criterion: nn.Module,
     precision: Precision,
-    facts: dict[str, Any],
+    metadata: dict[str, Any],
     stop_request: StopRequest,
 ) -> WeightEMA | None:
     """The average of the weights, if `ema_decay` is given.
 
     Args:
-        facts: what every checkpoint of the run holds.
+        metadata: what every checkpoint of the run holds.
         stop_request: looked at between batches.
     """
     if cfg.ema_decay is None:
@@ -117,7 +117,7 @@ def build_ema(
         return evaluate(averaged, batches, criterion, precision)
 
     path = folder / "models" / "ema.pth"
-    return WeightEMA(path, model, cfg.ema_decay, validate if val_loader else None, facts)
+    return WeightEMA(path, model, cfg.ema_decay, validate if val_loader else None, metadata)
 
 
 def check_callbacks(cfg: DictConfig, model: nn.Module) -> None:

@@ -100,7 +100,7 @@ def git_state() -> dict[str, Any] | None:
         return None
 
 
-def save_facts(path: Path, cfg: DictConfig, facts: dict[str, Any]) -> None:
+def save_metadata(path: Path, cfg: DictConfig, metadata: dict[str, Any]) -> None:
     """config.yaml (resolved) and environment.json, to which each continuation adds its own."""
     write_text(path / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     program, words = typed_command()
@@ -110,7 +110,7 @@ def save_facts(path: Path, cfg: DictConfig, facts: dict[str, Any]) -> None:
         "versions": collect_versions(),
         "git": git_state(),
         "platform": platform.platform(),
-        **facts,
+        **metadata,
     }
     file = path / "environment.json"
     try:

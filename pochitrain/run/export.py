@@ -47,7 +47,7 @@ class ExportSettings:
 def export(settings: ExportSettings) -> Path:
     """Write the model and parity.json; the model only if its answers agree.
 
-    Both sides start from the picture files: the exported one with nothing but its file.
+    Both sides start from the image files: the exported one with nothing but its file.
 
     Raises:
         ConfigError: for a model or data that cannot be used.
@@ -60,7 +60,7 @@ def export(settings: ExportSettings) -> Path:
         raise ConfigError(f"RUN must be a run directory or checkpoint, got {settings.model!r}.")
     source = open_source(classifier, settings.data)
     target = output_file(settings, classifier)
-    example = first_image(classifier, source.pictures)
+    example = first_image(classifier, source.dataset)
     unproven = target.with_name(f".{target.name}.tmp")
     try:
         opset = write_onnx(
@@ -72,9 +72,9 @@ def export(settings: ExportSettings) -> Path:
             dynamic_batch=settings.dynamic_batch,
         )
         exported = load_onnx_file(unproven, settings.allow)
-        parity = prove(classifier, exported, source.pictures, settings.num_workers)
-        facts = {"model": str(classifier.source), "data": source.origin, "opset": opset}
-        proof = {**facts, **parity.summary(), "versions": versions()}
+        parity = prove(classifier, exported, source.dataset, settings.num_workers)
+        metadata = {"model": str(classifier.source), "data": source.origin, "opset": opset}
+        proof = {**metadata, **parity.summary(), "versions": versions()}
         save_json(target.with_name("parity.json"), proof)
         if not parity.proven:
             refuse(parity, target)
@@ -115,21 +115,21 @@ def output_file(settings: ExportSettings, classifier: Classifier) -> Path:
         ) from None
 
 
-def first_image(classifier: Classifier, pictures: Any) -> torch.Tensor:
-    """The first readable picture as the network sees it, float32, shape (1, 3, H, W)."""
-    decoded = Decoded(pictures, classifier)
+def first_image(classifier: Classifier, dataset: Any) -> torch.Tensor:
+    """The first readable image as the network sees it, float32, shape (1, 3, H, W)."""
+    decoded = Decoded(dataset, classifier)
     for index in range(len(decoded)):
         _, image, _ = decoded[index]
         if image is not None:
             return image[None].float()
-    raise PochiError(f"None of the {len(pictures)} pictures can be read.")
+    raise PochiError(f"None of the {len(dataset)} pictures can be read.")
 
 
 def describe_model(classifier: Classifier, example: torch.Tensor) -> dict[str, str]:
     """Metadata of the file: `pochitrain` for us, plain constants for readers in any language."""
     transforms = classifier.transforms
     config = {key: classifier.config[key] for key in NEEDED if key in classifier.config}
-    facts = {
+    metadata = {
         "format": 1,
         "class_names": classifier.class_names,
         "transforms": {"val": transforms},
@@ -137,7 +137,7 @@ def describe_model(classifier: Classifier, example: torch.Tensor) -> dict[str, s
         "config": OmegaConf.to_container(OmegaConf.create(config)),
     }
     described = {
-        METADATA_KEY: facts,
+        METADATA_KEY: metadata,
         "class_names": classifier.class_names,
         "input": {
             "name": INPUT,
@@ -168,12 +168,12 @@ def load_onnx_file(path: Path, allow: Sequence[str]) -> Classifier:
 
 
 def prove(
-    classifier: Classifier, exported: Classifier, pictures: Any, num_workers: int | None
+    classifier: Classifier, exported: Classifier, dataset: Any, num_workers: int | None
 ) -> Parity:
-    """Run all pictures through both."""
+    """Run all images through both."""
     batch_size = int(classifier.config["batch_size"])
-    original = classify(classifier, pictures, batch_size, num_workers)
-    answer = classify(exported, pictures, batch_size, num_workers)
+    original = classify(classifier, dataset, batch_size, num_workers)
+    answer = classify(exported, dataset, batch_size, num_workers)
     return compare(original.logits.numpy(), answer.logits.numpy())
 
 

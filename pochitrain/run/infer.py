@@ -15,8 +15,8 @@ from rich.console import Console
 from pochitrain.atomic import write_text
 from pochitrain.callback.confusion_csv import format_confusion
 from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
+from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.decode import UnreadableImageError
-from pochitrain.data.picture_set import PictureSet
 from pochitrain.error import ConfigError
 from pochitrain.inference.classifier import Classifier, load_classifier
 from pochitrain.inference.score import Scores, score
@@ -47,10 +47,10 @@ class InferSettings:
 
 
 def infer(settings: InferSettings) -> Path | None:
-    """Classify pictures and write the files of an inference.
+    """Classify images and write the files of an inference.
 
     Returns:
-        The folder written; None for a single picture without `output`.
+        The folder written; None for a single image without `output`.
 
     Raises:
         ConfigError: for a model or data that cannot be used.
@@ -60,7 +60,7 @@ def infer(settings: InferSettings) -> Path | None:
     source = open_source(classifier, settings.data)
     require_writable(settings, classifier)
     batch_size = settings.batch_size or int(classifier.config["batch_size"])
-    answers = classify(classifier, source.pictures, batch_size, settings.num_workers)
+    answers = classify(classifier, source.dataset, batch_size, settings.num_workers)
     probabilities = torch.softmax(answers.logits.double(), dim=1).numpy()
     if settings.data is not None and Path(settings.data).is_file():
         print_one(console, classifier, answers, probabilities, settings)
@@ -69,7 +69,7 @@ def infer(settings: InferSettings) -> Path | None:
     rows = prediction_rows(source, answers, probabilities)
     scores = None
     if source.labelled and len(answers.indices):
-        labels = np.array([source.pictures.labels[i] for i in answers.indices.tolist()])
+        labels = np.array([source.dataset.labels[i] for i in answers.indices.tolist()])
         scores = score(probabilities, labels, classifier.class_names, settings.top_k)
     folder = make_output(settings, classifier)
     files = write_files(folder, classifier, source, answers, rows, scores)
@@ -79,12 +79,12 @@ def infer(settings: InferSettings) -> Path | None:
 
 
 def prediction_rows(source: Source, answers: Answers, probabilities: Any) -> list[PredictionRow]:
-    """One row per picture, in the order of the data."""
+    """One row per image, in the order of the data."""
     position = {index: row for row, index in enumerate(answers.indices.tolist())}
     rows = []
-    for index in range(len(source.pictures)):
-        true = source.pictures.labels[index] if source.labelled else None
-        name = source.pictures.name(index)
+    for index in range(len(source.dataset)):
+        true = source.dataset.labels[index] if source.labelled else None
+        name = source.dataset.name(index)
         if index in answers.unreadable:
             rows.append(PredictionRow(name, None, true, None, answers.unreadable[index]))
             continue
@@ -153,7 +153,7 @@ def write_files(
     if scores is None:
         return files
     write_text(folder / "classification_report.csv", format_report(scores))
-    write_text(folder / "mistakes.html", gallery(source.pictures, rows, names))
+    write_text(folder / "mistakes.html", gallery(source.dataset, rows, names))
     draw_matrix(folder, classifier, scores)
     tables = ["classification_report.csv", "confusion_matrix.csv"]
     return [*files, *tables, "confusion_matrix.png", "mistakes.html"]
@@ -169,28 +169,28 @@ def draw_matrix(folder: Path, classifier: Classifier, scores: Scores) -> None:
     draw_confusion_matrix(table, folder / "confusion_matrix.png", style)
 
 
-def gallery(pictures: PictureSet, rows: list[PredictionRow], class_names: list[str]) -> str:
+def gallery(dataset: ImageDataset, rows: list[PredictionRow], class_names: list[str]) -> str:
     wrong = [
         (row.confidence, index)
         for index, row in enumerate(rows)
         if row.predicted is not None and row.confidence is not None and row.predicted != row.true
     ]
     wrong.sort(key=lambda item: (-item[0], item[1]))
-    shown = load_mistakes(pictures, rows, [i for _, i in wrong[:MAX_MISTAKES]], class_names)
+    shown = load_mistakes(dataset, rows, [i for _, i in wrong[:MAX_MISTAKES]], class_names)
     judged = sum(row.predicted is not None for row in rows)
     return format_gallery(shown, judged, len(wrong))
 
 
 def load_mistakes(
-    pictures: PictureSet, rows: list[PredictionRow], wrong: list[int], class_names: list[str]
+    dataset: ImageDataset, rows: list[PredictionRow], wrong: list[int], class_names: list[str]
 ) -> Iterator[Mistake]:
-    """The pictures `wrong`, one at a time, except those that have gone meanwhile."""
+    """The images `wrong`, one at a time, except those that have gone meanwhile."""
     for index in wrong:
         row = rows[index]
         assert row.predicted is not None and row.true is not None and row.confidence is not None
         found, truth = class_names[row.predicted], class_names[row.true]
         with suppress(UnreadableImageError):
-            yield Mistake(pictures.load(index), row.image_path, found, truth, row.confidence)
+            yield Mistake(dataset.load(index), row.image_path, found, truth, row.confidence)
 
 
 def summarize(
@@ -203,7 +203,7 @@ def summarize(
         "backend": classifier.network.name,
         "device": str(classifier.network.device),
         "data": source.origin,
-        "images": len(source.pictures),
+        "images": len(source.dataset),
         "unreadable": len(answers.unreadable),
         **({} if scores is None else scores.summary()),
         "forward_ms_per_image": 1000 * answers.forward_s / timed if timed else None,
@@ -221,7 +221,7 @@ def print_one(
     probabilities: Any,
     settings: InferSettings,
 ) -> None:
-    """The likeliest classes of a single picture."""
+    """The likeliest classes of a single image."""
     if answers.unreadable:
         raise ConfigError(f"--data {settings.data}: {answers.unreadable[0]}.")
     order = np.argsort(-probabilities[0], kind="stable")[: settings.top_k]
@@ -243,11 +243,11 @@ def print_summary(
         console.print(text, markup=False)
 
     print_plain(f"model     {classifier.source} ({classifier.network.name})")
-    print_plain(f"data      {source.origin}: {len(source.pictures):,} pictures")
-    for note in source.notes:
+    print_plain(f"data      {source.origin}: {len(source.dataset):,} pictures")
+    for note in source.warnings:
         print_plain(f"Warning: {note}")
     for index, reason in sorted(answers.unreadable.items()):
-        print_plain(f"unreadable  {source.pictures.name(index)}: {reason}")
+        print_plain(f"unreadable  {source.dataset.name(index)}: {reason}")
     if broken := int((~torch.isfinite(answers.logits)).any(dim=1).sum()):
         print_plain(f"not finite  {broken:,} answers are NaN: the weights are broken")
     if scores is not None:

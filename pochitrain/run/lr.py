@@ -11,14 +11,14 @@ from pochitrain.optimizer.layer_wise_lr import RateRule, build_parameter_groups
 from pochitrain.run.train import find_rate_rules
 
 
-def show_rates(cfg: DictConfig, notes: list[str], every_parameter: bool) -> None:
+def show_rates(cfg: DictConfig, warnings: list[str], every_parameter: bool) -> None:
     """Print a table: rule -> tensors, parameters, rate; then, if asked for, every parameter.
 
     Raises:
         ConfigError: a rule that takes nothing, as in training.
     """
     console = Console(highlight=False, soft_wrap=True)
-    for note in notes:
+    for note in warnings:
         console.print(f"Warning: {note}", style="yellow", markup=False)
     parts = Components(cfg)
     rules = find_rate_rules(cfg, build_untrained(parts))
@@ -44,7 +44,7 @@ def build_untrained(parts: Components) -> nn.Module:
 
 
 def count_classes(parts: Components) -> int:
-    """Classes of the data; the pictures themselves are not opened."""
+    """Classes of the data; the images themselves are not opened."""
     if "verify" in parts.cfg.data:
         OmegaConf.update(parts.cfg, "data.verify", False)
     return len(parts.build_data().class_names)

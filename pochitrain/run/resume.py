@@ -17,26 +17,26 @@ from rich.console import Console
 from pochitrain.command import typed_command
 from pochitrain.config.resume import combine, names, same_run
 from pochitrain.config.root import validate
-from pochitrain.data.picture_set import ImageData, fingerprint
+from pochitrain.data.dataset import DataSplits, fingerprint
 from pochitrain.engine.checkpoint import (
     earlier_checkpoints,
     link,
     load_checkpoint,
-    restore_memory,
+    restore_callback_states,
 )
 from pochitrain.engine.trainer import Trainer
 from pochitrain.error import ConfigError, Interrupted, PochiError, cannot_access
 from pochitrain.run.directory import collect_versions, requested_directory, tell_hydra
-from pochitrain.run.status import is_finished, is_held, write_status
+from pochitrain.run.status import is_finished, is_locked, write_status
 
 
 @dataclass
-class Continuation:
+class ResumedRun:
     """A run that goes on."""
 
     folder: Path
     cfg: DictConfig
-    notes: list[str]
+    warnings: list[str]
     """Warnings to show."""
     checkpoint: dict[str, Any] | None
     """None where the run ended before its first one: it begins anew, in the same directory."""
@@ -71,7 +71,7 @@ class Continuation:
         return f"Resuming {self.folder} after {where}{batch}."
 
 
-def find_run(cfg: DictConfig, notes: list[str], console: Console) -> Continuation | None:
+def find_run(cfg: DictConfig, warnings: list[str], console: Console) -> ResumedRun | None:
     """The run that `cfg.resume` means; None to start a new one.
 
     Raises:
@@ -85,7 +85,7 @@ def find_run(cfg: DictConfig, notes: list[str], console: Console) -> Continuatio
         if folder is None:
             console.print("resume=auto: no unfinished run of this config; starting a new one.")
             return None
-        found = Continuation(folder, cfg, notes, *newest_checkpoint(folder, notes))
+        found = ResumedRun(folder, cfg, warnings, *newest_checkpoint(folder, warnings))
     else:
         if sweep:
             raise ConfigError(
@@ -94,8 +94,8 @@ def find_run(cfg: DictConfig, notes: list[str], console: Console) -> Continuatio
             )
         folder = require_run(Path(cfg.resume))
         effective = combined_config(folder, cfg)
-        notes = validate(effective)
-        found = Continuation(folder, effective, notes, *newest_checkpoint(folder, notes))
+        warnings = validate(effective)
+        found = ResumedRun(folder, effective, warnings, *newest_checkpoint(folder, warnings))
     warn_of_differences(found)
     console.print(found.describe(), markup=False)
     return found
@@ -120,7 +120,7 @@ def find_newest(cfg: DictConfig, take_finished: bool) -> Path | None:
             saved = load_config(folder)
         except ConfigError:  # of another program, or damaged: no reason not to train
             continue
-        if same_run(saved, wanted, named) and not is_held(folder):
+        if same_run(saved, wanted, named) and not is_locked(folder):
             return folder
     return None
 
@@ -146,7 +146,7 @@ def require_run(folder: Path) -> Path:
         raise ConfigError(
             f"resume must be auto or a run directory (one with a config.yaml), got {str(folder)!r}."
         )
-    if is_held(folder):
+    if is_locked(folder):
         raise ConfigError(
             f"resume must be a run that nobody works on, got {str(folder)!r}, which another "
             "process is training."
@@ -188,8 +188,10 @@ def named_by_command() -> Callable[[tuple[str, ...]], bool]:
     return names(list(node.overrides.task), aliases)
 
 
-def newest_checkpoint(folder: Path, notes: list[str]) -> tuple[dict[str, Any] | None, Path | None]:
-    """The newest checkpoint that can be read; `notes` gets a line for each that cannot.
+def newest_checkpoint(
+    folder: Path, warnings: list[str]
+) -> tuple[dict[str, Any] | None, Path | None]:
+    """The newest checkpoint that can be read; `warnings` gets a line for each that cannot.
 
     Raises:
         ConfigError: if there are some but none can be read.
@@ -201,22 +203,22 @@ def newest_checkpoint(folder: Path, notes: list[str]) -> tuple[dict[str, Any] | 
         try:
             content = load_checkpoint(path)
         except ConfigError as error:
-            notes.append(str(error))
+            warnings.append(str(error))
             continue
         if path != there[0]:
             at = f"{content['epoch']} epochs"
             at += f" and {content['batch']} batches" if content["batch"] else ""
-            notes.append(f"Going back to {path.name}, written after {at}.")
+            warnings.append(f"Going back to {path.name}, written after {at}.")
         return content, path
     if there:
         raise ConfigError(
             f"resume must be a run with a readable checkpoint, got {str(folder)!r}. "
-            + " ".join(notes)
+            + " ".join(warnings)
         )
     return None, None
 
 
-def warn_of_differences(found: Continuation) -> None:
+def warn_of_differences(found: ResumedRun) -> None:
     """Note what makes the rest of the run differ in its last bits, though nobody asked for it."""
     if found.checkpoint is None:
         return
@@ -225,23 +227,23 @@ def warn_of_differences(found: Continuation) -> None:
         f"{name} {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]
     ]
     if changed:
-        found.notes.append(
+        found.warnings.append(
             f"Not the versions that the run began with ({', '.join(changed)}): the result can "
             "differ in its last bits."
         )
 
 
-def reopen(found: Continuation) -> Path:
+def reopen(found: ResumedRun) -> Path:
     """The directory of the run, which Hydra then takes for its own."""
     tell_hydra(found.folder)
     return found.folder
 
 
-def restore(found: Continuation, trainer: Trainer, data: ImageData) -> None:
+def restore(found: ResumedRun, trainer: Trainer, data: DataSplits) -> None:
     """Bring everything back to where the checkpoint was written.
 
     Raises:
-        ConfigError: if the pictures are not those of the run.
+        ConfigError: if the images are not those of the run.
     """
     models = found.folder / "models"
     for leftover in models.glob(".*.tmp"):  # of a process that was killed while it wrote
@@ -256,7 +258,7 @@ def restore(found: Continuation, trainer: Trainer, data: ImageData) -> None:
             "run without resume=."
         )
     state = trainer.state
-    restore_memory(trainer.callbacks, saved["callbacks"])
+    restore_callback_states(trainer.callbacks, saved["callbacks"])
     state.load_state_dict(saved)
     trainer.checkpoints.written_step = state.step
     assert found.source is not None

@@ -48,7 +48,7 @@ def is_finished(folder: Path) -> bool:
 
 
 @contextmanager
-def hold(folder: Path) -> Iterator[None]:
+def lock_run(folder: Path) -> Iterator[None]:
     """Inside, this process alone works in the run directory.
 
     A POSIX record lock: it ends with the process, however that ends, and loader processes do not
@@ -69,7 +69,7 @@ def hold(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def is_held(folder: Path) -> bool:
+def is_locked(folder: Path) -> bool:
     """Whether another process works in the run directory."""
     handle = try_lock(folder)
     if handle is None:

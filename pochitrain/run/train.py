@@ -11,34 +11,34 @@ from torch import nn
 from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.config.component import Components, plain
 from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
+from pochitrain.data.dataset import DataSplits, fingerprint, require_one_size
 from pochitrain.data.loader import BatchTransform, EpochLoader, build_loader
-from pochitrain.data.picture_set import ImageData, fingerprint, require_one_size
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision, select_device, select_precision
 from pochitrain.engine.fault import FaultPolicy
 from pochitrain.engine.interrupt import StopRequest, stop_on_signal
-from pochitrain.engine.state import Monitor, Sums, TrainState
+from pochitrain.engine.state import Monitor, RunningMetrics, TrainState
 from pochitrain.engine.trainer import Trainer
 from pochitrain.error import ConfigError
 from pochitrain.model.block import find_blocks
-from pochitrain.model.trial import try_model
+from pochitrain.model.smoke_test import smoke_test
 from pochitrain.optimizer.layer_wise_lr import (
     RateRule,
     assign_rates,
     build_parameter_groups,
     decay_rates,
 )
-from pochitrain.report.summary import describe_classes, describe_weights, print_end, print_start
 from pochitrain.run.callback import (
     build_callbacks,
     build_ema,
     build_user_callbacks,
     check_callbacks,
 )
-from pochitrain.run.directory import collect_versions, open_run_directory, save_facts
-from pochitrain.run.resume import Continuation, find_run, reopen, report_end, restore
-from pochitrain.run.status import hold, write_status
+from pochitrain.run.directory import collect_versions, open_run_directory, save_metadata
+from pochitrain.run.resume import ResumedRun, find_run, reopen, report_end, restore
+from pochitrain.run.status import lock_run, write_status
+from pochitrain.run.summary import describe_classes, describe_weights, print_end, print_start
 from pochitrain.scheduler.warm_up import WarmUp
 from pochitrain.seed import derive_seed, seed_everything, seeded_cpu
 from pochitrain.transform.batch_mix import try_batch_transform
@@ -47,12 +47,12 @@ from pochitrain.transform.pipeline import build_pipeline, try_pipeline
 TABLES = ("training_metrics.csv", "confusion_matrix.csv", "gradient_trace.csv")
 
 
-def train(cfg: DictConfig, notes: list[str]) -> float | None:
+def train(cfg: DictConfig, warnings: list[str]) -> float | None:
     """Train as `cfg` says and write the run directory.
 
     Args:
         cfg: the composed, validated tree.
-        notes: warnings to show.
+        warnings: warnings to show.
 
     Returns:
         The monitored metric in the best epoch; None if no epoch gave one.
@@ -61,11 +61,11 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
         ConfigError: before any training, for input that cannot work.
     """
     console = Console(highlight=False, soft_wrap=True)
-    continued = find_run(cfg, notes, console)
+    continued = find_run(cfg, warnings, console)
     if continued is not None:
         if continued.is_done:
             return continued.best_value
-        cfg, notes = continued.cfg, continued.notes
+        cfg, warnings = continued.cfg, continued.warnings
     parts = Components(cfg)
     device = select_device(cfg.device)
     precision = select_precision(precision_name(cfg, continued), device)
@@ -73,7 +73,7 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     seed_everything(cfg.seed)
 
     pipelines, keep_size = build_pipelines(parts)
-    data: ImageData = parts.build_data()
+    data: DataSplits = parts.build_data()
     check_sizes(data, keep_size)
     check_num_classes(cfg, data)
     criterion = parts.build("loss", num_images_per_class=data.count_per_class(data.train))
@@ -86,7 +86,7 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     folder = open_run_directory(cfg) if continued is None else reopen(continued)
     rows = describe_run(cfg, data, state.model, precision, folder)
     rows["loss"] = describe_weights(criterion, data.class_names)
-    for note in [*notes, *precision.warnings, *data.notes]:
+    for note in [*warnings, *precision.warnings, *data.warnings]:
         console.print(f"Warning: {note}", style="yellow", markup=False)
     print_start(console, rows, data)
 
@@ -95,7 +95,7 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
     writer = checkpoint_writer(cfg, folder, data, precision)
     stop_request = StopRequest()
     ema = build_ema(
-        cfg, folder, state.model, val_loader, criterion, precision, writer.facts, stop_request
+        cfg, folder, state.model, val_loader, criterion, precision, writer.metadata, stop_request
     )
     callbacks: list[Callback] = [
         *build_callbacks(cfg, folder, state.model, data.class_names, ema, user_callbacks),
@@ -114,11 +114,11 @@ def train(cfg: DictConfig, notes: list[str]) -> float | None:
         faults=FaultPolicy(cfg.fault.nonfinite, cfg.fault.out_of_memory),
         stop_request=stop_request,
     )
-    with hold(folder):
+    with lock_run(folder):
         if continued is not None:
             restore(continued, trainer, data)
         with report_end(folder, cfg, trainer), stop_on_signal(stop_request):
-            save_facts(folder, cfg, {"device": rows["device"], "seed": cfg.seed})
+            save_metadata(folder, cfg, {"device": rows["device"], "seed": cfg.seed})
             try:
                 trainer.fit()
             finally:
@@ -138,7 +138,7 @@ def finish(cfg: DictConfig, console: Console, state: TrainState, folder: Path) -
     print_end(console, state, folder, [*files, folder / "config.yaml", folder / "environment.json"])
 
 
-def precision_name(cfg: DictConfig, continued: Continuation | None) -> str:
+def precision_name(cfg: DictConfig, continued: ResumedRun | None) -> str:
     """auto means what it meant when the run began, also on another device."""
     if cfg.precision != "auto" or continued is None or continued.checkpoint is None:
         return str(cfg.precision)
@@ -171,14 +171,14 @@ def build_pipelines(parts: Components) -> tuple[dict[str, Any], list[str]]:
     return pipelines, keep_size
 
 
-def check_sizes(data: ImageData, keep_size: list[str]) -> None:
+def check_sizes(data: DataSplits, keep_size: list[str]) -> None:
     for split in keep_size:
-        pictures = data.train if split == "train" else data.val
-        if pictures is not None:
-            require_one_size(pictures, f"transform.{split}")
+        dataset = data.train if split == "train" else data.val
+        if dataset is not None:
+            require_one_size(dataset, f"transform.{split}")
 
 
-def check_num_classes(cfg: DictConfig, data: ImageData) -> None:
+def check_num_classes(cfg: DictConfig, data: DataSplits) -> None:
     given = cfg.model.get("num_classes")
     if given is not None and given != len(data.class_names):
         raise ConfigError(
@@ -189,7 +189,7 @@ def check_num_classes(cfg: DictConfig, data: ImageData) -> None:
 
 
 def build_loaders(
-    parts: Components, data: ImageData, pipelines: dict[str, Any], device: torch.device
+    parts: Components, data: DataSplits, pipelines: dict[str, Any], device: torch.device
 ) -> tuple[EpochLoader, EpochLoader | None]:
     options = parts.loader_settings()
     infer_pin_memory = options.pop("infer_pin_memory", None)
@@ -225,7 +225,7 @@ def build_batch_transform(parts: Components, num_classes: int) -> BatchTransform
 
 
 def build_state(
-    parts: Components, data: ImageData, device: torch.device, precision: Precision
+    parts: Components, data: DataSplits, device: torch.device, precision: Precision
 ) -> TrainState:
     """Model, optimizer and scheduler, on the device."""
     cfg = parts.cfg
@@ -246,19 +246,19 @@ def build_state(
         precision.scaler,
         choose_monitor(cfg, data),
         cfg.epochs,
-        Sums(device),
+        RunningMetrics(device),
     )
 
 
 def try_on_data(
     cfg: DictConfig,
     model: nn.Module,
-    data: ImageData,
+    data: DataSplits,
     precision: Precision,
     train_loader: EpochLoader,
     val_loader: EpochLoader | None,
 ) -> None:
-    """Run the model once on a small training batch and on a validation picture."""
+    """Run the model once on a small training batch and on a validation image."""
     smallest = min(2, *(stop - start for start, stop in train_loader.batches.bounds()))
     learns = cfg.model.get("freeze") is not True  # frozen for good, batch norm needs no batch
     trials = [(train_loader, smallest, learns), (val_loader, 1, False)]
@@ -266,7 +266,7 @@ def try_on_data(
         if loader is not None:
             with precision.autocast():
                 images = loader.sample(num_images)
-                try_model(model, images, len(data.class_names), training=training)
+                smoke_test(model, images, len(data.class_names), training=training)
 
 
 def group_parameters(cfg: DictConfig, model: nn.Module) -> list[dict[str, Any]]:
@@ -286,7 +286,7 @@ def find_rate_rules(cfg: DictConfig, model: nn.Module) -> list[RateRule]:
     return assign_rates(named, plain(node.layer_rates), rate)
 
 
-def choose_monitor(cfg: DictConfig, data: ImageData) -> Monitor:
+def choose_monitor(cfg: DictConfig, data: DataSplits) -> Monitor:
     """What the search or early stopping watches, else val_accuracy; without validation train_loss.
 
     A search comes first: its trials must be comparable.
@@ -302,9 +302,9 @@ def choose_monitor(cfg: DictConfig, data: ImageData) -> Monitor:
 
 
 def checkpoint_writer(
-    cfg: DictConfig, folder: Path, data: ImageData, precision: Precision
+    cfg: DictConfig, folder: Path, data: DataSplits, precision: Precision
 ) -> CheckpointWriter:
-    facts = {
+    metadata = {
         "class_names": data.class_names,
         "transforms": {split: plain(cfg.transform[split]) for split in ("train", "val")},
         "config": plain(cfg),
@@ -315,7 +315,7 @@ def checkpoint_writer(
     node = cfg.checkpoint
     return CheckpointWriter(
         folder / "models",
-        facts,
+        metadata,
         node.every_epochs,
         node.every_steps,
         node.every_minutes,
@@ -325,7 +325,7 @@ def checkpoint_writer(
 
 
 def describe_run(
-    cfg: DictConfig, data: ImageData, model: nn.Module, precision: Precision, folder: Path
+    cfg: DictConfig, data: DataSplits, model: nn.Module, precision: Precision, folder: Path
 ) -> dict[str, str]:
     """Rows of the start-up summary."""
     num_parameters = sum(parameter.numel() for parameter in model.parameters())

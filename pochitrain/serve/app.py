@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from pochitrain import __version__
-from pochitrain.data.decode import UnreadableImageError, decode_rgb, open_picture
+from pochitrain.data.decode import UnreadableImageError, decode_rgb, open_image
 from pochitrain.error import ConfigError, PochiError
 from pochitrain.inference.predictor import Prediction, Predictor
 from pochitrain.serve.limit import BodyLimit, Limits
@@ -29,7 +29,7 @@ class ClassProbability(BaseModel):
 
 
 class PictureAnswer(BaseModel):
-    """The answer for one picture."""
+    """The answer for one image."""
 
     filename: str
     class_name: str
@@ -84,7 +84,7 @@ def build_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
         swagger_ui_parameters={"validatorUrl": None},
     )
     app.add_middleware(BodyLimit, max_bytes=limits.max_bytes)
-    # More threads than cores would only hold more decoded pictures in memory at once.
+    # More threads than cores would only hold more decoded images in memory at once.
     decoders = anyio.CapacityLimiter(os.cpu_count() or 1)
     # Torch uses all cores for one call, and keeps a pool of threads for each thread that calls it.
     network = ThreadPoolExecutor(1, "network")
@@ -93,7 +93,7 @@ def build_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
     async def predict(
         files: Annotated[list[UploadFile], File(description="One or more pictures.", min_length=1)],
     ) -> Answer:
-        """Classify the pictures of a multipart form (field `files`)."""
+        """Classify the images of a multipart form (field `files`)."""
         if len(files) > limits.max_files:
             raise HTTPException(413, f"At most {limits.max_files} pictures, got {len(files)}.")
         names = [file.filename or "picture" for file in files]
@@ -135,7 +135,7 @@ def describe_model(predictor: Predictor) -> ModelFacts:
 def prepare_all(
     predictor: Predictor, names: list[str], contents: Sequence[IO[bytes]], max_pixels: int
 ) -> list[Tensor]:
-    """What the network sees of each picture; one whole picture is in memory at a time."""
+    """What the network sees of each image; one whole image is in memory at a time."""
     background = predictor.classifier.background
     try:
         return [
@@ -176,13 +176,13 @@ def describe_answer(names: list[str], predictions: list[Prediction]) -> Answer:
 def load_picture(
     name: str, content: IO[bytes], max_pixels: int, background: tuple[int, int, int]
 ) -> Image.Image:
-    """The picture in a file; its size is read from the header before it is decoded.
+    """The image in a file; its size is read from the header before it is decoded.
 
     Raises:
         HTTPException: 413 if it has too many pixels, 415 if it cannot be read.
     """
     try:
-        width, height = open_picture(content).size
+        width, height = open_image(content).size
         if width * height <= max_pixels:
             content.seek(0)
             return decode_rgb(content, background)

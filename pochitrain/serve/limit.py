@@ -11,9 +11,9 @@ class Limits:
     max_bytes: int = 20_000_000
     """Of a whole request."""
     max_pixels: int = 50_000_000
-    """Of one picture, before it is decoded."""
+    """Of one image, before it is decoded."""
     max_files: int = 16
-    """Pictures in one request."""
+    """Images in one request."""
 
 
 class BodyLimit:

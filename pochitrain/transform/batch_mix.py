@@ -6,7 +6,7 @@ from torchvision.transforms import v2
 
 
 class BatchMix(nn.Module):
-    """Mixes each picture of a batch, and its label, with another one of the same batch.
+    """Mixes each image of a batch, and its label, with another one of the same batch.
 
     mixup (Zhang et al. 2018) blends the pixels, cutmix (Yun et al. 2019) pastes a rectangle. The
     arguments and their meaning are timm's. Draws come from the CPU generator of torch.
@@ -50,7 +50,7 @@ class BatchMix(nn.Module):
         self.mixes = [mix(alpha=a, num_classes=num_classes) for mix, a in on.items() if a > 0]
 
     def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Mixed pictures and class probabilities.
+        """Mixed images and class probabilities.
 
         Args:
             images: float, shape (B, 3, H, W).
@@ -69,10 +69,10 @@ class BatchMix(nn.Module):
 
 
 def try_batch_transform(transform: nn.Module, num_classes: int) -> None:
-    """Run a batch transform on two small pictures.
+    """Run a batch transform on two small images.
 
     Raises:
-        ValueError: if it does not give two pictures and their labels or class probabilities.
+        ValueError: if it does not give two images and their labels or class probabilities.
     """
     labels = torch.tensor([0, num_classes - 1])
     images, targets = transform(torch.zeros(2, 3, 8, 8), labels)

@@ -11,9 +11,9 @@ from pochitrain.error import ConfigError
 from pochitrain.seed import seeded_cpu
 
 TRIAL_SIZES = ((40, 30), (25, 50))
-"""Width and height in pixels of the pictures that a pipeline is tried on."""
+"""Width and height in pixels of the images that a pipeline is tried on."""
 LARGER = 40
-"""A crop may need larger pictures than those (RandomCrop(224)): then this many times the size."""
+"""A crop may need larger images than those (RandomCrop(224)): then this many times the size."""
 
 
 def build_pipeline(steps: Sequence[Callable[..., Any]]) -> v2.Compose:
@@ -22,7 +22,7 @@ def build_pipeline(steps: Sequence[Callable[..., Any]]) -> v2.Compose:
 
 
 def try_pipeline(pipeline: Callable[[Image.Image], Any], key: str) -> bool:
-    """Run `pipeline` on two small pictures of different size and shape.
+    """Run `pipeline` on two small images of different size and shape.
 
     Args:
         key: dotted key for messages, `transform.train` or `transform.val`.

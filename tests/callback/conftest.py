@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import ToTensor
 
+from pochitrain.data.dataset import DataSplits, Subset
 from pochitrain.data.digits import open_digits
 from pochitrain.data.loader import EpochLoader, build_loader
-from pochitrain.data.picture_set import ImageData, Subset
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision
-from pochitrain.engine.state import EpochRecord, Monitor, Sums, TrainState
+from pochitrain.engine.state import EpochRecord, Monitor, RunningMetrics, TrainState
 from pochitrain.engine.trainer import Trainer
 from pochitrain.loss.cross_entropy import CrossEntropy
 from pochitrain.transform.pipeline import build_pipeline
@@ -26,7 +26,7 @@ def make_state() -> Callable[..., TrainState]:
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
         scaler = torch.amp.GradScaler("cpu", enabled=False)
-        sums = Sums(torch.device("cpu"))
+        sums = RunningMetrics(torch.device("cpu"))
         return TrainState(
             model, optimizer, scheduler, scaler, Monitor("val_accuracy"), epochs, sums
         )
@@ -48,7 +48,7 @@ def add_epoch() -> Callable[..., None]:
 
 
 @cache
-def small_digits() -> ImageData:
+def small_digits() -> DataSplits:
     return open_digits(image_size=8, val_fraction=0.5, seed=0)
 
 
@@ -81,9 +81,9 @@ def make_loader() -> Callable[..., EpochLoader]:
     """Digits of 8 x 8 px; by default the first 50 of the training split, in batches of 16."""
 
     def make(split: str = "train", num: int = 50, shuffle: bool = True, **options) -> EpochLoader:
-        pictures = Subset(getattr(small_digits(), split), list(range(num)))
+        dataset = Subset(getattr(small_digits(), split), list(range(num)))
         settings = {"batch_size": 16, "seed": 0, "device": torch.device("cpu"), **options}
-        return build_loader(pictures, build_pipeline([ToTensor()]), shuffle=shuffle, **settings)
+        return build_loader(dataset, build_pipeline([ToTensor()]), shuffle=shuffle, **settings)
 
     return make
 
@@ -102,7 +102,7 @@ def make_trainer(tmp_path, make_loader) -> Callable[..., Trainer]:
             precision.scaler,
             Monitor("val_accuracy"),
             epochs,
-            Sums(device),
+            RunningMetrics(device),
         )
         train_loader = options.pop("train_loader", None) or make_loader()
         val_loader = options.pop("val_loader", None) or make_loader("val", shuffle=False)

@@ -9,7 +9,7 @@ import torch
 
 from pochitrain.callback.gradient_tracking import GradientTracking
 from pochitrain.engine.callback import Callback
-from pochitrain.engine.checkpoint import CheckpointWriter, load_checkpoint, restore_memory
+from pochitrain.engine.checkpoint import CheckpointWriter, load_checkpoint, restore_callback_states
 from pochitrain.error import ConfigError
 from pochitrain.model.block import find_blocks
 
@@ -60,7 +60,7 @@ def test_means_over_all_batches_by_block(tmp_path, make_model, make_trainer, met
     }
     assert list(table.index) == [1, 2]
     assert list(table.columns) == list(blocks)
-    assert len(reference.norms[1, "conv1.weight"]) == 4  # 50 pictures in batches of 16
+    assert len(reference.norms[1, "conv1.weight"]) == 4  # 50 images in batches of 16
     for epoch in (1, 2):
         for block, names in blocks.items():
             means = [statistics.fmean(reference.norms[epoch, name]) for name in names]
@@ -123,7 +123,7 @@ def test_memory_survives_a_stop_in_mid_epoch(tmp_path, make_model, make_trainer)
     tracker = make_tracker(part, model)
     trainer = make_trainer(model, [tracker])
     trainer.state.load_state_dict(saved)
-    restore_memory([tracker], saved["callbacks"])
+    restore_callback_states([tracker], saved["callbacks"])
     trainer.fit()
     assert part.read_text() == whole.read_text()
 

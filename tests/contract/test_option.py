@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pochitrain.config.component import Components
 from pochitrain.config.root import GROUPS, RootConfig, validate
-from pochitrain.data.picture_set import ImageData
+from pochitrain.data.dataset import DataSplits
 from pochitrain.error import ConfigError
 from pochitrain.paths import config_directory
 from pochitrain.transform.pipeline import build_pipeline, try_pipeline
@@ -103,7 +103,7 @@ def test_model_gives_scores_and_survives_saving(composed: Compose, option: str) 
 @pytest.mark.parametrize("option", options("data"))
 def test_data_gives_labelled_rgb_pictures(composed: Compose, option: str) -> None:
     cfg = composed(f"data={option}")
-    data: ImageData = Components(cfg).build_data()
+    data: DataSplits = Components(cfg).build_data()
     assert sum(data.count_per_class(data.train)) == len(data.train) > 0
     assert data.train.load(0).mode == "RGB"
     assert data.train.name(0)

@@ -1,4 +1,4 @@
-"""Every kind of picture file becomes the RGB that a person sees; the numbers are worked by hand."""
+"""Every kind of image file becomes the RGB that a person sees; the numbers are worked by hand."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def saved(path: Path, image: Image.Image, **options: object) -> Path:
 
 
 def pixel(path: Path, **options: object) -> tuple[int, ...]:
-    """The upper left pixel, of a picture that must have come out as RGB."""
+    """The upper left pixel, of an image that must have come out as RGB."""
     image = decode_rgb(path, **options)  # type: ignore[arg-type]
     assert image.mode == "RGB"
     found = image.getpixel((0, 0))

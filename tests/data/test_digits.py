@@ -17,7 +17,7 @@ def test_digits_are_scikit_learns_split_in_every_class() -> None:
     assert all(34 <= count <= 37 for count in data.count_per_class(data.val))
     index = int(data.train.name(5).removeprefix("digits[").removesuffix("]"))
     assert data.train.labels[5] == bunch.target[index]
-    picture = data.train.load(5)
-    assert (picture.size, picture.mode) == ((32, 32), "RGB")
-    small = np.asarray(picture.resize((8, 8)).convert("L"), dtype=float) / 255 * 16
+    image = data.train.load(5)
+    assert (image.size, image.mode) == ((32, 32), "RGB")
+    small = np.asarray(image.resize((8, 8)).convert("L"), dtype=float) / 255 * 16
     assert np.corrcoef(small.ravel(), bunch.images[index].ravel())[0, 1] > 0.95

@@ -1,4 +1,4 @@
-"""Folders to labelled pictures: names decide, not the file system."""
+"""Folders to labelled images: names decide, not the file system."""
 
 import os
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pochitrain.data import verify
-from pochitrain.data.folder import list_pictures, open_folder
+from pochitrain.data.folder import list_images, open_folder
 from pochitrain.data.split import stratified_split
 from pochitrain.error import ConfigError
 
@@ -33,7 +33,7 @@ def test_any_depth_any_case_nothing_hidden(tmp_path: Path) -> None:
     for name in [*names, *ignored]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert list_pictures(tmp_path) == sorted(str(tmp_path / name) for name in names)
+    assert list_images(tmp_path) == sorted(str(tmp_path / name) for name in names)
 
 
 def test_links_are_followed_once(tmp_path: Path, make_folder: MakeFolder) -> None:
@@ -55,7 +55,7 @@ def test_links_back_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "a" / "there").symlink_to(tmp_path / "b")
     (tmp_path / "b" / "back").symlink_to(tmp_path / "a")
     (tmp_path / "a" / "up").symlink_to(tmp_path)
-    found = [os.path.relpath(path, tmp_path) for path in list_pictures(tmp_path / "a")]
+    found = [os.path.relpath(path, tmp_path) for path in list_images(tmp_path / "a")]
     assert found == ["a/1.png", "a/there/2.png"]
 
 
@@ -76,11 +76,11 @@ def test_pictures_outside_the_class_folders_are_mentioned(
     tmp_path: Path, make_folder: MakeFolder
 ) -> None:
     root = make_folder(tmp_path / "r", {"a": 1, "b": 1})
-    assert open_folder(train_root=str(root)).notes == []
+    assert open_folder(train_root=str(root)).warnings == []
     for name in ("x.jpg", "notes.txt", ".hidden.png", "y.PNG"):
         (root / name).touch()
     data = open_folder(train_root=str(root), val_root=str(root))
-    assert data.notes == [
+    assert data.warnings == [
         f"{key} holds 2 picture(s) outside its class folders, which are not used: x.jpg, y.PNG."
         for key in ("data.train_root", "data.val_root")
     ]
@@ -95,7 +95,7 @@ def test_hidden_class_folders_are_ignored(tmp_path: Path, make_folder: MakeFolde
 
 def test_validation_is_mapped_by_name(tmp_path: Path, make_folder: MakeFolder) -> None:
     train = make_folder(tmp_path / "train", {"ant": 1, "bee": 1, "cat": 1})
-    val = make_folder(tmp_path / "val", {"bee": 2, "cat": 1})  # without a picture of an ant
+    val = make_folder(tmp_path / "val", {"bee": 2, "cat": 1})  # without an image of an ant
     data = open_folder(train_root=str(train), val_root=str(val))
     assert data.val is not None
     assert data.val.labels == [1, 1, 2]

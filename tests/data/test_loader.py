@@ -22,8 +22,8 @@ AUGMENT = v2.Compose([v2.RandomResizedCrop(16), v2.RandomHorizontalFlip(), *TO_T
 
 def loader(root: Path, **options: object) -> EpochLoader:
     settings = {"batch_size": 4, "seed": 0, "device": CPU, "shuffle": True, "num_workers": 0}
-    pictures = open_folder(train_root=str(root)).train
-    return build_loader(pictures, AUGMENT, **{**settings, **options})  # type: ignore[arg-type]
+    dataset = open_folder(train_root=str(root)).train
+    return build_loader(dataset, AUGMENT, **{**settings, **options})  # type: ignore[arg-type]
 
 
 def assert_same(one: list[Batch], other: list[Batch]) -> None:
@@ -48,10 +48,10 @@ def test_loader_processes_need_no_pickling_in_a_process_of_a_search(
 
     default = multiprocessing.context._default_context  # type: ignore[attr-defined]
     monkeypatch.setattr(default, "_actual_context", multiprocessing.get_context(method))
-    pictures = open_folder(train_root=str(make_folder(tmp_path / "r", {"a": 3, "b": 2}))).train
-    transform = v2.Compose([v2.Lambda(lambda picture: picture), AUGMENT])
+    dataset = open_folder(train_root=str(make_folder(tmp_path / "r", {"a": 3, "b": 2}))).train
+    transform = v2.Compose([v2.Lambda(lambda image: image), AUGMENT])
     options = {"batch_size": 4, "seed": 0, "device": CPU, "shuffle": True}
-    batches = list(build_loader(pictures, transform, num_workers=1, **options).epoch(0))  # type: ignore[arg-type]
+    batches = list(build_loader(dataset, transform, num_workers=1, **options).epoch(0))  # type: ignore[arg-type]
     assert [len(batch.labels) for batch in batches] == [5]
 
 
@@ -92,9 +92,9 @@ def test_global_generator_is_left_alone(tmp_path: Path, make_folder: Callable) -
 def test_pictures_of_different_size_are_refused(tmp_path: Path, make_folder: Callable) -> None:
     root = make_folder(tmp_path / "r", {"a": 2}, side_px=32)
     make_folder(tmp_path / "r", {"b": 2}, side_px=40)
-    pictures = open_folder(train_root=str(root)).train
+    dataset = open_folder(train_root=str(root)).train
     source = build_loader(
-        pictures, v2.Compose(TO_TENSOR), batch_size=4, seed=0, device=CPU, shuffle=False,
+        dataset, v2.Compose(TO_TENSOR), batch_size=4, seed=0, device=CPU, shuffle=False,
         num_workers=0,
     )  # fmt: skip
     with pytest.raises(

@@ -13,7 +13,7 @@ from fault_program import Program, write_pictures
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    pictures = write_pictures(tmp_path_factory.mktemp("pictures"))
-    made = Program(tmp_path_factory.mktemp("program"), pictures)
+    dataset = write_pictures(tmp_path_factory.mktemp("pictures"))
+    made = Program(tmp_path_factory.mktemp("program"), dataset)
     yield made
     made.close()

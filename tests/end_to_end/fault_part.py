@@ -16,7 +16,7 @@ from pochitrain.engine.state import TrainState
 
 
 class TinyNet(nn.Module):
-    """Has what a resume can forget: batch-norm statistics and dropout, for pictures of any size."""
+    """Has what a resume can forget: batch-norm statistics and dropout, for images of any size."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class StoppedNet(TinyNet):
 
 
 class HungryNet(TinyNet):
-    """Has memory for as many pictures as ROOM says."""
+    """Has memory for as many images as ROOM says."""
 
     def forward(self, images: Tensor) -> Tensor:
         if self.training and len(images) > int(os.environ["ROOM"]):

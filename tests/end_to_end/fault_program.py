@@ -1,4 +1,4 @@
-"""Runs of the whole program on a small folder of pictures, and what is compared between runs."""
+"""Runs of the whole program on a small folder of images, and what is compared between runs."""
 
 import json
 import os
@@ -44,9 +44,9 @@ class Ended:
 class Program:
     """Runs `train.py` in forked processes of one server."""
 
-    def __init__(self, folder: Path, pictures: Path) -> None:
+    def __init__(self, folder: Path, dataset: Path) -> None:
         self.folder = folder
-        self.pictures = pictures
+        self.dataset = dataset
         env = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder / "cache")}
         env.pop("UV", None)  # set by `uv run`, which the command to continue then begins with
         env["PYTHONPATH"] = f"{HERE}:{HERE.parent.parent}"
@@ -92,8 +92,8 @@ class Program:
         return [
             f"work_dir={work_dir}",
             "data=folder",
-            f"data.train_root={self.pictures}/train",
-            f"data.val_root={self.pictures}/val",
+            f"data.train_root={self.dataset}/train",
+            f"data.val_root={self.dataset}/val",
             "transform=augment",
             "transform.size=16",
             "data.num_workers=0",

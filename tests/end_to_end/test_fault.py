@@ -59,7 +59,7 @@ def test_out_of_memory_halves(program: Program) -> None:
     assert ended.code == 0, ended.text
     assert "in 4 parts from now on, as batch_size=2 gradient_accumulation=4 would" in ended.text
     saved = torch.load(program.only_run("halve") / "models" / "last.pth", weights_only=True)
-    assert (saved["num_parts"], saved["step"]) == (4, 3 * 6)
+    assert (saved["num_microbatches"], saved["step"]) == (4, 3 * 6)
 
 
 @pytest.mark.slow
@@ -70,7 +70,7 @@ def test_picture_vanishes(program: Program, num_workers: int, tmp_path: Path) ->
     whole = program.run(*program.tiny(f"there-{num_workers}"))
     assert whole.code == 0, whole.text
     name = f"gone-{num_workers}"
-    victim, away = program.pictures / "val" / "red" / "02.png", tmp_path / "away.png"
+    victim, away = program.dataset / "val" / "red" / "02.png", tmp_path / "away.png"
     pid = program.start(*program.tiny(name, workers), SIGNAL_AT="SIGSTOP:batch:1:2")
     wait_until_stopped(pid)
     os.rename(victim, away)

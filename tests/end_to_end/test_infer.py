@@ -111,8 +111,8 @@ def test_one_picture_prints_the_classes(
 ) -> None:
     run = make_run(["ant", "bee"])
     make_folder(tmp_path / "data", {"a": 1})
-    picture = str(tmp_path / "data" / "a" / "000.png")
-    outcome = pochi(str(run), "--data", picture, command="infer", prog="pochi")
+    image = str(tmp_path / "data" / "a" / "000.png")
+    outcome = pochi(str(run), "--data", image, command="infer", prog="pochi")
     assert outcome.code == 0
     assert "ant" in outcome.out
     assert "bee" in outcome.out
@@ -145,25 +145,25 @@ def write_odd_files(folder: Path) -> None:
     folder.mkdir(parents=True)
     generator = np.random.default_rng(0)
     noise = generator.integers(0, 256, (40, 30, 3), dtype=np.uint8)
-    picture = Image.fromarray(noise)
+    image = Image.fromarray(noise)
     (folder / "empty.jpg").write_bytes(b"")
-    picture.save(folder / "truncated.jpg", quality=95)
+    image.save(folder / "truncated.jpg", quality=95)
     content = (folder / "truncated.jpg").read_bytes()
     (folder / "truncated.jpg").write_bytes(content[: len(content) // 2])
     (folder / "page.jpg").write_text("<html><body>404</body></html>")
     (folder / "bomb.png").write_bytes(png_header(60_000, 60_000))
-    picture.convert("CMYK").save(folder / "cmyk.jpg")
+    image.convert("CMYK").save(folder / "cmyk.jpg")
     grey16 = generator.integers(0, 65536, (20, 20), dtype=np.uint16)
     Image.fromarray(grey16).save(folder / "grey16.png")
-    picture.convert("P").save(folder / "palette.png")
+    image.convert("P").save(folder / "palette.png")
     exif = Image.Exif()
     exif[0x0112] = 6
-    picture.save(folder / "rotated.jpg", exif=exif)
-    picture.crop((0, 0, 1, 1)).save(folder / "pixel.png")
+    image.save(folder / "rotated.jpg", exif=exif)
+    image.crop((0, 0, 1, 1)).save(folder / "pixel.png")
     os.mkfifo(folder / "pipe.jpg")
     (folder / "torn\udcff.jpg").write_bytes(content[:50])
-    picture.crop((0, 0, 30, 1)).resize((30_000, 1)).save(folder / "strip.png")
-    picture.save(folder / "animated.webp", save_all=True, append_images=[picture.rotate(90)])
+    image.crop((0, 0, 30, 1)).resize((30_000, 1)).save(folder / "strip.png")
+    image.save(folder / "animated.webp", save_all=True, append_images=[image.rotate(90)])
 
 
 def test_odd_and_broken_files_are_answered_or_reported(
@@ -264,9 +264,9 @@ def test_the_gallery_holds_one_whole_picture_at_a_time() -> None:
             if index == 2:
                 raise UnreadableImageError("the file is gone")
             assert sum(ref() is not None for ref in made) <= 1  # the last one
-            picture = Image.new("RGB", (50, 50))
-            made.append(weakref.ref(picture))
-            return picture
+            image = Image.new("RGB", (50, 50))
+            made.append(weakref.ref(image))
+            return image
 
     rows = [PredictionRow(f"{i}.png", 0, 1, 0.5) for i in range(6)]
     page = gallery(Large(), rows, ["a", "b"])  # type: ignore[arg-type]

@@ -42,7 +42,7 @@ def test_refused(program: Program, half: Path, override: str, message: str) -> N
 
 def test_other_pictures_are_refused(program: Program, half: Path, tmp_path: Path) -> None:
     others = tmp_path / "others"
-    for source in (program.pictures / "train").rglob("*.png"):
+    for source in (program.dataset / "train").rglob("*.png"):
         target = others / source.parent.name / f"new-{source.name}"
         target.parent.mkdir(parents=True, exist_ok=True)
         os.link(source, target)

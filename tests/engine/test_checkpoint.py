@@ -27,10 +27,10 @@ from pochitrain.engine.checkpoint import (
     CheckpointWriter,
     callback_names,
     load_checkpoint,
-    restore_memory,
+    restore_callback_states,
     snapshot,
 )
-from pochitrain.engine.state import EpochRecord, Monitor, Sums, TrainState
+from pochitrain.engine.state import EpochRecord, Monitor, RunningMetrics, TrainState
 from pochitrain.error import ConfigError, PochiError
 from pochitrain.scheduler.warm_up import WarmUp, step_scheduler
 
@@ -52,7 +52,7 @@ def make_state(scheduler: Any = SCHEDULERS["none"]) -> TrainState:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
     made: LRScheduler = scheduler(optimizer)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
-    monitor, sums = Monitor("val_accuracy"), Sums(torch.device("cpu"))
+    monitor, sums = Monitor("val_accuracy"), RunningMetrics(torch.device("cpu"))
     return TrainState(model, optimizer, made, scaler, monitor, 10, sums)
 
 
@@ -230,7 +230,7 @@ def test_two_callbacks_of_a_class_keep_their_own_memory(tmp_path: Path) -> None:
     writer.finish()
     made = [Memo(), Callback(), Memo()]
     assert callback_names(made) == ["Memo", "Callback", "Memo_2"]
-    restore_memory(made, load_checkpoint(tmp_path / "last.pth")["callbacks"])
+    restore_callback_states(made, load_checkpoint(tmp_path / "last.pth")["callbacks"])
     assert (made[0].word, made[2].word) == ("a", "b")  # type: ignore[attr-defined]
 
 

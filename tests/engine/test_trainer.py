@@ -16,7 +16,7 @@ from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import select_precision
 from pochitrain.engine.evaluate import evaluate
-from pochitrain.engine.state import Monitor, Sums, TrainState
+from pochitrain.engine.state import Monitor, RunningMetrics, TrainState
 from pochitrain.engine.trainer import Trainer
 from pochitrain.loss.cross_entropy import CrossEntropy
 
@@ -80,7 +80,13 @@ def make_trainer(
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma)
     chosen = select_precision(precision, CPU)
     state = TrainState(
-        model, optimizer, scheduler, chosen.scaler, Monitor("val_accuracy"), epochs, Sums(CPU)
+        model,
+        optimizer,
+        scheduler,
+        chosen.scaler,
+        Monitor("val_accuracy"),
+        epochs,
+        RunningMetrics(CPU),
     )
     return Trainer(
         state,

@@ -67,9 +67,9 @@ def test_the_file_answers_as_the_checkpoint_does(
 
 
 def balance(file: Path, data: Path) -> None:
-    """Make random weights answer each class for about half of the pictures."""
+    """Make random weights answer each class for about half of the images."""
     classifier = load_classifier(file, "cpu")
-    logits = classify(classifier, open_source(classifier, str(data)).pictures, 4, 0).logits
+    logits = classify(classifier, open_source(classifier, str(data)).dataset, 4, 0).logits
     content = torch.load(file, weights_only=True)
     content["model"]["fc.bias"][0] -= (logits[:, 0] - logits[:, 1]).median()
     torch.save(content, file)

@@ -1,4 +1,4 @@
-"""The pictures that a model is evaluated on are those of its training, however it was moved."""
+"""The images that a model is evaluated on are those of its training, however it was moved."""
 
 import json
 import unicodedata
@@ -11,8 +11,8 @@ import torch
 from checkpoint_factory import checkpoint_content
 from PIL import Image
 
+from pochitrain.data.dataset import fingerprint
 from pochitrain.data.folder import open_folder
-from pochitrain.data.picture_set import fingerprint
 from pochitrain.error import ConfigError
 from pochitrain.inference.classifier import Classifier, load_classifier
 from pochitrain.inference.source import open_source
@@ -43,9 +43,9 @@ def test_a_picture_of_the_split_that_broke_since_is_reported(
     tmp_path: Path, split: dict[str, Any]
 ) -> None:
     classifier = run_with(tmp_path / "run", ["ant", "bee"], **split)
-    pictures = open_source(classifier, None).pictures
-    Path(pictures.name(2)).write_bytes(b"")
-    answers = classify(classifier, open_source(classifier, None).pictures, 4, 0)
+    dataset = open_source(classifier, None).dataset
+    Path(dataset.name(2)).write_bytes(b"")
+    answers = classify(classifier, open_source(classifier, None).dataset, 4, 0)
     assert answers.unreadable == {2: "not a picture"}
     assert len(answers.indices) == 5
 
@@ -56,14 +56,14 @@ def test_pictures_beside_labelled_folders_are_mentioned(
     classifier = run_with(tmp_path / "run", ["ant", "bee"], **split)
     (tmp_path / "photos" / "loose.jpg").touch()
     source = open_source(classifier, str(tmp_path / "photos"))
-    assert source.notes == [
+    assert source.warnings == [
         "--data holds 1 picture(s) outside its class folders, which are not used: loose.jpg."
     ]
-    assert len(source.pictures) == 20
+    assert len(source.dataset) == 20
 
 
 def test_a_split_of_other_pictures_is_refused(tmp_path: Path, split: dict[str, Any]) -> None:
-    """With one picture more, pictures of the training would be taken for validation."""
+    """With one image more, images of the training would be taken for validation."""
     classifier = run_with(tmp_path / "run", ["ant", "bee"], **split)
     Image.new("RGB", (4, 4)).save(tmp_path / "photos" / "ant" / "new.png")
     with pytest.raises(ConfigError, match="changed since training"):
@@ -85,7 +85,7 @@ def test_data_is_looked_up_from_where_the_training_was_started(
         ("{", 3),
     ):
         facts.write_text(text)
-        assert len(open_source(classifier, None).pictures) == count
+        assert len(open_source(classifier, None).dataset) == count
 
 
 def test_a_class_is_the_same_however_its_name_is_spelled_in_unicode(
@@ -98,7 +98,7 @@ def test_a_class_is_the_same_however_its_name_is_spelled_in_unicode(
     for data in (None, str(root)):
         source = open_source(classifier, data)
         assert source.labelled
-        assert list(source.pictures.labels) == [0, 0, 1]
+        assert list(source.dataset.labels) == [0, 0, 1]
     train = make_folder(tmp_path / "train", {"ガ": 1, "犬": 1})
     val = open_folder(train_root=str(train), val_root=str(root)).val
     assert val is not None

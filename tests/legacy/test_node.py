@@ -125,9 +125,9 @@ def test_pictures(tmp_path: Path, text: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (32, 28, 3), dtype=np.uint8)
     if not text.startswith(("F.", "functools")):
         assert repr(rebuilt) == repr(original)
-    picture = Image.fromarray(noise)
+    image = Image.fromarray(noise)
     for _ in range(2):
-        assert run(rebuilt, picture) == run(original, picture)
+        assert run(rebuilt, image) == run(original, image)
 
 
 @pytest.mark.parametrize("text", TENSORS)

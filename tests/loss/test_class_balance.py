@@ -11,7 +11,7 @@ from pochitrain.data.loader import build_loader
 from pochitrain.data.sampler import EpochBatches
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision
-from pochitrain.engine.state import Monitor, Sums, TrainState
+from pochitrain.engine.state import Monitor, RunningMetrics, TrainState
 from pochitrain.engine.trainer import Trainer
 from pochitrain.loss.cross_entropy import build_cross_entropy
 from pochitrain.transform.pipeline import build_pipeline
@@ -60,7 +60,7 @@ def recall_of_rarest(tmp_path, *, balance=False, balanced_sampling=False):
         torch.amp.GradScaler("cpu", enabled=False),
         Monitor("val_loss"),
         6,
-        Sums(device),
+        RunningMetrics(device),
     )
     Trainer(
         state,
@@ -98,7 +98,7 @@ def test_balanced_data_gives_exactly_the_unweighted_loss():
 
 
 def test_hand_worked_weights():
-    """N / (C n): 112 pictures of 4 classes."""
+    """N / (C n): 112 images of 4 classes."""
     loss = build_cross_entropy(num_images_per_class=[100, 7, 4, 1])
     assert loss.weight.tolist() == pytest.approx([0.28, 4.0, 7.0, 28.0])
 

@@ -52,8 +52,8 @@ def test_a_run_directory_gets_every_graph(tmp_path):
         "confusion_matrix.png",
     ]
     for path in written:
-        with Image.open(path) as picture:
-            assert picture.size[0] > 600
+        with Image.open(path) as image:
+            assert image.size[0] > 600
 
 
 def test_nothing_to_draw(tmp_path):

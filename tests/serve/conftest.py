@@ -47,7 +47,7 @@ def predictor() -> Predictor:
 
 @pytest.fixture(scope="session")
 def encode() -> Callable[..., bytes]:
-    """Bytes of a picture of one colour."""
+    """Bytes of an image of one colour."""
 
     def make(
         color: tuple[int, int, int], size: tuple[int, int] = (20, 10), kind: str = "PNG"

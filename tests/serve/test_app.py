@@ -162,7 +162,7 @@ def test_the_service_does_what_its_openapi_says(address: str) -> None:
         @settings(max_examples=25, deadline=None, database=None)
         @given(case=operation.as_strategy())
         def conforms(case: schemathesis.Case) -> None:
-            # Random bytes are a valid file to the schema and no picture to us.
+            # Random bytes are a valid file to the schema and no image to us.
             case.call_and_validate(excluded_checks=[positive_data_acceptance])
 
         conforms()

@@ -21,8 +21,8 @@ Search = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes, dark and bright, 10 pictures each."""
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes, dark and bright, 10 images each."""
     root = tmp_path_factory.mktemp("pictures")
     random = np.random.default_rng(0)
     for name, level in (("bright", 200), ("dark", 50)):
@@ -34,13 +34,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def search(pictures: Path, tmp_path: Path) -> Search:
+def search(dataset: Path, tmp_path: Path) -> Search:
     """Runs a search and gives its directory."""
 
     def run(*words: str, option: str = "default", expected: str = "optuna_results") -> Path:
         common = [
             "data=folder",
-            f"data.train_root={pictures}",
+            f"data.train_root={dataset}",
             "data.val_fraction=0.3",
             "transform=minimal",
             "model=torchvision",

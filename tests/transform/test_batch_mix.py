@@ -12,7 +12,7 @@ from pochitrain.transform.pipeline import build_pipeline
 
 LABELS = torch.tensor([0, 1, 2, 3])
 IMAGES = torch.arange(4.0).reshape(4, 1, 1, 1).expand(4, 3, 8, 8)
-"""Each picture has the grey level of its label."""
+"""Each image has the grey level of its label."""
 
 
 def test_mixup_blends_pictures_as_it_blends_labels():
@@ -51,7 +51,7 @@ def test_wrong_arguments(arguments):
 
 
 class Pictures:
-    """Ten pictures of noise."""
+    """Ten images of noise."""
 
     labels = [0, 1] * 5
     in_memory = True

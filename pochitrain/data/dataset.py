@@ -1,4 +1,4 @@
-"""What every source of pictures offers, and the parts of a data set."""
+"""What every source of images offers, and the parts of a data set."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,23 +11,23 @@ from PIL import Image
 from pochitrain.error import ConfigError
 
 
-class PictureSet(Protocol):
-    """A sequence of labelled pictures."""
+class ImageDataset(Protocol):
+    """A sequence of labelled images."""
 
     @property
     def labels(self) -> Sequence[int]:
-        """Class index of each picture."""
+        """Class index of each image."""
         ...
 
     @property
     def in_memory(self) -> bool:
-        """True where loading a picture costs nothing, so that worker processes do not pay."""
+        """True where loading an image costs nothing, so that worker processes do not pay."""
         ...
 
     def __len__(self) -> int: ...
 
     def load(self, index: int) -> Image.Image:
-        """The picture in mode RGB."""
+        """The image in mode RGB."""
         ...
 
     def size(self, index: int) -> tuple[int, int]:
@@ -35,15 +35,15 @@ class PictureSet(Protocol):
         ...
 
     def name(self, index: int) -> str:
-        """What a person finds the picture by (a path, for files)."""
+        """What a person finds the image by (a path, for files)."""
         ...
 
 
 @dataclass
 class Subset:
-    """Some pictures of another set, in the given order."""
+    """Some images of another set, in the given order."""
 
-    base: PictureSet
+    base: ImageDataset
     indices: list[int]
 
     def __post_init__(self) -> None:
@@ -64,27 +64,27 @@ class Subset:
 
 
 @dataclass
-class ImageData:
+class DataSplits:
     """The splits of a data set. Labels of both index into `class_names`."""
 
-    train: PictureSet
-    val: PictureSet | None
+    train: ImageDataset
+    val: ImageDataset | None
     class_names: list[str]
     skipped: list[str]
-    """Unreadable pictures that were left out (`data.on_error=skip`): "path: reason"."""
-    notes: list[str] = field(default_factory=list)
+    """Unreadable images that were left out (`data.on_error=skip`): "path: reason"."""
+    warnings: list[str] = field(default_factory=list)
     """Warnings to show."""
 
-    def count_per_class(self, split: PictureSet) -> list[int]:
+    def count_per_class(self, split: ImageDataset) -> list[int]:
         counts = Counter(split.labels)
         return [counts[i] for i in range(len(self.class_names))]
 
 
-def fingerprint(data: ImageData) -> str:
-    """A hash of the file names and classes of all pictures, in order; not of where they are."""
+def fingerprint(data: DataSplits) -> str:
+    """A hash of the file names and classes of all images, in order; not of where they are."""
     digest = blake2b(digest_size=16)
 
-    def add(split: PictureSet) -> None:
+    def add(split: ImageDataset) -> None:
         for index, label in enumerate(split.labels):
             name = split.name(index).rpartition("/")[2]
             digest.update(f"{label}\t{name}\n".encode("utf-8", "surrogateescape"))
@@ -96,21 +96,21 @@ def fingerprint(data: ImageData) -> str:
     return digest.hexdigest()
 
 
-def require_one_size(pictures: PictureSet, key: str) -> None:
-    """Refuse pictures of different size, for a pipeline that keeps sizes as they are.
+def require_one_size(dataset: ImageDataset, key: str) -> None:
+    """Refuse images of different size, for a pipeline that keeps sizes as they are.
 
     Args:
         key: dotted key of that pipeline, for the message.
 
     Raises:
-        ConfigError: naming two pictures that differ.
+        ConfigError: naming two images that differ.
     """
-    first = pictures.size(0)
-    for index in range(1, len(pictures)):
-        size = pictures.size(index)
+    first = dataset.size(0)
+    for index in range(1, len(dataset)):
+        size = dataset.size(index)
         if size != first:
             raise ConfigError(
                 f"{key} must make all pictures one size, got {first[0]} x {first[1]} px "
-                f"({pictures.name(0)}) and {size[0]} x {size[1]} px ({pictures.name(index)}). "
+                f"({dataset.name(0)}) and {size[0]} x {size[1]} px ({dataset.name(index)}). "
                 "Add Resize and CenterCrop, or choose transform=imagenet."
             )

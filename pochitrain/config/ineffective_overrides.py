@@ -20,7 +20,7 @@ REMEDY = {
 }
 
 
-def unused_settings(
+def find_ineffective_overrides(
     overrides: Sequence[str], aliases: Mapping[str, str], cfg: DictConfig
 ) -> list[str]:
     """A warning for each override that has no effect.

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pochitrain.error import ConfigError
-from pochitrain.model.trial import try_model
+from pochitrain.model.smoke_test import smoke_test
 
 
 def batch(count: int, side_px: int = 4) -> torch.Tensor:
@@ -24,7 +24,7 @@ def batch(count: int, side_px: int = 4) -> torch.Tensor:
 def test_what_a_model_cannot_take(layers: tuple[nn.Module, ...], count: int, message: str) -> None:
     model = nn.Sequential(*layers, nn.Flatten())
     with pytest.raises(ConfigError, match=message):
-        try_model(model, batch(count), 2, training=True)
+        smoke_test(model, batch(count), 2, training=True)
 
 
 def test_the_model_and_the_random_numbers_stay_as_they_were() -> None:
@@ -33,11 +33,11 @@ def test_the_model_and_the_random_numbers_stay_as_they_were() -> None:
     images = batch(4)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     generator = torch.get_rng_state()
-    try_model(model, images, 2, training=True)
+    smoke_test(model, images, 2, training=True)
     assert torch.equal(torch.get_rng_state(), generator)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
 def test_one_picture_is_enough_where_batch_norm_is_frozen() -> None:
     parts = nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(3, 2)
-    try_model(nn.Sequential(*parts), batch(1), 2, training=False)
+    smoke_test(nn.Sequential(*parts), batch(1), 2, training=False)

@@ -6,15 +6,15 @@ from rich.console import Console
 from rich.markup import escape
 from torch import Tensor, nn
 
-from pochitrain.data.picture_set import ImageData
+from pochitrain.data.dataset import DataSplits
 from pochitrain.engine.state import TrainState
 
 MAX_CLASSES = 12
 """Classes listed one by one; more are cut."""
 
 
-def print_start(console: Console, rows: dict[str, str], data: ImageData) -> None:
-    """The start-up summary: `rows` (label -> text), then pictures per class."""
+def print_start(console: Console, rows: dict[str, str], data: DataSplits) -> None:
+    """The start-up summary: `rows` (label -> text), then images per class."""
     width = max(map(len, rows))
     for label, text in rows.items():
         console.print(f"[bold]{label:<{width}}[/bold]  {escape(text)}")
@@ -24,7 +24,7 @@ def print_start(console: Console, rows: dict[str, str], data: ImageData) -> None
             console.print(f"  {line}", markup=False)
 
 
-def describe_classes(data: ImageData) -> str:
+def describe_classes(data: DataSplits) -> str:
     """`name train/val` of each class, the first ones where there are many."""
     train = data.count_per_class(data.train)
     val = [0] * len(train) if data.val is None else data.count_per_class(data.val)

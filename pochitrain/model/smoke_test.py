@@ -10,7 +10,7 @@ from pochitrain.seed import seeded_cpu
 
 
 @torch.no_grad()
-def try_model(model: nn.Module, images: Tensor, num_classes: int, *, training: bool) -> None:
+def smoke_test(model: nn.Module, images: Tensor, num_classes: int, *, training: bool) -> None:
     """Run a copy of `model` once on a batch, so that the model is left as it is.
 
     Args:

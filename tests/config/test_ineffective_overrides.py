@@ -3,7 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from pochitrain.config.unused import unused_settings
+from pochitrain.config.ineffective_overrides import find_ineffective_overrides
 
 CFG = OmegaConf.create(
     {
@@ -47,7 +47,7 @@ CFG = OmegaConf.create(
     ],
 )
 def test_a_warning_with_the_switch(word: str, message: str) -> None:
-    (text,) = unused_settings([word], {"patience": "early_stopping.patience"}, CFG)
+    (text,) = find_ineffective_overrides([word], {"patience": "early_stopping.patience"}, CFG)
     assert text.startswith(message)
 
 
@@ -65,4 +65,4 @@ def test_a_warning_with_the_switch(word: str, message: str) -> None:
     ],
 )
 def test_silent_about_what_counts(word: str) -> None:
-    assert unused_settings([word], {}, CFG) == []
+    assert find_ineffective_overrides([word], {}, CFG) == []
