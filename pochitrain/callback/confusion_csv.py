@@ -1,7 +1,5 @@
 """confusion_matrix.csv: the validation confusion matrix of the best epoch."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +8,7 @@ from torch import Tensor
 from pochitrain.atomic import write_text
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.state import TrainState
+from pochitrain.text import format_csv
 
 
 class ConfusionMatrixCSV(Callback):
@@ -33,9 +32,5 @@ class ConfusionMatrixCSV(Callback):
 
 def format_confusion(confusion_CC: Tensor, class_names: Sequence[str]) -> str:
     """CSV text: a row per true class, a column per predicted class, numbers of images."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["true_class", *class_names])
-    for name, row in zip(class_names, confusion_CC.tolist(), strict=True):
-        writer.writerow([name, *row])
-    return stream.getvalue()
+    rows = zip(class_names, confusion_CC.tolist(), strict=True)
+    return format_csv(["true_class", *class_names], ([name, *row] for name, row in rows))

@@ -1,7 +1,6 @@
 """gradient_trace.csv: how large the gradient of each layer is, epoch by epoch."""
 
-import csv
-import io
+import math
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from pochitrain.atomic import write_text
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.state import TrainState
 from pochitrain.error import ConfigError
+from pochitrain.text import format_csv
 
 AGGREGATE: dict[str, Callable[[Sequence[float]], float]] = {
     "median": statistics.median,
@@ -117,13 +117,11 @@ class GradientTracking(Callback):
 
     def format_rows(self) -> str:
         """CSV text; a layer that had no gradient in an epoch (frozen) has an empty cell."""
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["epoch", *dict.fromkeys(self.columns)])
-        for epoch, *values in self.rows:
-            cells = ["" if value != value else repr(value) for value in values]
-            writer.writerow([int(epoch), *cells])
-        return stream.getvalue()
+        rows = (
+            [int(epoch), *(None if math.isnan(value) else value for value in values)]
+            for epoch, *values in self.rows
+        )
+        return format_csv(["epoch", *dict.fromkeys(self.columns)], rows)
 
     def state_dict(self) -> dict[str, Any]:
         return {"sums": self.sums_2P.cpu().clone(), "rows": list(self.rows)}

@@ -1,12 +1,11 @@
 """training_metrics.csv, complete after every epoch."""
 
-import csv
-import io
 from pathlib import Path
 
 from pochitrain.atomic import write_text
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.state import EpochRecord, TrainState
+from pochitrain.text import format_csv
 
 COLUMNS = (
     "epoch",
@@ -36,12 +35,12 @@ def format_history(history: list[EpochRecord]) -> str:
     """CSV text: accuracies in percent, losses as means, rates as used in the epoch."""
     layers = list(history[0].layer_rates)
     extra = list(dict.fromkeys(name for record in history for name in record.extra))
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([*COLUMNS, *extra, *(f"lr_{name}" for name in layers)])
-    for record in history:
-        values = [getattr(record, column) for column in COLUMNS]
-        values += [record.extra.get(name) for name in extra]
-        values += [record.layer_rates[name] for name in layers]
-        writer.writerow(["" if value is None else repr(value) for value in values])
-    return stream.getvalue()
+    rows = (
+        [
+            *(getattr(record, column) for column in COLUMNS),
+            *(record.extra.get(name) for name in extra),
+            *(record.layer_rates[name] for name in layers),
+        ]
+        for record in history
+    )
+    return format_csv([*COLUMNS, *extra, *(f"lr_{name}" for name in layers)], rows)

@@ -1,6 +1,5 @@
 """The `pochi` command: finds the subcommand, and turns errors into one message and an exit code."""
 
-import difflib
 import importlib
 import io
 import os
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from pochitrain import __version__
 from pochitrain.command import remember_command
 from pochitrain.error import REFUSALS, ConfigError, PochiError, cannot_access
+from pochitrain.text import did_you_mean
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("pochitrain.cli.train", "train a model (the same as python train.py)"),
@@ -66,8 +66,7 @@ def dispatch(argv: list[str], prog: str) -> None:
 
 def load_command(name: str) -> Callable[[list[str], str], None]:
     if name not in COMMANDS:
-        close = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f" Did you mean {close[0]}?" if close else ""
+        hint = did_you_mean(name, COMMANDS)
         raise ConfigError(
             f"pochi COMMAND must be one of {', '.join(COMMANDS)}, got {name!r}.{hint}"
         )

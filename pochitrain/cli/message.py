@@ -1,7 +1,6 @@
 """Hydra's errors about the command line in our words: dotted key, rule, value seen, remedy."""
 
 import argparse
-import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from hydra._internal.utils import get_args_parser
 from pochitrain.config.root import explain_unknown_key, find_schema
 from pochitrain.error import ConfigError
 from pochitrain.paths import config_directory
+from pochitrain.text import did_you_mean
 
 
 def refuse_unknown_flags(argv: list[str], prog: str) -> None:
@@ -133,11 +133,9 @@ def wrong_option(group: str, option: str, listed: str = "") -> str:
     options = [line for line in listed.splitlines() if line and not line.startswith(OMIT)]
     options = options or list_options(config_directory() / group)
     if not options:
-        close = difflib.get_close_matches(group, groups, n=1)
-        hint = f" Did you mean {close[0]}?" if close else ""
+        hint = did_you_mean(group, groups)
         return f"{group} is not a group of the config.{hint} Groups: {', '.join(groups)}."
-    close = difflib.get_close_matches(option, options, n=1)
-    hint = f" Did you mean {group}={close[0]}?" if close else ""
+    hint = did_you_mean(option, options, f"{group}={{}}")
     return f"{group} must be one of {', '.join(options)}, got {option or None!r}.{hint}"
 
 

@@ -12,6 +12,7 @@ from pochitrain.config.allow import ALLOWED_TARGETS, allowed_targets
 from pochitrain.config.data import LOADER_FIELDS
 from pochitrain.config.trust import TrustedFiles
 from pochitrain.error import ConfigError, PochiError
+from pochitrain.text import first_line
 
 
 class Components:
@@ -71,7 +72,7 @@ class Components:
         try:
             return partial(*arguments)
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"{key} cannot be built: {first(str(error))}") from error
+            raise ConfigError(f"{key} cannot be built: {first_line(error)}") from error
 
     def build_data(self) -> Any:
         """The data set of group `data`, without the fields that belong to the loader."""
@@ -96,12 +97,8 @@ def explain(key: str, error: Exception) -> str:
             f"command line: 'allow_targets=[{target}]'."
         )
     if cause is not None:
-        return f"{key} cannot be built: {type(cause).__name__}: {first(str(cause))}"
-    return f"{key} cannot be built: {first(text)}"
-
-
-def first(text: str) -> str:
-    return next((line for line in text.splitlines() if line.strip()), "unknown error")
+        return f"{key} cannot be built: {type(cause).__name__}: {first_line(cause)}"
+    return f"{key} cannot be built: {first_line(error)}"
 
 
 def plain(node: Any) -> Any:

@@ -1,6 +1,5 @@
 """Group `optuna`: the hyper-parameter search."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from pochitrain.config.validators import (
     require_range,
 )
 from pochitrain.error import ConfigError, require
+from pochitrain.text import did_you_mean
 
 SAMPLERS = (
     "TPESampler",
@@ -122,9 +122,9 @@ def check_entry(entry: Any, key: str) -> None:
             raise ConfigError(f"{key}.{field} must be given for type {kind}, got nothing.")
     for field in entry:
         if field not in ("type", *mandatory, *optional):
-            close = difflib.get_close_matches(str(field), [*mandatory, *optional], n=1)
-            hint = f"Did you mean {close[0]}?" if close else f"Choices: {', '.join(mandatory)}"
-            raise ConfigError(f"{key}.{field} is not a field of type {kind}. {hint}")
+            hint = did_you_mean(field, [*mandatory, *optional])
+            hint = hint or f" Choices: {', '.join(mandatory)}"
+            raise ConfigError(f"{key}.{field} is not a field of type {kind}.{hint}")
     if kind == "categorical":
         choices = entry["choices"]
         ok = isinstance(choices, (list, tuple)) and len(choices) > 0

@@ -1,6 +1,5 @@
 """The config tree: run-level keys, and the check of the whole tree right after composing."""
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -37,6 +36,7 @@ from pochitrain.config.validators import (
     require_range,
 )
 from pochitrain.error import ConfigError, require
+from pochitrain.text import did_you_mean, first_line
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -155,7 +155,9 @@ def to_plain(cfg: DictConfig) -> dict[str, Any]:
         missing = sorted(OmegaConf.missing_keys(cfg))
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key} cannot be resolved: {first_line(error)}.") from None
+        raise ConfigError(
+            f"{error.full_key} cannot be resolved: {first_line(error).rstrip('.')}."
+        ) from None
     except RecursionError:
         raise ConfigError("The config cannot be resolved: an interpolation is circular.") from None
     if missing:
@@ -164,10 +166,6 @@ def to_plain(cfg: DictConfig) -> dict[str, Any]:
         )
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def refuse_unknown_keys(cfg: DictConfig | ListConfig, prefix: str = "") -> None:
@@ -200,11 +198,11 @@ def explain_unknown_key(prefix: str, key: str, schema: type[Any] | None) -> str:
         for name, other in (GROUPS[group][0] if group in GROUPS else {}).items()
         if key in public_fields(other)
     ]
-    close = difflib.get_close_matches(key, fields, n=1)
+    hint = did_you_mean(key, fields, f"{prefix}{{}}")
     if owners:
         text += f" It is a key of {group}={' or '.join(owners)}."
-    elif close:
-        text += f" Did you mean {prefix}{close[0]}?"
+    else:
+        text += hint
     return f"{text} Choices: {', '.join(fields)}." if fields else text
 
 

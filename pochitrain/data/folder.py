@@ -13,6 +13,7 @@ from pochitrain.data.decode import decode_rgb, upright_size
 from pochitrain.data.split import stratified_split
 from pochitrain.data.verify import find_unreadable
 from pochitrain.error import ConfigError
+from pochitrain.text import shorten_list
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -75,7 +76,8 @@ def open_folder(
         if unknown:
             raise ConfigError(
                 f"data.val_root must only hold classes of data.train_root, got "
-                f"{', '.join(map(repr, unknown))} in {val_root!r}. Classes: {shorten(class_names)}."
+                f"{', '.join(map(repr, unknown))} in {val_root!r}. "
+                f"Classes: {shorten_list(class_names)}."
             )
         val = index_images(val_root, class_names, "data.val_root", rgb, present=found)
         warnings += describe_loose(val_root, "data.val_root")
@@ -168,7 +170,7 @@ def describe_loose(root: str | Path, key: str) -> list[str]:
         return []
     return [
         f"{key} holds {len(loose)} picture(s) outside its class folders, which are not used: "
-        f"{shorten(loose, 3)}."
+        f"{shorten_list(loose, 3)}."
     ]
 
 
@@ -204,7 +206,7 @@ def index_images(
         labels += [class_names.index(class_name)] * len(found)
     if empty:
         raise ConfigError(
-            f"{key} must not hold empty class folders, got {shorten(empty)}. Add pictures "
+            f"{key} must not hold empty class folders, got {shorten_list(empty)}. Add pictures "
             f"({' '.join(EXTENSIONS)}) or delete the folder."
         )
     return ImageFolderDataset(paths, labels, background)
@@ -235,9 +237,3 @@ def drop_unreadable(
         )
     kept = ImageFolderDataset([dataset.paths[i] for i in keep], labels, dataset.background)
     return kept, lines
-
-
-def shorten(names: list[str], limit: int = 20) -> str:
-    """`names` joined, the tail counted where there are many."""
-    text = ", ".join(names[:limit])
-    return text if len(names) <= limit else f"{text} and {len(names) - limit} more"

@@ -18,6 +18,7 @@ from pochitrain.data.decode import UnreadableImageError
 from pochitrain.data.sampler import EpochBatches, SampleKey
 from pochitrain.error import ConfigError, DataError, PochiError
 from pochitrain.seed import seeded_cpu
+from pochitrain.text import first_line
 
 TERM_GRACE_S = 30
 """Seconds that a loader process goes on after SIGTERM."""
@@ -172,7 +173,7 @@ def dead_worker(error: RuntimeError, num_workers: int) -> DataError | None:
     """What to tell when a loader process was killed; None for another error."""
     if "DataLoader worker" not in str(error):
         return None
-    first = str(error).splitlines()[0].rstrip(". ")
+    first = first_line(error).rstrip(". ")
     return DataError(
         f"A process that loads pictures ended ({first}). If the machine was short of memory, use "
         f"fewer: data.num_workers={max(0, num_workers // 2)}."

@@ -35,6 +35,7 @@ from pochitrain.atomic import sync_directory, write_with
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.state import TrainState
 from pochitrain.error import ConfigError, PochiError
+from pochitrain.text import first_line
 
 FORMAT = 1
 PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device)
@@ -160,7 +161,7 @@ def cannot_write(path: Path, error: BaseException) -> str:
         free = f", {shutil.disk_usage(path.parent).free / 1e6:,.0f} MB free there"
     except OSError:
         free = ""
-    first = (reason.splitlines() or [type(error).__name__])[0]
+    first = first_line(reason or error)
     before = " The one before it is complete." if path.exists() else ""
     return f"Cannot write the checkpoint {path} ({first}{free}).{before}"
 
@@ -266,11 +267,12 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dic
     except pickle.UnpicklingError as error:
         raise ConfigError(
             f"The checkpoint {file} holds pickled code or is damaged; it is not loaded "
-            f"({str(error).splitlines()[0]})."
+            f"({first_line(error)})."
         ) from None
     except Exception as error:  # of damage, the reader raises almost anything
-        text = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"The checkpoint {file} is damaged or truncated ({text}).") from None
+        raise ConfigError(
+            f"The checkpoint {file} is damaged or truncated ({first_line(error)})."
+        ) from None
     if not isinstance(content, dict) or "format" not in content:
         raise ConfigError(f"{file} is not a checkpoint of pochitrain (no format version in it).")
     if content["format"] != FORMAT:

@@ -12,6 +12,7 @@ from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.loader import Batch
 from pochitrain.engine.state import TrainState
 from pochitrain.error import PochiError
+from pochitrain.text import first_line, shorten_list
 
 MAX_NAMES = 8
 """Images named in a message; more are counted."""
@@ -78,10 +79,8 @@ class FiniteLoss:
             )
 
     def names(self, indices: Tensor) -> str:
-        listed = [self.dataset.name(int(i)) for i in indices[:MAX_NAMES]]
-        more = len(indices) - len(listed)
-        tail = f" and {more} more" if more else ""
-        return f"Pictures of the batch: {', '.join(listed)}{tail}."
+        listed = [self.dataset.name(int(i)) for i in indices]
+        return f"Pictures of the batch: {shorten_list(listed, MAX_NAMES)}."
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -98,10 +97,9 @@ def out_of_memory_message(error: BaseException, batch: Batch, accumulation: int)
     """What did not fit, and what would."""
     size, side = len(batch.images), batch.images.shape[-1]
     half = max(1, size // 2)
-    first = (str(error).splitlines() or [type(error).__name__])[0]
     return (
         f"batch_size must be small enough for the memory of {batch.images.device}, got {size} "
-        f"pictures of {side} px ({first}). Use batch_size={half} "
+        f"pictures of {side} px ({first_line(error)}). Use batch_size={half} "
         f"gradient_accumulation={2 * accumulation} (as many pictures per optimizer step), "
         "fault.out_of_memory=halve (does so by itself), or precision=bf16."
     )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pochitrain.error import ConfigError, PochiError
+from pochitrain.text import first_line
 
 INPUT, OUTPUT = "images", "logits"
 """Names in the graph: float32 (B, 3, H, W) and float32 (B, C)."""
@@ -80,8 +81,7 @@ def trace(model: nn.Module, example: Tensor, shapes: Any, opset: int | None) -> 
                 verbose=False,
             )
     except Exception as error:  # torch.onnx.errors, torch.export and onnxscript each have theirs
-        text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise PochiError(f"The model cannot be written as ONNX ({text}).") from error
+        raise PochiError(f"The model cannot be written as ONNX ({first_line(error)}).") from error
     assert program is not None
     written = int(program.model.opset_imports[""])
     if opset is not None and written != opset:

@@ -20,6 +20,7 @@ from pochitrain.data.decode import UnreadableImageError
 from pochitrain.engine.checkpoint import load_checkpoint
 from pochitrain.engine.device import Precision, select_device, select_precision
 from pochitrain.error import ConfigError, PochiError
+from pochitrain.text import first_line
 from pochitrain.transform.pipeline import build_pipeline
 
 METADATA_KEY = "pochitrain"
@@ -68,7 +69,7 @@ class TorchNetwork:
                 height, width = images.shape[2:]
                 raise ConfigError(
                     f"The model needs larger pictures than {width} x {height} px "
-                    f"({str(error).splitlines()[0]}). Resize them."
+                    f"({first_line(error)}). Resize them."
                 ) from None
         return logits.float()
 
@@ -130,10 +131,9 @@ class Classifier:
         try:
             return self.pipeline(image)
         except Exception as error:  # steps may be of the person's own
-            first = (str(error).splitlines() or [type(error).__name__])[0]
             width, height = image.size
             raise UnreadableImageError(
-                f"transform.val fails on {width} x {height} pixels: {first}"
+                f"transform.val fails on {width} x {height} pixels: {first_line(error)}"
             ) from error
 
     @property
@@ -234,7 +234,7 @@ def load_state(model: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> N
         model.load_state_dict(dict(tensors))
     except RuntimeError as error:
         raise ConfigError(
-            f"The checkpoint {file} does not fit its own model ({str(error).splitlines()[0]})."
+            f"The checkpoint {file} does not fit its own model ({first_line(error)})."
         ) from None
 
 
@@ -294,8 +294,9 @@ def load_onnx(file: Path, allow: Sequence[str] = ()) -> Classifier:
     try:
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises classes of its C extension
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"{file} cannot be read as an ONNX model ({first}).") from None
+        raise ConfigError(
+            f"{file} cannot be read as an ONNX model ({first_line(error)})."
+        ) from None
     stored = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if stored is None:
         raise ConfigError(

@@ -1,16 +1,14 @@
 """The tables of an inference: predictions, report per class, summary."""
 
-import csv
-import io
-import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pochitrain.atomic import write_text
 from pochitrain.inference.score import Scores
+from pochitrain.text import format_csv, format_json
 
 COLUMNS = (
     "image_path",
@@ -38,7 +36,7 @@ def format_predictions(rows: Sequence[PredictionRow], class_names: list[str]) ->
     """inference_results.csv; a column `error` is added where an image could not be read."""
     with_error = any(row.error for row in rows)
     header = [*COLUMNS, "error"] if with_error else list(COLUMNS)
-    return to_csv(header, (cells(row, class_names, with_error) for row in rows))
+    return format_csv(header, (cells(row, class_names, with_error) for row in rows))
 
 
 def cells(row: PredictionRow, class_names: list[str], with_error: bool) -> list[object]:
@@ -58,18 +56,10 @@ def cells(row: PredictionRow, class_names: list[str], with_error: bool) -> list[
 def format_report(scores: Scores) -> str:
     """classification_report.csv: a row per class, then macro avg and weighted avg."""
     rows = [*scores.classes, scores.macro, scores.weighted]
-    return to_csv(
+    return format_csv(
         ["class", "precision", "recall", "f1-score", "support"],
         ([r.name, r.precision, r.recall, r.f1_score, r.support] for r in rows),
     )
-
-
-def to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return stream.getvalue()
 
 
 def save_json(path: Path, content: dict[str, Any]) -> None:
@@ -78,4 +68,4 @@ def save_json(path: Path, content: dict[str, Any]) -> None:
         key: None if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in content.items()
     }
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, format_json(content))

@@ -15,7 +15,6 @@ Which names of a file are settings
 
 import ast
 import contextlib
-import difflib
 import importlib.util
 import os
 import sys
@@ -29,6 +28,7 @@ from typing import Any
 from pochitrain.error import ConfigError
 from pochitrain.legacy.capture import Recorder
 from pochitrain.legacy.option import FLAT_OPTUNA, OPTIONS
+from pochitrain.text import did_you_mean
 
 
 @dataclass
@@ -229,13 +229,12 @@ def is_code(value: Any) -> bool:
 def looks_misspelt(name: str, settings: Iterable[str]) -> bool:
     """A helper that is nearly the name of a setting which the file does not give."""
     missing = [option for option in OPTIONS if option not in settings]
-    return bool(difflib.get_close_matches(name, missing, n=1, cutoff=0.9))
+    return bool(did_you_mean(name, missing, cutoff=0.9))
 
 
 def unknown(name: str, config: PythonConfig) -> str:
-    close = difflib.get_close_matches(name.lower(), OPTIONS, n=1, cutoff=0.6)
-    hint = f"Did you mean {close[0]}?" if close else f"Settings: {', '.join(OPTIONS)}."
+    hint = did_you_mean(name.lower(), OPTIONS) or f" Settings: {', '.join(OPTIONS)}."
     return (
-        f"{name} in {config.shown} is not a setting. {hint} "
+        f"{name} in {config.shown} is not a setting.{hint} "
         f"If it is a helper of your own, call it _{name}."
     )

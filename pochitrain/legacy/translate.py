@@ -22,6 +22,7 @@ from pochitrain.legacy.option import (
 from pochitrain.legacy.read import PythonConfig
 from pochitrain.legacy.selection import OPTION_GROUPS, Option, Selection
 from pochitrain.legacy.value import check_value, plain_value
+from pochitrain.text import did_you_mean
 
 DEFAULT_OPTIONS = {
     "model": "resnet18",
@@ -122,8 +123,9 @@ def find_choice(name: str, value: object, choices: Mapping[str, str], guide_text
     lower = {choice.lower(): option for choice, option in choices.items()}
     if isinstance(value, str) and value.lower() in lower:
         return lower[value.lower()]
-    close = difflib.get_close_matches(str(value).lower(), lower, n=1)
-    hint = f" Did you mean {next(c for c in choices if c.lower() == close[0])}?" if close else ""
+    shown = {choice.lower(): choice for choice in choices}
+    close = difflib.get_close_matches(str(value).lower(), shown, n=1)
+    hint = f" Did you mean {shown[close[0]]}?" if close else ""
     start = f"{guide_text}{value}: " if guide_text else ""
     raise ConfigError(f"{start}{name} must be one of {', '.join(choices)}, got {value!r}.{hint}")
 
@@ -191,8 +193,7 @@ def check_entries(
     values = {}
     for key, value in given.items():
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = f" Did you mean {close[0]}?" if close else ""
+            hint = did_you_mean(key, known)
             raise ConfigError(
                 f"{name}[{key!r}] is not a setting{owner}.{hint} Choices: {', '.join(known)}."
             )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from pochitrain.error import ConfigError
+from pochitrain.text import first_line
 
 
 def build_classifier(
@@ -103,7 +104,7 @@ def load_local_weights(model: nn.Module, path: str) -> None:
     try:
         loaded = torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        text = first_line(error)
         raise ConfigError(
             f"model.weights must be a state dict saved by torch.save, got {path!r} ({text})."
         ) from None

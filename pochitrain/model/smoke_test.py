@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from pochitrain.error import ConfigError
 from pochitrain.seed import seeded_cpu
+from pochitrain.text import first_line
 
 
 @torch.no_grad()
@@ -39,7 +40,7 @@ def smoke_test(model: nn.Module, images: Tensor, num_classes: int, *, training: 
 
 def explain(error: Exception, images: Tensor) -> str:
     """What to change, for an error of the forward pass."""
-    text = (str(error).splitlines() or [""])[0] or type(error).__name__
+    text = first_line(error)
     size = f"{images.shape[-1]} x {images.shape[-2]} px"
     if "more than 1 value per channel" in text:
         return (

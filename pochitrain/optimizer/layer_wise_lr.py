@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from pochitrain.error import ConfigError
+from pochitrain.text import shorten_list
 
 NamedParameters = Iterable[tuple[str, nn.Parameter]]
 
@@ -75,13 +76,9 @@ def refuse_idle_pattern(pattern: str, patterns: list[str], names: list[str]) -> 
             takers.append(taker)
     raise ConfigError(
         f"{key} must match something that earlier patterns leave, got {pattern!r}: all "
-        f"{len(matched)} tensor(s) that it matches ({shorten(matched)}) are taken by "
+        f"{len(matched)} tensor(s) that it matches ({shorten_list(matched, 4)}) are taken by "
         f"{', '.join(map(repr, takers))}. Write the more specific pattern first."
     )
-
-
-def shorten(names: list[str], most: int = 4) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def decay_rates(

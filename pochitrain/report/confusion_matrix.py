@@ -76,7 +76,7 @@ def plot_confusion_matrix(
     `style.figsize`, and `style.fontsize` is an upper limit for the numbers.
     """
     num = len(class_names)
-    names = [shorten(name) for name in class_names]
+    names = [shorten_name(name) for name in class_names]
     longest = max(map(display_width, names)) * 8 / 72 * 0.6
     needed = min(num, MAX_LABELLED) * MIN_CELL_IN
     size = (
@@ -106,7 +106,7 @@ def color_scale(counts_CC: Counts) -> Normalize:
     return Normalize(0, top) if len(counts_CC) <= FEW else PowerNorm(0.5, 0, top)
 
 
-def shorten(name: str) -> str:
+def shorten_name(name: str) -> str:
     """At most MAX_NAME columns, cut in the middle: beginning and end tell names apart."""
     if display_width(name) <= MAX_NAME:
         return name

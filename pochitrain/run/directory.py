@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from pochitrain.atomic import write_text
 from pochitrain.command import typed_command
 from pochitrain.paths import make_run_directory, require_new_directory
+from pochitrain.text import format_json
 
 PACKAGES = (
     "pochitrain",
@@ -118,4 +119,4 @@ def save_metadata(path: Path, cfg: DictConfig, metadata: dict[str, Any]) -> None
         content = {**first, "continued": [*first.get("continued", []), content]}
     except (OSError, ValueError):
         pass  # the first part of the run
-    write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text(file, format_json(content))

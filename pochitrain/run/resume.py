@@ -28,6 +28,7 @@ from pochitrain.engine.trainer import Trainer
 from pochitrain.error import ConfigError, Interrupted, PochiError, cannot_access
 from pochitrain.run.directory import collect_versions, requested_directory, tell_hydra
 from pochitrain.run.status import is_finished, is_locked, write_status
+from pochitrain.text import first_line, quote_override
 
 
 @dataclass
@@ -163,8 +164,7 @@ def load_config(folder: Path) -> dict[str, Any]:
     try:
         content = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
     except Exception as error:  # YAML and OmegaConf have no common base class
-        first = str(error).splitlines()[0]
-        raise ConfigError(f"Cannot read {folder / 'config.yaml'} ({first}).") from None
+        raise ConfigError(f"Cannot read {folder / 'config.yaml'} ({first_line(error)}).") from None
     if not isinstance(content, dict) or "epochs" not in content:
         raise ConfigError(f"{folder / 'config.yaml'} is not the config of a run.")
     return {str(key): value for key, value in content.items()}
@@ -308,15 +308,6 @@ def report_end(folder: Path, cfg: DictConfig, trainer: Trainer) -> Iterator[None
         raise
 
 
-def quoted(value: str) -> str:
-    """`value` as one value in Hydra's grammar, bare where that is possible."""
-    if re.fullmatch(r"[\w/.+-]([\w/.+ -]*[\w/.+-])?", value):
-        return value
-    escaped = re.sub(r"(\\*)'", lambda found: found[1] * 2 + "\\'", value)
-    escaped += "\\" * (len(escaped) - len(escaped.rstrip("\\")))
-    return f"'{escaped}'"
-
-
 def how_to_continue(folder: Path, cfg: DictConfig) -> str:
     """The command that goes on with this run, or with the sweep that it is part of."""
     words, typed = typed_command()
@@ -328,7 +319,7 @@ def how_to_continue(folder: Path, cfg: DictConfig) -> str:
         )
         words = [*words, *rest[:first], "resume=auto", *rest[first:]]
     else:
-        words = [*words, f"resume={quoted(str(folder))}"]
+        words = [*words, f"resume={quote_override(str(folder))}"]
         if cfg.allow_targets:
             words.append(f"allow_targets=[{','.join(cfg.allow_targets)}]")
     return f"To continue: {shlex.join(words)}"

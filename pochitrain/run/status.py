@@ -11,6 +11,7 @@ from typing import Any
 from pochitrain.atomic import write_text
 from pochitrain.engine.state import TrainState
 from pochitrain.error import ConfigError
+from pochitrain.text import format_json
 
 if sys.platform != "win32":
     import fcntl
@@ -31,7 +32,7 @@ def write_status(folder: Path, status: str, state: TrainState) -> None:
         "best": best,
         "stop_reason": state.stop_reason,
     }
-    write_text(folder / FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / FILE, format_json(content))
 
 
 def read_status(folder: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pochitrain.data.dataset import DataSplits
 from pochitrain.engine.state import TrainState
+from pochitrain.text import shorten_list
 
 MAX_CLASSES = 12
 """Classes listed one by one; more are cut."""
@@ -32,9 +33,7 @@ def describe_classes(data: DataSplits) -> str:
         f"{name} {n}" if data.val is None else f"{name} {n}/{m}"
         for name, n, m in zip(data.class_names, train, val, strict=True)
     ]
-    more = len(shown) - MAX_CLASSES
-    tail = f", and {more} more" if more > 0 else ""
-    return f"{len(shown)}: {', '.join(shown[:MAX_CLASSES])}{tail}"
+    return f"{len(shown)}: {shorten_list(shown, MAX_CLASSES)}"
 
 
 def describe_weights(criterion: nn.Module, class_names: list[str]) -> str:
@@ -42,11 +41,9 @@ def describe_weights(criterion: nn.Module, class_names: list[str]) -> str:
     weight = getattr(criterion, "weight", None)
     if not isinstance(weight, Tensor):
         return "every picture counts the same"
-    pairs = list(zip(class_names, weight.tolist(), strict=True))
-    more = len(pairs) - MAX_CLASSES
-    tail = f", and {more} more" if more > 0 else ""
-    shown = ", ".join(f"{name} {value:.3g}" for name, value in pairs[:MAX_CLASSES])
-    return f"class weights {shown}{tail}"
+    pairs = zip(class_names, weight.tolist(), strict=True)
+    shown = [f"{name} {value:.3g}" for name, value in pairs]
+    return f"class weights {shorten_list(shown, MAX_CLASSES)}"
 
 
 def print_end(console: Console, state: TrainState, folder: Path, files: list[Path]) -> None:

@@ -31,6 +31,7 @@ from pochitrain.sweep.report import SearchReport
 from pochitrain.sweep.stop import free_memory, stop_on_sigterm
 from pochitrain.sweep.storage import JOURNAL, open_storage, redact, resolve_storage
 from pochitrain.sweep.worker import ProcessLauncher, threads_per_trial
+from pochitrain.text import quote_override
 
 log = logging.getLogger(__name__)
 
@@ -287,9 +288,8 @@ class SearchDriver(SearchPlan):
 
     def place(self, trial: Trial, repeat: int) -> list[str]:
         """Directory of a job, and its seed where there are several."""
-        folder = str(self.folder).replace("'", "\\'")
         subdir = f"trial_{trial.number:04d}"
-        words = [f"hydra.sweep.dir='{folder}'"]
+        words = [f"hydra.sweep.dir={quote_override(str(self.folder))}"]
         if self.num_repeats > 1:
             subdir += f"/repeat_{repeat}"
             words.append(f"++seed={int(self.config.seed) + repeat}")

@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from pochitrain.error import ConfigError, PochiError
 from pochitrain.sweep.check import describe_composition
 from pochitrain.sweep.link import Pruned
+from pochitrain.text import first_line
 
 
 @dataclass
@@ -101,10 +102,10 @@ def read_values(value: Any, num_objectives: int) -> list[float]:
 
 def describe(error: Any) -> str:
     """One line about an error, first its kind: OutOfMemoryError says more than its text."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else ""
+    text = first_line(error)
     if isinstance(error, PochiError):
         return text
     if isinstance(error, HydraException):
         return describe_composition(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    name = type(error).__name__
+    return name if text == name else f"{name}: {text}"

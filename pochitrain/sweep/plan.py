@@ -22,6 +22,7 @@ from pochitrain.sweep.check import check_corners
 from pochitrain.sweep.outcome import describe
 from pochitrain.sweep.sampler import complete_grid, is_grid
 from pochitrain.sweep.space import Parameter, read_space
+from pochitrain.text import first_line
 
 log = logging.getLogger(__name__)
 
@@ -170,7 +171,7 @@ class SearchPlan(OptunaSweeperImpl):
             raise ConfigError(
                 "optuna.custom_search_space must be a function f(cfg, trial) that the command "
                 f"line allows, got {path!r}. If you trust it, add 'allow_targets=[{path}]'. "
-                f"({(str(error).splitlines() or [''])[0]})"
+                f"({first_line(error)})"
             ) from None
 
     def extend_space(self, extend: Any, trial: Trial) -> None:

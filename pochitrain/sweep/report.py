@@ -1,6 +1,5 @@
 """The files and the terminal output of a search; both are kept up after every trial."""
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from pochitrain.sweep.result import (
     summarize_best,
     summarize_study,
 )
+from pochitrain.text import format_json
 
 if TYPE_CHECKING:
     from pochitrain.sweep.driver import SearchDriver
@@ -115,8 +115,7 @@ class SearchReport:
             self.print(problem, "yellow")
 
     def save(self, name: str, content: Any) -> None:
-        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-        write_text(self.folder / f"{name}.json", text + "\n")
+        write_text(self.folder / f"{name}.json", format_json(content))
 
     def finish(self) -> None:
         """The last refresh, and the table."""

@@ -7,7 +7,6 @@ The plugin builds the distributions. In the study a parameter keeps the name tha
 `Parameter.override` says what a value of it means for a job.
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -16,6 +15,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from pochitrain.error import ConfigError, require
+from pochitrain.text import did_you_mean, quote_override
 
 SCHEDULER_PREFIX = "scheduler_"
 
@@ -135,8 +135,7 @@ def require_key(name: str, key: str, config: DictConfig) -> None:
     if head in known and (rest or not isinstance(config._get_node(head), DictConfig)):
         return
     leaves = [leaf for leaf in flatten(config) if not leaf.startswith("hydra")]
-    close = difflib.get_close_matches(key, leaves, n=1, cutoff=0.5)
-    hint = f" Did you mean {close[0]}?" if close else ""
+    hint = did_you_mean(key, leaves, cutoff=0.5)
     raise ConfigError(
         f"optuna.search_space.{name} must name a key of the config, got {key!r}.{hint}"
     )
@@ -196,12 +195,4 @@ def format_value(value: Any) -> str:
         return f"[{','.join(map(format_value, value))}]"
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key}:{format_value(item)}" for key, item in value.items()) + "}"
-    text = str(value)
-    if text.isascii() and text.isidentifier() and not is_literal(text):
-        return text
-    escaped = text.replace("\\", "\\\\") if text.endswith("\\") else text
-    return "'" + escaped.replace("'", "\\'") + "'"
-
-
-def is_literal(text: str) -> bool:
-    return text.lower() in ("null", "true", "false", "nan", "inf")
+    return quote_override(str(value))

@@ -10,6 +10,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from pochitrain.error import ConfigError
+from pochitrain.text import first_line
 
 JOURNAL = "journal://"
 SQLITE = "sqlite:///"
@@ -66,7 +67,7 @@ def open_storage(url: str | BaseStorage | None) -> BaseStorage:
             return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
         return RDBStorage(url)
     except Exception as error:  # the driver's own exception types are not known here
-        text = (str(error).splitlines() or [type(error).__name__])[0]
+        text = first_line(error)
         raise ConfigError(
             f"optuna.storage must be a storage that can be opened, got {redact(url)!r} "
             f"({type(error).__name__}: {redact(text)})."

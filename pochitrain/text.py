@@ -1,0 +1,75 @@
+"""The small pieces of text that messages, commands and files are made of."""
+
+import csv
+import difflib
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def first_line(error: object) -> str:
+    """The first line of a message that is not blank; the name of its type where there is none."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if line), type(error).__name__)
+
+
+def did_you_mean(
+    word: object, choices: Iterable[str], form: str = "{}", *, cutoff: float = 0.6
+) -> str:
+    """`" Did you mean X?"` with the choice that is nearest to `word`, or nothing.
+
+    Args:
+        form: how the choice is shown, with `{}` for it (`"scheduler.{}"`).
+        cutoff: 0 (anything) to 1 (equal), as in difflib.
+    """
+    close = difflib.get_close_matches(str(word), list(choices), n=1, cutoff=cutoff)
+    return f" Did you mean {form.format(close[0])}?" if close else ""
+
+
+def shorten_list(names: Sequence[str], limit: int = 20) -> str:
+    """`names` joined by commas; where there are more than `limit`, the rest is counted."""
+    text = ", ".join(names[:limit])
+    return text if len(names) <= limit else f"{text} and {len(names) - limit} more"
+
+
+def format_csv(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """CSV text (RFC 4180 with line feeds). Floats keep every digit; None is an empty cell."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow([repr(cell) if isinstance(cell, float) else cell for cell in row])
+    return stream.getvalue()
+
+
+def format_json(content: Any) -> str:
+    """JSON text for people and programs.
+
+    Raises:
+        ValueError: for NaN and infinity, which JSON does not have.
+    """
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def quote_override(text: str) -> str:
+    """`text` as one string in Hydra's override grammar, without quotes where none are needed."""
+    bare = re.fullmatch(r"[A-Za-z0-9_/.+-]([A-Za-z0-9_/.+ -]*[A-Za-z0-9_/.+-])?", text)
+    if bare and not is_literal(text):
+        return text
+    # Inside quotes only a backslash that precedes a quote is special.
+    escaped = re.sub(r"(\\*)'", lambda found: found[1] * 2 + "\\'", text)
+    escaped += "\\" * (len(escaped) - len(escaped.rstrip("\\")))
+    return f"'{escaped}'"
+
+
+def is_literal(text: str) -> bool:
+    """Whether Hydra reads the bare word as something else than a string."""
+    if text.lower() in ("null", "true", "false"):
+        return True
+    try:
+        float(text.replace("_", ""))
+    except ValueError:
+        return False
+    return True
