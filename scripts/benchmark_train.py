@@ -36,7 +36,7 @@ from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import select_device, select_precision
 from pochitrain.engine.trainer import Trainer
 from pochitrain.paths import config_directory
-from pochitrain.run.train import build_loaders, build_pipelines, build_state
+from pochitrain.run.build import build_loaders, build_pipelines, build_state
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from fault_program import Program, run_differences
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from pochitrain.cli.override import to_hydra
-from pochitrain.run.resume import quoted
+from pochitrain.text import quote_override
 
 TARGETS = "allow_targets=[fault_part.*]"
 
@@ -103,7 +103,7 @@ def test_longer_and_damaged(program: Program) -> None:
     "path", ["outputs/1", "my runs/1", "実験/1", "a=1, b", "it's", "(x)", "~/x", "a\\'b", "end\\"]
 )
 def test_printed_paths_can_be_typed(path: str) -> None:
-    word = to_hydra(f"resume={quoted(path)}")
+    word = to_hydra(f"resume={quote_override(path)}")
     assert OverridesParser.create().parse_override(word).value() == path
 
 
