@@ -73,8 +73,8 @@ class Trainer:
 
         Raises:
             Interrupted: when asked to stop; the state is saved.
-            DataError: if images cannot be read any more; the state is saved if no optimizer
-                step was half done.
+            DataError: if images can no longer be read; the state is saved unless an optimizer step
+                was half done.
             PochiError: a non-finite loss, too little memory, a checkpoint that cannot be written;
                 the last checkpoint is complete.
         """
@@ -153,7 +153,11 @@ class Trainer:
         self.checkpoints.save_last(self.state, self.callbacks)
 
     def batches(self, loader: EpochLoader, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Batches of an epoch; ends with `Interrupted` when the run was asked to stop."""
+        """The batches of an epoch from number `start` (0-based) on.
+
+        Raises:
+            Interrupted: between two optimizer steps, when the run was asked to stop.
+        """
         iterator = loader.epoch(epoch, start)
         while True:
             self.between_batches = True

@@ -224,7 +224,7 @@ class Memo(Callback):
         self.word = saved["word"]
 
 
-def test_two_callbacks_of_a_class_keep_their_own_memory(tmp_path: Path) -> None:
+def test_two_callbacks_of_a_class_keep_their_own_state(tmp_path: Path) -> None:
     writer = CheckpointWriter(tmp_path, {})
     writer.save_last(make_state(), [Memo("a"), Callback(), Memo("b")])
     writer.finish()
