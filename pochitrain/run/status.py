@@ -65,7 +65,7 @@ def lock_run(folder: Path) -> Iterator[None]:
     handle = try_lock(folder)
     if handle is None:
         raise ConfigError(
-            f"resume must be a run that nobody works on, got {str(folder)!r}, which another "
+            f"resume must be a run that is not being trained, got {str(folder)!r}, which another "
             "process is training. Stop that one first."
         )
     try:

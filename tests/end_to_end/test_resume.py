@@ -85,7 +85,7 @@ def test_longer_and_damaged(program: Program) -> None:
     killed = program.run(f"resume={run}", TARGETS, "epochs=4", SIGNAL_AT="SIGKILL:write:0:")
     assert killed.code == -9, killed.text
     assert "is damaged or truncated" in killed.text
-    assert "Going back to last_1.pth, written after 1 epochs." in killed.text
+    assert "Going back to last_1.pth, written after 1 epoch." in killed.text
     resumed = program.run(f"resume={run}", TARGETS, "epochs=4", "data.num_workers=1")
     assert resumed.code == 0, resumed.text
     assert run_differences(program.only_run("long"), run) == []

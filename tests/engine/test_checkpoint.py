@@ -280,5 +280,6 @@ def test_truncated(share: float, tmp_path: Path) -> None:
     path = tmp_path / "last.pth"
     with open(path, "r+b") as file:
         file.truncate(int(path.stat().st_size * share))
-    with pytest.raises(ConfigError, match="damaged or truncated"):
+    with pytest.raises(ConfigError, match="damaged or truncated") as caught:
         load_checkpoint(path)
+    assert caught.value.__cause__ is not None, "HYDRA_FULL_ERROR=1 shows what the reader said"

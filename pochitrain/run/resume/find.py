@@ -150,8 +150,8 @@ def require_run(folder: Path) -> Path:
         )
     if is_locked(folder):
         raise ConfigError(
-            f"resume must be a run that nobody works on, got {str(folder)!r}, which another "
-            "process is training."
+            f"resume must be a run that is not being trained, got {str(folder)!r}, which another "
+            "process is training. Stop that one first."
         )
     return folder
 
@@ -215,7 +215,7 @@ def newest_checkpoint(
             warnings.append(str(error))
             continue
         if path != there[0]:
-            at = f"{content['epoch']} epochs"
+            at = f"{content['epoch']} epoch{'s' * (content['epoch'] != 1)}"
             at += f" and {content['batch']} batches" if content["batch"] else ""
             warnings.append(f"Going back to {path.name}, written after {at}.")
         return content, path
