@@ -1,5 +1,6 @@
 """A slow start in front of any scheduler."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -79,4 +80,7 @@ def step_scheduler(scheduler: LRScheduler, metric: float) -> None:
     inner = scheduler.inner if isinstance(scheduler, WarmUp) else scheduler
     needs_metric = isinstance(inner, ReduceLROnPlateau)
     step: Callable[..., None] = scheduler.step
-    step(*([metric] if needs_metric else []))
+    with warnings.catch_warnings():
+        # Wrong after a resume in validation, or where every optimizer step so far was skipped.
+        warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler\.step\(\)` before")
+        step(*([metric] if needs_metric else []))

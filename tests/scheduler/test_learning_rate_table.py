@@ -127,3 +127,10 @@ def test_warm_up_hands_the_metric_on():
         rates.append(optimizer.param_groups[0]["lr"])
         step_scheduler(scheduler, loss)
     assert rates == [0.5, 0.75, 0.5]  # 1 x 1/2, 1 x 3/4, 1/2 x 1
+
+
+def test_no_warning_where_no_optimizer_step_came_first():
+    """A run that was stopped in the validation of its first epoch goes on with the scheduler."""
+    scheduler = build_scheduler("steplr", [1.0], warm_up=False)
+    step_scheduler(scheduler, metric=0.0)  # warnings are errors in these tests
+    assert scheduler.last_epoch == 1
