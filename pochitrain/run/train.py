@@ -67,6 +67,7 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
             return continued.best_value
         cfg, warnings = continued.cfg, continued.warnings
     parts = Components(cfg)
+    parts.check()
     device = select_device(cfg.device)
     precision = select_precision(precision_name(cfg, continued), device)
     set_backends(cfg)
