@@ -2,7 +2,8 @@
 
 Each input is one wrong value, or one misspelt key, for a key of the composed tree, typed on the
 real command line in a folder with a few pictures. It must end with exit code 2 and one line that
-names the key, without a traceback, and leave nothing behind. Every key comes before any comes twice.
+names the key, without a traceback, and leave nothing behind. Every key comes before any comes
+twice.
 
 Some drawn values may be legal (a negative number, a long text). So that these do not train, each
 command also holds a work_dir that no directory can be made in, which is found out last of all: an
