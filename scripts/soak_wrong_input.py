@@ -212,21 +212,23 @@ def main() -> None:
 
     assert pochitrain.run.train
     verdicts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
-    bad = 0
+    bad = done = 0
     with tempfile.TemporaryDirectory(prefix="soak_wrong_input_") as place:
         os.environ["XDG_CACHE_HOME"] = f"{place}/cache"
         keys = all_keys(dice)
-        for _ in range(options.inputs):
-            wrong = draw(*next(keys), dice)
-            verdict, text = play(wrong, Path(place, "work"), Path(place, "log"))
-            verdicts[wrong.sort][verdict.partition(" left")[0].partition(" [")[0]] += 1
-            if verdict.startswith("BAD") or verdict == "accepted":
-                last = (text.strip().splitlines() or [""])[-1]
-                print(
-                    f"{verdict:22} {wrong.word[:90]}   {wrong.base}\n    {last[:200]}", flush=True
-                )
-            bad += verdict.startswith("BAD")
-    print(f"seed {options.seed}: {options.inputs} inputs, {bad} bad")
+        try:
+            for done in range(1, options.inputs + 1):
+                wrong = draw(*next(keys), dice)
+                verdict, text = play(wrong, Path(place, "work"), Path(place, "log"))
+                verdicts[wrong.sort][verdict.partition(" left")[0].partition(" [")[0]] += 1
+                bad += verdict.startswith("BAD")
+                if verdict.startswith("BAD") or verdict == "accepted":
+                    last = (text.strip().splitlines() or [""])[-1]
+                    print(f"{done:4} {verdict:18} {wrong.word[:90]}   {wrong.base}", flush=True)
+                    print(f"     {last[:200]}", flush=True)
+        except KeyboardInterrupt:
+            print("Interrupted.")
+    print(f"seed {options.seed}: {done} inputs, {bad} bad")
     for sort, counts in sorted(verdicts.items()):
         print(f"  {sort:16} " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
     sys.exit(1 if bad else 0)
