@@ -24,9 +24,9 @@ from pochitrain.config import (
     scheduler,
     transform,
 )
-from pochitrain.config.allow import ALLOWED_TARGETS, refuse_forbidden_targets
 from pochitrain.config.checkpoint import CheckpointConfig
 from pochitrain.config.fault import FaultConfig
+from pochitrain.config.target_allowlist import check_allowed, check_target_names
 from pochitrain.config.validators import (
     Node,
     is_number,
@@ -139,7 +139,8 @@ def validate(cfg: DictConfig) -> list[str]:
     refuse_unknown_keys(cfg)
     root = to_plain(cfg)
     check_root(root)
-    refuse_forbidden_targets(root, [*ALLOWED_TARGETS, *root["allow_targets"]])
+    check_allowed(root["allow_targets"])
+    check_target_names(root, root["allow_targets"])
     for group, (_, check) in GROUPS.items():
         check(root[group], root)
     return [text for group, find in WARNINGS.items() for text in find(root[group], root)]

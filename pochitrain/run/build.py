@@ -50,6 +50,7 @@ def build_parts(cfg: DictConfig, precision: Precision) -> RunParts:
         ConfigError: for whatever would make the training fail.
     """
     parts, device = Components(cfg), precision.device
+    parts.check()
     pipelines, keep_size = build_pipelines(parts)
     data: DataSplits = parts.build_data()
     check_sizes(data, keep_size)

@@ -177,10 +177,10 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
     ("metrics.export=maybe", "metrics.export must be true or false, got 'maybe'."),
     (
         "optimizer._target_=os.system",
-        "optimizer._target_ must be a callable that a config may run, got 'os.system'. "
+        "optimizer._target_ must be an optimizer of torch.optim, got 'os.system'. "
         "If you trust it, allow it on the command line: 'allow_targets=[os.system]'.",
     ),
-    ("transform.batch={_target_:os.system}", "transform.batch._target_ must be a callable ..."),
+    ("transform.batch={_target_:os.system}", "transform.batch._target_ must be pochitrain...."),
     ("allow_targets=os.system", "allow_targets must be a list, got 'os.system'. ..."),
     (
         "callbacks.x=1",
@@ -259,8 +259,10 @@ DATA_MISTAKES: list[tuple[str, str]] = [
         "Add torchvision.transforms.ToTensor before Normalize.",
     ),
     (
-        FOLDER + "transform.val=[{_target_:torchvision.transforms.v2.Nosuch}]",
-        "transform.val[0] cannot be built: ...",
+        FOLDER + "transform.val=[{_target_:torchvision.transforms.v2.Resise}]",
+        "transform.val[0]._target_ must be a transform of torchvision.transforms or "
+        "torchvision.transforms.v2, or a layer of torch.nn, got "
+        "'torchvision.transforms.v2.Resise', which is not there. Did you mean Resize? ...",
     ),
     (
         FOLDER + "transform.train.0.sise=3",
@@ -280,7 +282,7 @@ DATA_MISTAKES: list[tuple[str, str]] = [
         "optimizer cannot be built: ...",
     ),
     (
-        FOLDER + "+callbacks.mine={_target_:torch.nn.Identity}",
+        FOLDER + "+callbacks.mine={_target_:torch.nn.Identity} allow_targets=[torch.nn.Identity]",
         "callbacks.mine must be a subclass of pochitrain.engine.callback.Callback, got 'Identity'. "
         "docs/callback.md has an example.",
     ),
