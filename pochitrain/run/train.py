@@ -10,7 +10,7 @@ from torch import nn
 
 from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.config.component import Components, plain
-from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
+from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.data.dataset import DataSplits, fingerprint, require_one_size
 from pochitrain.data.loader import BatchTransform, EpochLoader, build_loader
 from pochitrain.engine.callback import Callback

@@ -6,7 +6,7 @@ The whole tree is composed and checked as a run would; torch plays no part.
 import pytest
 from hydra import compose, initialize_config_dir
 
-from pochitrain.config.layer_wise_lr import check_layer_wise_lr
+from pochitrain.config.optimizer import check_layer_wise_lr
 from pochitrain.config.registry import register_config
 from pochitrain.config.root import validate
 from pochitrain.error import ConfigError
