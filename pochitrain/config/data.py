@@ -85,8 +85,8 @@ def check_data(node: Node, root: Node) -> None:
         "data.val_root",
         "a folder of other pictures than data.train_root",
         node["val_root"],
-        f"{shared} belongs to {node['train_root']}, so the validation would show pictures that "
-        "were trained on. data.val_fraction=0.2 keeps a part of the training pictures for it.",
+        f"{shared} leads to pictures that are trained on. data.val_fraction=0.2 keeps a part of "
+        "the training pictures for validation.",
     )
 
 

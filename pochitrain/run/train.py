@@ -11,8 +11,10 @@ from torch import nn
 from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.config.component import Components, plain
 from pochitrain.config.insight import ConfusionMatrixConfig
+from pochitrain.config.signature import offer
 from pochitrain.data.dataset import DataSplits, fingerprint, require_one_size
 from pochitrain.data.loader import BatchTransform, EpochLoader, build_loader
+from pochitrain.data.sampler import check_accumulation
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision, select_device, select_precision
@@ -21,6 +23,7 @@ from pochitrain.engine.interrupt import StopRequest, stop_on_signal
 from pochitrain.engine.state import Monitor, RunningMetrics, TrainState
 from pochitrain.engine.trainer import Trainer
 from pochitrain.error import ConfigError
+from pochitrain.loss.criterion import build_criterion
 from pochitrain.model.block import find_blocks
 from pochitrain.model.smoke_test import smoke_test
 from pochitrain.optimizer.layer_wise_lr import (
@@ -76,8 +79,10 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
     data: DataSplits = parts.build_data()
     check_sizes(data, keep_size)
     check_num_classes(cfg, data)
-    criterion = parts.build("loss", num_images_per_class=data.count_per_class(data.train))
+    counts = data.count_per_class(data.train)
+    criterion = build_criterion(parts, counts, soft_labels=cfg.transform.get("batch") is not None)
     train_loader, val_loader = build_loaders(parts, data, pipelines, device)
+    check_accumulation(cfg.gradient_accumulation, len(train_loader))
     state = build_state(parts, data, device, precision)
     try_on_data(cfg, state.model, data, precision, train_loader, val_loader)
     user_callbacks = build_user_callbacks(parts)
@@ -213,9 +218,10 @@ def build_loaders(
 
 def build_batch_transform(parts: Components, num_classes: int) -> BatchTransform | None:
     """mixup and its like, tried once."""
-    if parts.cfg.transform.batch is None:
+    node = parts.cfg.transform.get("batch")
+    if node is None:
         return None
-    transform: nn.Module = parts.build("transform.batch", num_classes=num_classes)
+    transform: nn.Module = parts.build("transform.batch", **offer(node, num_classes=num_classes))
     try:
         with seeded_cpu(0, "trial"):
             try_batch_transform(transform, num_classes)
