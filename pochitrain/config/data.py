@@ -7,7 +7,7 @@ from typing import Annotated
 
 from omegaconf import MISSING
 
-from pochitrain.config.validators import Choice, Node, Numbers, Range, Seed
+from pochitrain.config.validators import Choice, Node, Numbers, Range, Seed, check_fields
 from pochitrain.error import require
 
 MAX_NUM_WORKERS = max(64, 4 * (os.cpu_count() or 1))
@@ -69,7 +69,9 @@ LOADER_FIELDS = tuple(LoaderConfig.__dataclass_fields__)
 
 
 def check_data(node: Node, root: Node) -> None:
-    """Validation pictures come from one place, and not from the training pictures themselves."""
+    """The loader's settings, which a kind of data from outside may have too; validation pictures
+    come from one place, and not from the training pictures themselves."""
+    check_fields(LoaderConfig, node, "data.")
     if node.get("_target_") != FolderConfig._target_ or node["val_root"] is None:
         return
     require(

@@ -1,5 +1,6 @@
 """Any module of (logits, labels) as the loss of a run."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -120,21 +121,23 @@ def own_arguments(node: DictConfig) -> dict[str, Any]:
 
 
 def try_criterion(criterion: nn.Module, name: str, num_classes: int, soft_labels: bool) -> None:
-    """Compute the loss of two samples, before anything is trained.
+    """Compute the loss of a few samples, before anything is trained.
 
     Raises:
         ConfigError: if that fails or gives something else than one number.
     """
-    labels = torch.arange(2) % num_classes
+    num_samples = num_classes + 1  # another number, or losses of one value per score might work
+    labels = torch.arange(num_samples) % num_classes
     kinds = {"class indices, shape (B,)": labels}
     if soft_labels:
         soft = nn.functional.one_hot(labels, num_classes).float()
         kinds["the class probabilities that transform.batch makes, shape (B, C)"] = soft
     for kind, target in kinds.items():
-        logits = torch.zeros(2, num_classes, requires_grad=True)
+        logits = torch.zeros(num_samples, num_classes, requires_grad=True)
         reason = ""
         try:
-            total = criterion.sums(logits, target)[0]  # type: ignore[operator]
+            with warnings.catch_warnings(action="ignore"):
+                total = criterion.sums(logits, target)[0]  # type: ignore[operator]
             if total.shape != () or not total.requires_grad:
                 reason = f"its result has shape {tuple(total.shape)} or no gradient"
         except Exception as error:

@@ -12,7 +12,7 @@ from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.config.component import Components, plain
 from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.config.signature import offer
-from pochitrain.data.dataset import DataSplits, fingerprint, require_one_size
+from pochitrain.data.dataset import DataSplits, fingerprint, require_one_size, require_splits
 from pochitrain.data.loader import BatchTransform, EpochLoader, build_loader
 from pochitrain.data.sampler import check_accumulation
 from pochitrain.engine.callback import Callback
@@ -76,7 +76,7 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
     seed_everything(cfg.seed)
 
     pipelines, keep_size = build_pipelines(parts)
-    data: DataSplits = parts.build_data()
+    data = require_splits(parts.build_data())
     check_sizes(data, keep_size)
     check_num_classes(cfg, data)
     counts = data.count_per_class(data.train)
