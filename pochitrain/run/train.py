@@ -85,7 +85,7 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
     check_accumulation(cfg.gradient_accumulation, len(train_loader))
     state = build_state(parts, data, device, precision)
     try_on_data(cfg, state.model, data, precision, train_loader, val_loader)
-    user_callbacks = build_user_callbacks(parts)
+    user_callbacks = build_user_callbacks(parts, state.model, data.class_names)
     check_callbacks(cfg, state.model)
 
     folder = open_run_directory(cfg) if continued is None else reopen(continued)
@@ -103,7 +103,9 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
         cfg, folder, state.model, val_loader, criterion, precision, writer.metadata, stop_request
     )
     callbacks: list[Callback] = [
-        *build_callbacks(cfg, folder, state.model, data.class_names, ema, user_callbacks),
+        *build_callbacks(
+            cfg, folder, state.model, data.class_names, ema, [at(folder) for at in user_callbacks]
+        ),
         progress,
     ]
     trainer = Trainer(
