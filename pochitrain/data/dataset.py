@@ -11,7 +11,7 @@ from PIL import Image
 from pochitrain.error import ConfigError, require
 from pochitrain.text import shorten_list
 
-REMEDY = "docs/training.md has an example."
+REMEDY = "docs/callback.md has an example."
 
 
 class ImageDataset(Protocol):
