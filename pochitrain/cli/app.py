@@ -1,10 +1,13 @@
 """The Hydra application: composes the config, checks it, and hands it to `pochitrain.run.train`."""
 
 import os
+import re
 import sys
 import warnings
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -16,10 +19,10 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from pochitrain.cli.help import option_table
-from pochitrain.cli.message import explain, null_option, refuse_unknown_flags
+from pochitrain.cli.message import explain, null_option, parse_flags
 from pochitrain.cli.override import to_hydra
 from pochitrain.config.ineffective_overrides import find_ineffective_overrides
-from pochitrain.config.registry import register_config
+from pochitrain.config.registry import register_config, register_transforms_of_data
 from pochitrain.config.root import validate
 from pochitrain.error import ConfigError
 from pochitrain.paths import config_directory
@@ -109,7 +112,7 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
     _task[:] = [] if task is None else [task]
     argv = [to_hydra(word) for word in argv]
     with command_line([prog, *argv]):
-        refuse_unknown_flags(argv, prog)
+        register_transforms_of_data(config_folders(parse_flags(argv, prog)))
         try:
             app()
         except (HydraException, OmegaConfBaseException) as error:
@@ -143,6 +146,15 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
             ) from None
     if "error" in _outcome:
         raise _outcome["error"]
+
+
+def config_folders(flags: Namespace) -> list[Path]:
+    """Where options come from: ours, `--config-dir`, and `hydra.searchpath=[file://...]`."""
+    given = [] if flags.config_dir is None else [flags.config_dir]
+    for word in flags.overrides:
+        if word.startswith("hydra.searchpath="):
+            given += re.findall(r"file://([^,\]'\"]+)", word)
+    return [config_directory(), *map(Path, given)]
 
 
 @contextmanager

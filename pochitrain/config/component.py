@@ -1,6 +1,7 @@
 """From config nodes to objects."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -9,7 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pochitrain.config.data import LOADER_FIELDS
+from pochitrain.config.data import LOADER_FIELDS, LoaderConfig
 from pochitrain.config.target_allowlist import (
     TrustedFiles,
     allowed_targets,
@@ -112,8 +113,11 @@ class Components:
         return self.build("data", OmegaConf.create(node))
 
     def loader_settings(self) -> dict[str, Any]:
-        """The fields of group `data` that belong to the loader."""
-        return {key: self.cfg.data[key] for key in LOADER_FIELDS if key in self.cfg.data}
+        """The fields of group `data` that belong to the loader; their defaults where it has none,
+        as in a kind of data from outside."""
+        settings = {field.name: field.default for field in fields(LoaderConfig)}
+        settings["batch_size"] = self.cfg.batch_size
+        return {key: self.cfg.data.get(key, value) for key, value in settings.items()}
 
 
 def explain(key: str, error: Exception) -> str:

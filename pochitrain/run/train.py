@@ -8,7 +8,7 @@ from rich.console import Console
 
 from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.config.component import plain
-from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
+from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.data.dataset import DataSplits, fingerprint
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
@@ -96,7 +96,14 @@ def build_trainer(
         stop_request,
     )
     callbacks: list[Callback] = [
-        *build_callbacks(cfg, folder, state.model, data.class_names, ema, parts.user_callbacks),
+        *build_callbacks(
+            cfg,
+            folder,
+            state.model,
+            data.class_names,
+            ema,
+            [build(folder) for build in parts.user_callbacks],
+        ),
         progress,
     ]
     return Trainer(

@@ -133,6 +133,13 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
         "data.train_root must be given, it has no default. Add data.train_root=... to the command.",
     ),
     ("data.num_workers=-1", "data.num_workers must be an integer >= 0, got -1. ..."),
+    (
+        "data.num_workers=100000",
+        "data.num_workers must be an integer <= ...",
+    ),
+    ("data.seed=-1", "data.seed must be an integer >= 0, got -1."),
+    ("data.image_size=100000", "data.image_size must be an integer <= 512, got 100000."),
+    ("transform.size=100000", "transform.size must be an integer <= 4096, got 100000."),
     ("data.val_fraction=1", "data.val_fraction must be a number > 0 and < 1, got 1.0."),
     (
         "data=folder data.train_root=a data.val_root=b data.val_fraction=0.2",
@@ -239,6 +246,18 @@ DATA_MISTAKES: list[tuple[str, str]] = [
         FOLDER + "data.val_root=strange",
         "data.val_root must only hold classes of data.train_root, got 'bird' in 'strange'. "
         "Classes: cat, dog.",
+    ),
+    (
+        FOLDER + "data.val_root=photos",
+        "data.val_root must be a folder of other pictures than data.train_root, got 'photos'. ...",
+    ),
+    (
+        FOLDER + "transform.size=32 gradient_accumulation=7",
+        "gradient_accumulation must be at most the number of batches in an epoch (1), got 7. ...",
+    ),
+    (
+        FOLDER + "loss._target_=torch.nn.MSELoss",
+        "loss must be computable from logits, shape (B, C), and class indices, shape (B,), ...",
     ),
     (
         "data=folder data.train_root=empty",
