@@ -142,7 +142,10 @@ def values() -> Table:
 @cache
 def callbacks() -> Table:
     """Only those made from settings alone: one that is told where to write could write anywhere."""
-    return exactly("pochitrain.callback.early_stopping.EarlyStopping")
+    return exactly(
+        "pochitrain.callback.early_stopping.EarlyStopping",
+        "pochitrain.callback.freeze.FreezeBackbone",
+    )
 
 
 TENSOR_TYPES = tuple(
@@ -251,7 +254,7 @@ PLACES: dict[str, Kind] = {
         results=("pochitrain.loss.*",),
     ),
     "callbacks": Kind(
-        "a callback of your own or pochitrain.callback.early_stopping.EarlyStopping",
+        "a callback of your own, or EarlyStopping or FreezeBackbone of pochitrain.callback",
         ("pochitrain.callback",),
         (callbacks,),
         parts=VALUES,

@@ -5,7 +5,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
 from pochitrain.callback.confusion_csv import ConfusionMatrixCSV
@@ -85,7 +85,7 @@ def build_user_callback(
     node = dict(plain(parts.cfg.callbacks[name]))
     offered = offer(node, model=model, class_names=list(class_names))
     wants_folder = bool(offer(node, folder=Path()))
-    partial: Any = parts.build(key, OmegaConf.create({**node, "_partial_": True}), **offered)
+    partial: Any = parts.build(key, **offered, _partial_=True)
 
     def build(**later: Path) -> Callback:
         try:

@@ -81,7 +81,7 @@ def test_there_are_as_many_as_there_were_checks() -> None:
             "k must be even, got 3. Add 1.",
         ),
     ],
-    ids=str,
+    ids=lambda value: None if isinstance(value, Rule) else str(value),
 )
 def test_message(rule: Any, kind: Any, value: Any, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
