@@ -27,6 +27,7 @@ from pochitrain.config import (
 from pochitrain.config.allow import ALLOWED_TARGETS, refuse_forbidden_targets
 from pochitrain.config.checkpoint import CheckpointConfig
 from pochitrain.config.fault import FaultConfig
+from pochitrain.config.monitor import check_monitor
 from pochitrain.config.validators import (
     Node,
     is_number,
@@ -76,6 +77,10 @@ class RootConfig:
     """null, auto (the newest unfinished run of the same config) or a run directory."""
     mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
     std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    monitor: str = "val_accuracy"
+    """What decides: models/best.pth, early stopping, a search."""
+    monitor_direction: str | None = None
+    """maximize or minimize: for a monitored number that is no metric of pochitrain."""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     fault: FaultConfig = field(default_factory=FaultConfig)
     callbacks: dict[str, Any] = field(default_factory=dict)
@@ -120,6 +125,7 @@ WARNINGS = {
     "loss": loss.loss_warnings,
     "scheduler": scheduler.scheduler_warnings,
     "early_stopping": early_stopping.early_stopping_warnings,
+    "metrics": metrics.metrics_warnings,
     "gradient_tracking": gradient_tracking.gradient_tracking_warnings,
 }
 
@@ -238,3 +244,4 @@ def check_root(root: Node) -> None:
         ok = isinstance(node, dict) and "_target_" in node
         require(ok, f"callbacks.{name}", "a node with _target_", node)
     require(bool(root["work_dir"]), "work_dir", "a directory", root["work_dir"])
+    check_monitor(root)

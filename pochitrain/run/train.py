@@ -1,7 +1,7 @@
 """A training run, from the composed config to the files in the run directory."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -18,9 +18,10 @@ from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision, select_device, select_precision
 from pochitrain.engine.fault import FaultPolicy
 from pochitrain.engine.interrupt import StopRequest, stop_on_signal
-from pochitrain.engine.state import Monitor, RunningMetrics, TrainState
+from pochitrain.engine.state import RunningMetrics, TrainState
 from pochitrain.engine.trainer import Trainer
 from pochitrain.error import ConfigError
+from pochitrain.metric.metric import Metric
 from pochitrain.model.block import find_blocks
 from pochitrain.model.smoke_test import smoke_test
 from pochitrain.optimizer.layer_wise_lr import (
@@ -36,6 +37,7 @@ from pochitrain.run.callback import (
     check_callbacks,
 )
 from pochitrain.run.directory import collect_versions, open_run_directory, save_metadata
+from pochitrain.run.metric import build_metrics, choose_monitor
 from pochitrain.run.resume import ResumedRun, find_run, reopen, report_end, restore
 from pochitrain.run.status import lock_run, write_status
 from pochitrain.run.summary import describe_classes, describe_weights, print_end, print_start
@@ -78,7 +80,8 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
     check_num_classes(cfg, data)
     criterion = parts.build("loss", num_images_per_class=data.count_per_class(data.train))
     train_loader, val_loader = build_loaders(parts, data, pipelines, device)
-    state = build_state(parts, data, device, precision)
+    metrics = build_metrics(parts, len(data.class_names)) if data.val is not None else []
+    state = build_state(parts, data, device, precision, metrics)
     try_on_data(cfg, state.model, data, precision, train_loader, val_loader)
     user_callbacks = build_user_callbacks(parts)
     check_callbacks(cfg, state.model)
@@ -95,10 +98,18 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
     writer = checkpoint_writer(cfg, folder, data, precision)
     stop_request = StopRequest()
     ema = build_ema(
-        cfg, folder, state.model, val_loader, criterion, precision, writer.metadata, stop_request
+        cfg,
+        folder,
+        state.model,
+        val_loader,
+        criterion,
+        precision,
+        writer.metadata,
+        stop_request,
+        metrics,
     )
     callbacks: list[Callback] = [
-        *build_callbacks(cfg, folder, state.model, data.class_names, ema, user_callbacks),
+        *build_callbacks(cfg, folder, state.model, data.class_names, ema, user_callbacks, metrics),
         progress,
     ]
     trainer = Trainer(
@@ -113,6 +124,7 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
         gradient_clip_norm=cfg.gradient_clip_norm,
         faults=FaultPolicy(cfg.fault.nonfinite, cfg.fault.out_of_memory),
         stop_request=stop_request,
+        metrics=metrics,
     )
     with lock_run(folder):
         if continued is not None:
@@ -225,7 +237,11 @@ def build_batch_transform(parts: Components, num_classes: int) -> BatchTransform
 
 
 def build_state(
-    parts: Components, data: DataSplits, device: torch.device, precision: Precision
+    parts: Components,
+    data: DataSplits,
+    device: torch.device,
+    precision: Precision,
+    metrics: list[Metric],
 ) -> TrainState:
     """Model, optimizer and scheduler, on the device."""
     cfg = parts.cfg
@@ -244,7 +260,7 @@ def build_state(
         optimizer,
         scheduler,
         precision.scaler,
-        choose_monitor(cfg, data),
+        choose_monitor(cfg, data.val is not None, metrics),
         cfg.epochs,
         RunningMetrics(device),
     )
@@ -284,21 +300,6 @@ def find_rate_rules(cfg: DictConfig, model: nn.Module) -> list[RateRule]:
     if node.decay is not None:
         return decay_rates(named, find_blocks(name for name, _ in named), node.decay, rate)
     return assign_rates(named, plain(node.layer_rates), rate)
-
-
-def choose_monitor(cfg: DictConfig, data: DataSplits) -> Monitor:
-    """What the search or early stopping watches, else val_accuracy; without validation train_loss.
-
-    A search comes first: its trials must be comparable.
-    """
-    if data.val is None:
-        return Monitor("train_loss")
-    watched: Literal["val_accuracy", "val_loss"] = "val_accuracy"
-    if cfg.optuna.enabled:
-        watched = "val_loss" if cfg.optuna.direction == "minimize" else "val_accuracy"
-    elif cfg.early_stopping.enabled and cfg.early_stopping.monitor == "val_loss":
-        watched = "val_loss"
-    return Monitor(watched)
 
 
 def checkpoint_writer(

@@ -11,7 +11,7 @@ import pochitrain
 PACKAGE = Path(pochitrain.__file__).parent
 LAYERS = (
     ("__init__", "error", "text"),
-    ("command", "paths", "seed", "atomic"),
+    ("metric", "command", "paths", "seed", "atomic"),
     ("config",),
     ("data", "transform", "model", "optimizer", "scheduler", "loss"),
     ("engine",),
@@ -29,7 +29,16 @@ ALSO = {
 }
 """Imports that are no way down, and why."""
 HEAVY = {"torch", "torchvision", "matplotlib", "optuna", "sklearn", "pandas", "plotly", "scipy"}
-LIGHT = ("config/", "cli/", "sweep/plugin.py", "error.py", "command.py", "paths.py", "__init__.py")
+LIGHT = (
+    "config/",
+    "metric/",
+    "cli/",
+    "sweep/plugin.py",
+    "error.py",
+    "command.py",
+    "paths.py",
+    "__init__.py",
+)
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
