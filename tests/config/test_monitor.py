@@ -94,8 +94,11 @@ def test_early_stopping_follows_the_monitor() -> None:
         ),
         (["metrics.names=[train_loss]"], "metrics.names must hold names of metrics"),
         (["metrics.names=[ema_val_loss]"], "metrics.names must hold names of metrics"),
-        (["+metrics.custom.kappa._target_=a.b"], "called val_<name>"),
-        (["+metrics.custom.val_mcc._target_=a.b"], "metrics.custom.val_mcc must be a new name"),
+        (["+metrics.custom.kappa._target_=torch.nn.Tanh"], "called val_<name>"),
+        (
+            ["+metrics.custom.val_mcc._target_=torch.nn.Tanh"],
+            "metrics.custom.val_mcc must be a new name",
+        ),
         (["+metrics.custom.val_kappa=3"], "metrics.custom.val_kappa must be a node with _target_"),
         (
             ["+metrics.custom.val_kappa._target_=os.system"],

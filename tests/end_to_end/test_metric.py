@@ -157,7 +157,7 @@ def test_a_metric_decides_and_inference_repeats_it(
     best_average = load_checkpoint(run / "models" / "ema.pth")["epoch"]
     assert best_average == averages.index(max(averages)) + 1
 
-    inferred = pochi(str(run), command="infer", prog="pochi")
+    inferred = pochi(str(run), "--allow", "fault_part.*", command="infer", prog="pochi")
     assert inferred.code == 0, inferred.err
     summary = summary_of(run)
     for name in ("accuracy", *further):
