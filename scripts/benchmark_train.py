@@ -36,7 +36,7 @@ from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import select_device, select_precision
 from pochitrain.engine.trainer import Trainer
 from pochitrain.paths import config_directory
-from pochitrain.run.train import build_loaders, build_pipelines, build_state
+from pochitrain.run.build import build_loaders, build_pipelines, build_state
 
 
 def main() -> None:
@@ -132,7 +132,7 @@ def measure(trainer: Trainer, args: argparse.Namespace) -> None:
     trainer.model.train()
     trainer.emit("on_epoch_start")
 
-    trainer.try_epoch()  # loader processes start, kernels are chosen
+    trainer.train_batches()  # loader processes start, kernels are chosen
     generator = torch.Generator().manual_seed(0)
     shape = (args.batch_size, 3, args.size, args.size)
     images = torch.randn(shape, generator=generator).to(device, memory_format=torch.channels_last)
@@ -143,7 +143,7 @@ def measure(trainer: Trainer, args: argparse.Namespace) -> None:
     for _ in range(args.blocks):
         synchronize(device)
         start = time.perf_counter()
-        trainer.try_epoch()
+        trainer.train_batches()
         synchronize(device)
         middle = time.perf_counter()
         compute_block(trainer, images, labels, args.block)

@@ -55,4 +55,4 @@ def require_tensorboard() -> None:
         raise ConfigError(
             f"metrics.tensorboard must be false without the tensorboard package, got true ({error})"
             ". Install it with: pip install 'pochitrain[tensorboard]'."
-        ) from None
+        ) from error

@@ -113,7 +113,7 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
                 "hydra.launcher and hydra.sweeper must be plugins that are installed, got "
                 f"_target_ {str(error).partition(':')[2].strip()}. Choose them by name: "
                 "hydra/launcher=joblib."
-            ) from None
+            ) from error
         except YAMLError as error:
             raise ConfigError(
                 f"A config file is not YAML: {' '.join(str(error).split())}."

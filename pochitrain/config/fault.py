@@ -8,10 +8,11 @@ from pochitrain.config.validators import Node, require_choice
 @dataclass
 class FaultConfig:
     nonfinite: str = "stop"
-    """A loss of NaN or infinity. stop: name the images and end; skip: leave the batch out."""
+    """A non-finite loss (NaN or infinity). stop: name the images and end; skip: leave the batch
+    out."""
     out_of_memory: str = "stop"
-    """stop: say what would fit; halve: compute each batch in halves (then quarters, ...) whose
-    gradients are added up, so that the optimizer still sees the whole batch."""
+    """stop: say what would fit, and end; halve: compute each batch in halves (then quarters, ...)
+    and add up their gradients, so that an optimizer step still uses the whole batch."""
 
 
 def check_fault(node: Node, root: Node) -> None:

@@ -105,7 +105,7 @@ def make_output(settings: InferSettings, classifier: Classifier) -> Path:
             return folder
         return make_numbered_directory(run_folder(classifier), "inference")
     except OSError as error:
-        raise ConfigError(not_writable(str(error.filename), str(error.strerror))) from None
+        raise ConfigError(not_writable(str(error.filename), str(error.strerror))) from error
 
 
 def require_writable(settings: InferSettings, classifier: Classifier) -> None:

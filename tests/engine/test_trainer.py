@@ -18,7 +18,7 @@ from pochitrain.engine.device import select_precision
 from pochitrain.engine.evaluate import evaluate
 from pochitrain.engine.state import Monitor, RunningMetrics, TrainState
 from pochitrain.engine.trainer import Trainer
-from pochitrain.error import ConfigError
+from pochitrain.error import ConfigError, DataError
 from pochitrain.loss.cross_entropy import CrossEntropy
 from pochitrain.metric.metric import Metric
 from pochitrain.metric.table import METRICS, matthews_correlation, top_k_accuracy
@@ -361,6 +361,28 @@ def test_a_callback_can_end_the_run(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, small_model(), epochs=9, callbacks=(Stop(),))
     assert trainer.fit().epoch == 1
     assert torch.load(tmp_path / "last.pth", weights_only=True)["stop_reason"] == "enough"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("DataLoader worker (pid 5) is killed", DataError), ("of another kind", RuntimeError)],
+)
+def test_an_error_keeps_its_cause(tmp_path: Path, text: str, kind: type[Exception]) -> None:
+    """torch raises a RuntimeError wherever the main process is when a loader process dies."""
+    first = ValueError("what happened at first")
+
+    class Fails(Callback):
+        def on_batch_end(self, state: TrainState) -> None:
+            raise RuntimeError(text) from first
+
+    trainer = make_trainer(tmp_path, small_model(), callbacks=(Fails(),))
+    with pytest.raises(kind) as caught:
+        trainer.fit()
+    error: BaseException | None = caught.value
+    if kind is DataError:
+        error = caught.value.__cause__
+    assert error is not None and str(error) == text
+    assert error.__cause__ is first
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

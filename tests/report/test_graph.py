@@ -14,7 +14,7 @@ from pochitrain.report.confusion_matrix import (
     display_width,
     plot_confusion_matrix,
     require_colormap,
-    shorten,
+    shorten_name,
 )
 from pochitrain.report.curve import draw_accuracy, draw_layer_rates, draw_metrics, further_metrics
 from pochitrain.report.figure import save_figure
@@ -150,11 +150,11 @@ def test_many_classes_grow_the_figure_and_keep_every_name():
 
 
 def test_long_names_keep_beginning_and_end():
-    assert shorten("猫") == "猫"
-    short = shorten("images_of_the_front_left_wheel_2023")
+    assert shorten_name("猫") == "猫"
+    short = shorten_name("images_of_the_front_left_wheel_2023")
     assert short.startswith("images_of") and short.endswith("2023")
     assert display_width(short) <= MAX_NAME
-    assert display_width(shorten("とても長い日本語のクラス名がここにあります")) <= MAX_NAME
+    assert display_width(shorten_name("とても長い日本語のクラス名がここにあります")) <= MAX_NAME
 
 
 def test_a_name_with_dollar_signs_is_no_formula(tmp_path):
