@@ -76,6 +76,14 @@ def check_optuna(node: Node, root: Node) -> None:
     if not node.get("enabled"):
         return
     check_search(node)
+    require(
+        has_validation(root),
+        "data.val_root",
+        "given for a search",
+        None,
+        "A search compares validation results; data.val_fraction=0.2 takes them from the "
+        "training pictures.",
+    )
     monitored = monitored_metric(root)
     known = known_direction(monitored, root["monitor_direction"])
     require(
@@ -84,14 +92,6 @@ def check_optuna(node: Node, root: Node) -> None:
         f"{known} with monitor={monitored}",
         node["direction"],
         "Leave it out, it follows the metric.",
-    )
-    require(
-        has_validation(root),
-        "data.val_root",
-        "given for a search",
-        None,
-        "A search compares validation results; data.val_fraction=0.2 takes them from the "
-        "training pictures.",
     )
 
 
