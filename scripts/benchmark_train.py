@@ -35,6 +35,7 @@ from pochitrain.data.loader import Batch, EpochLoader
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import select_device, select_precision
 from pochitrain.engine.trainer import Trainer
+from pochitrain.loss.criterion import build_criterion
 from pochitrain.paths import config_directory
 from pochitrain.run.build import build_loaders, build_pipelines, build_state
 
@@ -90,7 +91,7 @@ def build_trainer(args: argparse.Namespace, folder: Path) -> Trainer:
     data = parts.build_data()
     pipelines, _ = build_pipelines(parts)
     loader, _ = build_loaders(parts, data, pipelines, device)
-    criterion = parts.build("loss", num_images_per_class=data.count_per_class(data.train))
+    criterion = build_criterion(parts, data.count_per_class(data.train))
     state = build_state(parts, data, device, precision)
     console = Console(file=io.StringIO(), force_terminal=True)
     progress = ProgressDisplay(console, len(loader), loader.num_samples)

@@ -14,16 +14,17 @@ class EarlyStopping(Callback):
     add up: with min_delta 3, 50 -> 52 -> 53 improves at 53.
     """
 
-    def __init__(self, *, patience: int, min_delta: float, monitor: Monitor) -> None:
+    def __init__(self, *, patience: int, min_delta: float, monitor: Monitor | str) -> None:
         """Watch a number of the epochs.
 
         Args:
             patience: epochs without improvement that end the run, >= 1.
             min_delta: in units of the number (percentage points for accuracies), >= 0.
+            monitor: what to watch; by name, a metric that ships.
         """
         self.patience = patience
         self.min_delta = min_delta
-        self.monitor = monitor
+        self.monitor = Monitor(monitor) if isinstance(monitor, str) else monitor
         self.best: float | None = None
         self.best_epoch = 0
         self.num_bad_epochs = 0

@@ -1,10 +1,11 @@
 """Group `early_stopping`: stop when the validation no longer improves."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from pochitrain.config.data import has_validation
 from pochitrain.config.monitor import require_number
-from pochitrain.config.validators import Node, require_positive_int, require_range
+from pochitrain.config.validators import Node, Range
 from pochitrain.error import require
 from pochitrain.metric.table import TRAINING, find_metric
 
@@ -12,17 +13,15 @@ from pochitrain.metric.table import TRAINING, find_metric
 @dataclass
 class EarlyStoppingConfig:
     enabled: bool = False
-    patience: int = 30
+    patience: Annotated[int, Range(ge=1)] = 30
     """Epochs without improvement that are tolerated."""
-    min_delta: float = 3.0
+    min_delta: Annotated[float, Range(ge=0)] = 3.0
     """Smallest change that counts (percentage points, or units of the loss)."""
     monitor: str = "${monitor}"
     """Any metric, or a column that a callback adds."""
 
 
 def check_early_stopping(node: Node, root: Node) -> None:
-    require_positive_int(node, "patience", "early_stopping.")
-    require_range(node, "min_delta", "early_stopping.", low=0)
     require_number(node["monitor"], "early_stopping.monitor", root)
     require(
         not node.get("enabled") or has_validation(root) or node["monitor"] in TRAINING,

@@ -1,5 +1,8 @@
 """Registers every schema in Hydra's ConfigStore, as `schema/<group>/<name>`, and our resolvers."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
@@ -21,3 +24,19 @@ def register_config() -> None:
     for group, (schemas, _) in GROUPS.items():
         for name, schema in schemas.items():
             store.store(group=f"schema/{group}", name=name, node=schema, replace=True)
+
+
+def register_transforms_of_data(folders: Iterable[Path]) -> None:
+    """Let each option of group `data` have a transform of its name, which config.yaml asks for.
+
+    Where there is no such file it is `imagenet`; a file that is there later counts more.
+
+    Args:
+        folders: config folders.
+    """
+    folders = list(folders)
+    data = {path.stem for folder in folders for path in folder.glob("data/*.yaml")}
+    transforms = {path.stem for folder in folders for path in folder.glob("transform/*.yaml")}
+    for name in data - transforms:
+        node = {"defaults": ["imagenet"]}
+        ConfigStore.instance().store(group="transform", name=name, node=node, replace=True)

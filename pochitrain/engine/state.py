@@ -58,7 +58,10 @@ class Monitor:
             known: its direction and unit, where it is none of the metrics that ship.
         """
         known = known or find_metric(metric)
-        assert known is not None and known.higher_is_better is not None, f"direction of {metric}?"
+        if known is None or known.higher_is_better is None:
+            raise ConfigError(
+                f"monitor must be a metric of pochitrain or have a direction, got {metric!r}."
+            )
         self.metric = metric
         self.higher_is_better = known.higher_is_better
         self.format = known.format

@@ -26,7 +26,8 @@ def build_classifier(
     Args:
         name: name in torchvision.models.list_models(module=torchvision.models).
         pretrained: start from torchvision's default weights (cached in TORCH_HOME).
-        weights: start from a local state dict; tensors of another shape (the head) are left out.
+        weights: start from a local state dict instead; tensors of another shape (the head) are
+            left out.
         freeze: not used here; the config node has it for callback.freeze.
 
     Raises:
@@ -43,7 +44,7 @@ def build_classifier(
     # These two warn unless they are told how to start.
     options = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
     model: nn.Module = models.get_model(name, weights=None, **options)
-    if pretrained:
+    if pretrained and weights is None:  # else the file replaces them anyway
         load_pretrained(model, name)
     replace_head(model, num_classes, name)
     if weights is not None:

@@ -1,6 +1,8 @@
 """The parts of a training run, built from the config and tried before anything is written."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -8,12 +10,15 @@ from omegaconf import DictConfig
 from torch import nn
 
 from pochitrain.config.component import Components, plain
-from pochitrain.data.dataset import DataSplits, require_one_size
+from pochitrain.config.signature import offer
+from pochitrain.data.dataset import DataSplits, require_one_size, require_splits
 from pochitrain.data.loader import BatchTransform, EpochLoader, build_loader
+from pochitrain.data.sampler import check_accumulation
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.device import Precision
 from pochitrain.engine.state import RunningMetrics, TrainState
 from pochitrain.error import ConfigError
+from pochitrain.loss.criterion import build_criterion
 from pochitrain.metric.metric import Metric
 from pochitrain.model.block import find_blocks
 from pochitrain.model.smoke_test import smoke_test
@@ -41,8 +46,8 @@ class RunParts:
     criterion: nn.Module
     precision: Precision
     state: TrainState
-    user_callbacks: list[Callback]
-    """Those that the config names by `_target_`."""
+    user_callbacks: list[Callable[[Path], Callback]]
+    """Those that the config names by `_target_`, each to be called with the run directory."""
     metrics: list[Metric]
     """What validation computes besides loss and accuracy."""
 
@@ -54,16 +59,19 @@ def build_parts(cfg: DictConfig, precision: Precision) -> RunParts:
         ConfigError: for whatever would make the training fail.
     """
     parts, device = Components(cfg), precision.device
+    parts.check()
     pipelines, keep_size = build_pipelines(parts)
-    data: DataSplits = parts.build_data()
+    data = require_splits(parts.build_data())
     check_sizes(data, keep_size)
     check_num_classes(cfg, data)
-    criterion = parts.build("loss", num_images_per_class=data.count_per_class(data.train))
+    counts = data.count_per_class(data.train)
+    criterion = build_criterion(parts, counts, soft_labels=cfg.transform.get("batch") is not None)
     train_loader, val_loader = build_loaders(parts, data, pipelines, device)
+    check_accumulation(cfg.gradient_accumulation, len(train_loader))
     metrics = [] if data.val is None else build_metrics(parts, len(data.class_names))
     state = build_state(parts, data, device, precision, metrics)
     try_on_data(cfg, state.model, data, precision, train_loader, val_loader)
-    user_callbacks = build_user_callbacks(parts)
+    user_callbacks = build_user_callbacks(parts, state.model, data.class_names)
     return RunParts(
         data,
         train_loader,
@@ -134,9 +142,10 @@ def build_loaders(
 
 def build_batch_transform(parts: Components, num_classes: int) -> BatchTransform | None:
     """Mixup or another transform of whole batches, tried once; None if there is none."""
-    if parts.cfg.transform.batch is None:
+    node = parts.cfg.transform.get("batch")
+    if node is None:
         return None
-    transform: nn.Module = parts.build("transform.batch", num_classes=num_classes)
+    transform: nn.Module = parts.build("transform.batch", **offer(node, num_classes=num_classes))
     try:
         with seeded_cpu(0, "trial"):
             try_batch_transform(transform, num_classes)

@@ -1,10 +1,11 @@
 """The callbacks of a training run, in the order in which they hear of an event."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from pochitrain.callback.confusion_csv import ConfusionMatrixCSV
@@ -16,16 +17,18 @@ from pochitrain.callback.tensorboard import TensorBoard, require_tensorboard
 from pochitrain.callback.trial_report import TrialReport
 from pochitrain.callback.weight_ema import WeightEMA
 from pochitrain.config.component import Components, plain
+from pochitrain.config.signature import offer
 from pochitrain.data.loader import EpochLoader
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.device import Precision
 from pochitrain.engine.evaluate import evaluate
 from pochitrain.engine.interrupt import StopRequest
-from pochitrain.error import require
+from pochitrain.error import ConfigError, require
 from pochitrain.metric.metric import Evaluation, Metric, wanted_top_k
 from pochitrain.model.block import find_blocks
 from pochitrain.run.metric import build_monitor
 from pochitrain.sweep.link import current_trial
+from pochitrain.text import first_line
 
 
 def build_callbacks(
@@ -64,24 +67,54 @@ def build_callbacks(
     return callbacks
 
 
-def build_user_callbacks(parts: Components) -> list[Callback]:
-    """The callbacks that the config names by `_target_`.
+def build_user_callbacks(
+    parts: Components, model: nn.Module, class_names: Sequence[str]
+) -> list[Callable[[Path], Callback]]:
+    """The callbacks that the config names by `_target_`, each to be called with the run directory.
+
+    A target whose signature has `model`, `class_names` or `folder` gets them. One that asks for no
+    folder is built here, before there is a run directory; of one that does, all is checked here
+    but what its code does.
 
     Raises:
-        ConfigError: for an object that is none.
+        ConfigError: for an object that is none, or arguments that it does not take.
     """
-    built = []
-    for name in parts.cfg.callbacks:
-        callback = parts.build(f"callbacks.{name}")
-        require(
-            isinstance(callback, Callback),
-            f"callbacks.{name}",
-            "a subclass of pochitrain.engine.callback.Callback",
-            type(callback).__name__,
-            "docs/callback.md has an example.",
-        )
-        built.append(callback)
-    return built
+    return [build_user_callback(parts, name, model, class_names) for name in parts.cfg.callbacks]
+
+
+def build_user_callback(
+    parts: Components, name: Any, model: nn.Module, class_names: Sequence[str]
+) -> Callable[[Path], Callback]:
+    key = f"callbacks.{name}"
+    node = dict(plain(parts.cfg.callbacks[name]))
+    offered = offer(node, model=model, class_names=list(class_names))
+    wants_folder = bool(offer(node, folder=Path()))
+    partial: Any = parts.build(key, OmegaConf.create({**node, "_partial_": True}), **offered)
+
+    def build(**later: Path) -> Callback:
+        try:
+            found = partial(**later)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{key} cannot be built: {first_line(error)}") from error
+        require_callback(isinstance(found, Callback), key, type(found).__name__)
+        return found  # type: ignore[no-any-return]
+
+    if not wants_folder:
+        built = build()
+        return lambda folder: built
+    target = partial.func
+    if isinstance(target, type):
+        require_callback(issubclass(target, Callback), key, target.__name__)
+    try:
+        signature(target).bind(*partial.args, **partial.keywords, folder=Path())
+    except TypeError as error:
+        raise ConfigError(f"{key} cannot be built: {error}") from None
+    return lambda folder: build(folder=folder)
+
+
+def require_callback(ok: bool, key: str, given: str) -> None:
+    rule = "a subclass of pochitrain.engine.callback.Callback"
+    require(ok, key, rule, given, "docs/callback.md has an example.")
 
 
 def tracks_gradients(cfg: DictConfig) -> bool:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from pochitrain.atomic import write_text
 from pochitrain.callback.confusion_csv import format_confusion
-from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
+from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.decode import UnreadableImageError
 from pochitrain.error import ConfigError

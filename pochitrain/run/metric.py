@@ -6,7 +6,6 @@ from typing import Any, cast
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from pochitrain.config.allow import refuse_forbidden_targets
 from pochitrain.config.component import Components
 from pochitrain.config.monitor import monitored_metric
 from pochitrain.engine.state import Monitor
@@ -60,10 +59,9 @@ def saved_metrics(classifier: Classifier, warnings: list[str]) -> list[Metric]:
         if metric is not None and metric.top_k is not None:
             found[metric.name] = metric
     parts = Components(OmegaConf.create(classifier.config), classifier.allow)
-    for name, entry in node.get("custom", {}).items():
+    for name in node.get("custom", {}):
         try:
             with in_words_of_flags():
-                refuse_forbidden_targets(entry, parts.allowed, f"metrics.custom.{name}")
                 found[name] = build_custom(parts, name, len(classifier.class_names))
         except ConfigError as error:
             warnings.append(f"{name} is left out: {error}")

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.config.component import plain
-from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
+from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.data.dataset import DataSplits, fingerprint
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
@@ -98,7 +98,13 @@ def build_trainer(
     )
     callbacks: list[Callback] = [
         *build_callbacks(
-            cfg, folder, state.model, data.class_names, ema, parts.user_callbacks, parts.metrics
+            cfg,
+            folder,
+            state.model,
+            data.class_names,
+            ema,
+            [build(folder) for build in parts.user_callbacks],
+            parts.metrics,
         ),
         progress,
     ]

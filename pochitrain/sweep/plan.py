@@ -158,7 +158,7 @@ class SearchPlan(OptunaSweeperImpl):
         from hydra.errors import InstantiationException
         from hydra.utils import instantiate
 
-        from pochitrain.config.allow import allowed_targets
+        from pochitrain.config.target_allowlist import allowed_targets
 
         node = {"_target_": path, "_partial_": True}
         if self.search is None:

@@ -5,7 +5,6 @@ import math
 import pytest
 
 from pochitrain.callback.early_stopping import EarlyStopping
-from pochitrain.engine.state import Monitor
 
 NAN = math.nan
 # monitor, patience, min_delta, values, epoch that stops (None: the run goes on), best that counts
@@ -34,7 +33,7 @@ TRACES = [
 @pytest.mark.parametrize(("monitor", "patience", "min_delta", "values", "stops", "best"), TRACES)
 def test_trace(make_state, add_epoch, monitor, patience, min_delta, values, stops, best):
     state = make_state()
-    stopper = EarlyStopping(patience=patience, min_delta=min_delta, monitor=Monitor(monitor))
+    stopper = EarlyStopping(patience=patience, min_delta=min_delta, monitor=monitor)
     ended = None
     for value in values:
         add_epoch(state, **{monitor: value})
@@ -49,9 +48,9 @@ def test_trace(make_state, add_epoch, monitor, patience, min_delta, values, stop
 def test_memory_survives_a_resume(make_state, add_epoch):
     """Saved and loaded after every epoch, the run ends in the same epoch."""
     state = make_state()
-    saved = EarlyStopping(patience=2, min_delta=3.0, monitor=Monitor("val_accuracy")).state_dict()
+    saved = EarlyStopping(patience=2, min_delta=3.0, monitor="val_accuracy").state_dict()
     for value in [50, 51, 53, 54, 55, 60]:
-        stopper = EarlyStopping(patience=2, min_delta=3.0, monitor=Monitor("val_accuracy"))
+        stopper = EarlyStopping(patience=2, min_delta=3.0, monitor="val_accuracy")
         stopper.load_state_dict(saved)
         add_epoch(state, val_accuracy=value)
         stopper.on_epoch_end(state)

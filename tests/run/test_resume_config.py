@@ -93,6 +93,11 @@ def test_combine_takes_harmless_overrides() -> None:
         (
             changed(optimizer={"_target_": "torch.optim.SGD", "lr": 0.001, "momentum": 0.9}),
             "optimizer=sgd",
+            r"^optimizer._target_ must be as in the run that is continued .*SGD'\.\nLeave it out",
+        ),
+        (
+            changed(optimizer__momentum=0.9),
+            "+optimizer.momentum=0.9",
             r"optimizer.momentum must be as in the run that is continued \(absent\), got 0.9",
         ),
         (

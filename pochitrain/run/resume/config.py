@@ -178,13 +178,16 @@ def explain_refusal(refused: Sequence[tuple[KeyPath, Any, Any]]) -> str:
     def show(value: Any) -> str:
         return "absent" if value is ABSENT else repr(value)
 
+    other_options = {path[:-1] for path, _, _ in refused if path[-1] == "_target_"}
     lines = [
         f"{'.'.join(path)} must be as in the run that is continued ({show(old)}), got {show(new)}."
         for path, old, new in sorted(refused, key=lambda item: item[0])
+        # The fields of another option differ because it is another one.
+        if path[-1] == "_target_" or path[:-1] not in other_options
     ]
     remedy = (
         "Leave it out, or start a new run without resume=. What may change on resume: "
-        f"{', '.join(CHANGEABLE)} (epochs only upwards)."
+        f"{', '.join(CHANGEABLE)} (epochs may only grow)."
     )
     return "\n".join([*lines, remedy])
 
