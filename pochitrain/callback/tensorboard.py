@@ -29,6 +29,7 @@ class TensorBoard(Callback):
             "loss/val": record.val_loss,
             "accuracy/train": record.train_accuracy,
             "accuracy/val": record.val_accuracy,
+            **{f"{name.removeprefix('val_')}/val": value for name, value in record.metrics.items()},
             "learning_rate": record.learning_rate,
             **{f"learning_rate/{name}": rate for name, rate in record.layer_rates.items()},
             **{f"extra/{name}": value for name, value in record.extra.items()},

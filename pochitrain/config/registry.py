@@ -6,6 +6,7 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
+from pochitrain.config.monitor import search_direction
 from pochitrain.config.root import GROUPS, RootConfig
 
 
@@ -17,6 +18,7 @@ def scale_px(size_px: int, numerator: int, denominator: int) -> int:
 def register_config() -> None:
     """Make schemas and resolvers known to Hydra; must run before composing, in every process."""
     OmegaConf.register_resolver("scale_px", scale_px, replace=True)
+    OmegaConf.register_resolver("search_direction", search_direction, replace=True)
     store = ConfigStore.instance()
     store.store(group="schema", name="root", node=RootConfig, package="_global_", replace=True)
     for group, (schemas, _) in GROUPS.items():

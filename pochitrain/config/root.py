@@ -20,6 +20,7 @@ from pochitrain.config import (
     scheduler,
     transform,
 )
+from pochitrain.config.monitor import check_monitor
 from pochitrain.config.target_allowlist import check_allowed, check_target_names
 from pochitrain.config.validators import (
     Choice,
@@ -110,6 +111,10 @@ class RootConfig:
     std: Annotated[
         list[float], Numbers("3 numbers > 0 (red, green, blue)", Range(gt=0), count=3)
     ] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    monitor: str = "val_accuracy"
+    """What decides: models/best.pth, early stopping, a search."""
+    monitor_direction: str | None = None
+    """maximize or minimize: for a monitored number that is no metric of pochitrain."""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     fault: FaultConfig = field(default_factory=FaultConfig)
     callbacks: dict[str, Any] = field(default_factory=dict)
@@ -154,6 +159,7 @@ WARNINGS = {
     "loss": loss.loss_warnings,
     "scheduler": scheduler.scheduler_warnings,
     "early_stopping": early_stopping.early_stopping_warnings,
+    "metrics": metrics.metrics_warnings,
     "gradient_tracking": insight.gradient_tracking_warnings,
 }
 
@@ -175,6 +181,7 @@ def validate(cfg: DictConfig) -> list[str]:
     check_fields(RootConfig, root)
     for name, node in root["callbacks"].items():
         require(is_target_node(node), f"callbacks.{name}", "a node with _target_", node)
+    check_monitor(root)
     check_allowed(root["allow_targets"])
     check_target_names(root, root["allow_targets"])
     for group, (schemas, check) in GROUPS.items():

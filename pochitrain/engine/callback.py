@@ -10,6 +10,13 @@
         on_epoch_end            state.history[-1] is this epoch; the checkpoint is written after it
     on_fit_end
 
+Callbacks hear of an event in the order of `run/callback.py`: averaged weights, those of the person,
+then the ones that write files and decide (tables, early stopping, the report to a search).
+
+Whether an epoch is the best (`state.is_best`, `state.best`) is decided, and the scheduler stepped,
+as soon as the monitored number is there: before on_epoch_end if it is a metric, else at
+on_epoch_end right after the callback that adds it to `extra`.
+
 A callback reads the state and may only set `state.stop_reason`, add numbers to the `extra` of the
 epoch's record, and at on_epoch_start freeze parts of the model. What it keeps from one event to a
 later one belongs in its `state_dict`, so that a resumed run is the same run.

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 
+import torch
 from torch import nn
 
 from pochitrain.data.loader import Batch, EpochLoader, dead_worker
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision
-from pochitrain.engine.evaluate import Evaluation, evaluate
+from pochitrain.engine.evaluate import evaluate
 from pochitrain.engine.fault import FaultPolicy, FiniteLossCheck
 from pochitrain.engine.interrupt import StopRequest
 from pochitrain.engine.microbatch import GradientAccumulator
 from pochitrain.engine.state import EpochRecord, TrainState
 from pochitrain.error import DataError, Interrupted, PochiError
+from pochitrain.metric.metric import Evaluation, Metric, compute_metrics, wanted_top_k
 from pochitrain.scheduler.warm_up import step_scheduler
 
 
@@ -34,6 +36,7 @@ class Trainer:
         gradient_clip_norm: float | None = None,
         faults: FaultPolicy | None = None,
         stop_request: StopRequest | None = None,
+        metrics: Sequence[Metric] = (),
     ) -> None:
         """Wire a run.
 
@@ -42,8 +45,10 @@ class Trainer:
             gradient_clip_norm: largest L2 norm of all gradients together; None = not clipped.
             faults: what to do about a non-finite loss (NaN or infinity) and a lack of memory.
             stop_request: looked at between batches.
+            metrics: what to compute in validation besides loss and accuracy.
         """
         self.state = state
+        self.metrics = metrics
         self.train_loader = train_loader
         self.val_loader = val_loader
         self.criterion = criterion
@@ -107,7 +112,7 @@ class Trainer:
             self.train_epoch()
             validation = self.validate()
             self.finish_epoch(validation)
-            self.emit("on_epoch_end")
+            self.end_epoch()
             self.checkpoints.end_of_epoch(state, self.callbacks)
 
     def train_epoch(self) -> None:
@@ -176,10 +181,11 @@ class Trainer:
         self.between_batches = True  # all training batches are done
         self.emit("on_validation_start")
         batches = self.batches(self.val_loader, epoch=0)
-        return evaluate(self.model, batches, self.criterion, self.precision)
+        top_k = wanted_top_k(self.metrics)
+        return evaluate(self.model, batches, self.criterion, self.precision, top_k)
 
     def finish_epoch(self, validation: Evaluation | None) -> None:
-        """Record the epoch with the learning rates used in it, then step the scheduler."""
+        """Record the epoch with the learning rates used in it."""
         state = self.state
         loss, accuracy = state.sums.result()
         if loss != loss:
@@ -190,7 +196,7 @@ class Trainer:
         state.sums.values.zero_()
         state.epoch += 1
         state.batch = 0
-        state.confusion = None if validation is None else validation.confusion
+        state.confusion = None if validation is None else torch.from_numpy(validation.confusion)
         groups = state.optimizer.param_groups
         layer_rates = {group["name"]: group["lr"] for group in groups if "name" in group}
         rate = state.optimizer.defaults["lr"] if layer_rates else groups[0]["lr"]
@@ -202,9 +208,27 @@ class Trainer:
             None if validation is None else validation.loss,
             None if validation is None else validation.accuracy,
             {name: float(value) for name, value in layer_rates.items()},
+            metrics={} if validation is None else compute_metrics(self.metrics, validation),
         )
         state.record(record)
-        step_scheduler(state.scheduler, record.value(state.monitor.metric))
+        if state.is_judged:
+            self.step_scheduler()
+
+    def end_epoch(self) -> None:
+        """Tell the callbacks; one of them may add the number that the epoch is judged by."""
+        state = self.state
+        for callback in self.callbacks:
+            callback.on_epoch_end(state)
+            if not state.is_judged and state.monitor.metric in state.history[-1].numbers():
+                state.judge()
+                self.step_scheduler()
+        if not state.is_judged:  # the number is not there in this epoch
+            state.judge()
+            self.step_scheduler()
+
+    def step_scheduler(self) -> None:
+        state = self.state
+        step_scheduler(state.scheduler, state.history[-1].value(state.monitor.metric))
 
     def emit(self, event: str) -> None:
         for callback in self.callbacks:

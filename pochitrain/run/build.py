@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -16,9 +16,10 @@ from pochitrain.data.loader import BatchTransform, EpochLoader, build_loader
 from pochitrain.data.sampler import check_accumulation
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.device import Precision
-from pochitrain.engine.state import Monitor, RunningMetrics, TrainState
+from pochitrain.engine.state import RunningMetrics, TrainState
 from pochitrain.error import ConfigError
 from pochitrain.loss.criterion import build_criterion
+from pochitrain.metric.metric import Metric
 from pochitrain.model.block import find_blocks
 from pochitrain.model.smoke_test import smoke_test
 from pochitrain.optimizer.layer_wise_lr import (
@@ -28,6 +29,7 @@ from pochitrain.optimizer.layer_wise_lr import (
     decay_rates,
 )
 from pochitrain.run.callback import build_user_callbacks
+from pochitrain.run.metric import build_metrics, choose_monitor
 from pochitrain.scheduler.warm_up import WarmUp
 from pochitrain.seed import derive_seed, seeded_cpu
 from pochitrain.transform.batch_mix import try_batch_transform
@@ -46,6 +48,8 @@ class RunParts:
     state: TrainState
     user_callbacks: list[Callable[[Path], Callback]]
     """Those that the config names by `_target_`, each to be called with the run directory."""
+    metrics: list[Metric]
+    """What validation computes besides loss and accuracy."""
 
 
 def build_parts(cfg: DictConfig, precision: Precision) -> RunParts:
@@ -64,11 +68,19 @@ def build_parts(cfg: DictConfig, precision: Precision) -> RunParts:
     criterion = build_criterion(parts, counts, soft_labels=cfg.transform.get("batch") is not None)
     train_loader, val_loader = build_loaders(parts, data, pipelines, device)
     check_accumulation(cfg.gradient_accumulation, len(train_loader))
-    state = build_state(parts, data, device, precision)
+    metrics = [] if data.val is None else build_metrics(parts, len(data.class_names))
+    state = build_state(parts, data, device, precision, metrics)
     try_on_data(cfg, state.model, data, precision, train_loader, val_loader)
     user_callbacks = build_user_callbacks(parts, state.model, data.class_names)
     return RunParts(
-        data, train_loader, val_loader, criterion.to(device), precision, state, user_callbacks
+        data,
+        train_loader,
+        val_loader,
+        criterion.to(device),
+        precision,
+        state,
+        user_callbacks,
+        metrics,
     )
 
 
@@ -143,7 +155,11 @@ def build_batch_transform(parts: Components, num_classes: int) -> BatchTransform
 
 
 def build_state(
-    parts: Components, data: DataSplits, device: torch.device, precision: Precision
+    parts: Components,
+    data: DataSplits,
+    device: torch.device,
+    precision: Precision,
+    metrics: list[Metric],
 ) -> TrainState:
     """Model, optimizer and scheduler, on the device."""
     cfg = parts.cfg
@@ -162,7 +178,7 @@ def build_state(
         optimizer,
         scheduler,
         precision.scaler,
-        choose_monitor(cfg, data),
+        choose_monitor(cfg, data.val is not None, metrics),
         cfg.epochs,
         RunningMetrics(device),
     )
@@ -183,21 +199,6 @@ def find_rate_rules(cfg: DictConfig, model: nn.Module) -> list[RateRule]:
     if node.decay is not None:
         return decay_rates(named, find_blocks(name for name, _ in named), node.decay, rate)
     return assign_rates(named, plain(node.layer_rates), rate)
-
-
-def choose_monitor(cfg: DictConfig, data: DataSplits) -> Monitor:
-    """What the search or early stopping watches, else val_accuracy; without validation train_loss.
-
-    A search comes first: its trials must be comparable.
-    """
-    if data.val is None:
-        return Monitor("train_loss")
-    watched: Literal["val_accuracy", "val_loss"] = "val_accuracy"
-    if cfg.optuna.enabled:
-        watched = "val_loss" if cfg.optuna.direction == "minimize" else "val_accuracy"
-    elif cfg.early_stopping.enabled and cfg.early_stopping.monitor == "val_loss":
-        watched = "val_loss"
-    return Monitor(watched)
 
 
 def try_on_data(

@@ -21,10 +21,12 @@ from pochitrain.config.signature import offer
 from pochitrain.data.loader import EpochLoader
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.device import Precision
-from pochitrain.engine.evaluate import Evaluation, evaluate
+from pochitrain.engine.evaluate import evaluate
 from pochitrain.engine.interrupt import StopRequest
 from pochitrain.error import ConfigError, require
+from pochitrain.metric.metric import Evaluation, Metric, wanted_top_k
 from pochitrain.model.block import find_blocks
+from pochitrain.run.metric import build_monitor
 from pochitrain.sweep.link import current_trial
 from pochitrain.text import first_line
 
@@ -36,6 +38,7 @@ def build_callbacks(
     class_names: Sequence[str],
     ema: WeightEMA | None,
     user_callbacks: Sequence[Callback] = (),
+    metrics: Sequence[Metric] = (),
 ) -> list[Callback]:
     """What the groups of the config ask for; files go below `folder`."""
     callbacks: list[Callback] = []
@@ -54,8 +57,9 @@ def build_callbacks(
         callbacks.append(TensorBoard(folder / "tensorboard"))
     node = cfg.early_stopping
     if node.enabled:
+        monitor = build_monitor(cfg, node.monitor, metrics, "early_stopping.monitor")
         callbacks.append(
-            EarlyStopping(patience=node.patience, min_delta=node.min_delta, monitor=node.monitor)
+            EarlyStopping(patience=node.patience, min_delta=node.min_delta, monitor=monitor)
         )
     trial = current_trial()
     if trial is not None:
@@ -134,12 +138,14 @@ def build_ema(
     precision: Precision,
     metadata: dict[str, Any],
     stop_request: StopRequest,
+    metrics: Sequence[Metric],
 ) -> WeightEMA | None:
     """The average of the weights, if `ema_decay` is given.
 
     Args:
         metadata: what every checkpoint of the run holds.
         stop_request: looked at between batches.
+        metrics: what to compute of the average besides loss and accuracy.
     """
     if cfg.ema_decay is None:
         return None
@@ -147,10 +153,11 @@ def build_ema(
     def validate(averaged: nn.Module) -> Evaluation:
         assert val_loader is not None
         batches = stop_request.watch(val_loader.epoch(0), "in the evaluation of the average")
-        return evaluate(averaged, batches, criterion, precision)
+        return evaluate(averaged, batches, criterion, precision, wanted_top_k(metrics))
 
     path = folder / "models" / "ema.pth"
-    return WeightEMA(path, model, cfg.ema_decay, validate if val_loader else None, metadata)
+    watch = validate if val_loader else None
+    return WeightEMA(path, model, cfg.ema_decay, watch, metadata, metrics)
 
 
 def check_callbacks(cfg: DictConfig, model: nn.Module) -> None:

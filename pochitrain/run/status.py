@@ -33,6 +33,7 @@ def write_status(folder: Path, status: str, state: TrainState) -> None:
         "batch": state.batch,
         "epochs": state.epochs,
         "monitor": state.monitor.metric,
+        "unit": state.monitor.unit,
         "best": best,
         "stop_reason": state.stop_reason,
     }

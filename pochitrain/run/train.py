@@ -94,6 +94,7 @@ def build_trainer(
         precision,
         writer.metadata,
         stop_request,
+        parts.metrics,
     )
     callbacks: list[Callback] = [
         *build_callbacks(
@@ -103,6 +104,7 @@ def build_trainer(
             data.class_names,
             ema,
             [build(folder) for build in parts.user_callbacks],
+            parts.metrics,
         ),
         progress,
     ]
@@ -118,6 +120,7 @@ def build_trainer(
         gradient_clip_norm=cfg.gradient_clip_norm,
         faults=FaultPolicy(cfg.fault.nonfinite, cfg.fault.out_of_memory),
         stop_request=stop_request,
+        metrics=parts.metrics,
     )
 
 

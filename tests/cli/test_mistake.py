@@ -169,7 +169,7 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
     ("loss.label_smoothing=1", "loss.label_smoothing must be a number >= 0 and < 1, got 1.0."),
     (
         "early_stopping.monitor=accuracy",
-        "early_stopping.monitor must be one of val_accuracy, val_loss, got 'accuracy'.",
+        "early_stopping.monitor must be one of val_accuracy, val_loss, val_balanced_accuracy, ...",
     ),
     (
         "data=folder data.train_root=a early_stopping.enabled=true",

@@ -11,7 +11,7 @@ import pochitrain
 PACKAGE = Path(pochitrain.__file__).parent
 LAYERS = (
     ("__init__", "error", "text"),
-    ("command", "paths", "seed", "atomic"),
+    ("metric", "command", "paths", "seed", "atomic"),
     ("config",),
     ("data", "transform", "model", "optimizer", "scheduler", "loss"),
     ("engine",),
@@ -31,6 +31,7 @@ ALSO = {
 HEAVY = {"torch", "torchvision", "matplotlib", "optuna", "sklearn", "pandas", "plotly", "scipy"}
 LIGHT = (
     "config/",
+    "metric/",
     "cli/",
     "sweep/plugin.py",
     "error.py",

@@ -16,7 +16,7 @@ from pochitrain.report.confusion_matrix import (
     require_colormap,
     shorten_name,
 )
-from pochitrain.report.curve import draw_accuracy, draw_layer_rates
+from pochitrain.report.curve import draw_accuracy, draw_layer_rates, draw_metrics, further_metrics
 from pochitrain.report.figure import save_figure
 from pochitrain.report.gradient import draw_heat_map, draw_time_series
 from pochitrain.report.run import draw_run
@@ -63,6 +63,24 @@ def test_nothing_to_draw(tmp_path):
 def test_learning_rate_is_on_the_accuracy_graph_unless_layer_wise():
     assert len(draw_accuracy(METRICS, with_rate=True).axes) == 2
     assert len(draw_accuracy(METRICS, with_rate=False).axes) == 1
+
+
+def test_metrics_of_one_unit_share_their_axes():
+    table = METRICS.assign(
+        val_balanced_accuracy=[8.0, 40.0, 60.0],
+        val_mcc=[0.1, 0.4, 0.6],
+        val_mine=[0.2, 0.3, 0.4],
+        val_empty=np.nan,
+        gap=1.0,
+    )
+    names = further_metrics(table)
+    assert names == ["val_balanced_accuracy", "val_mcc", "val_mine"]
+    percent, score = draw_metrics(table, names).axes
+    assert [line.get_label() for line in percent.lines] == ["balanced accuracy"]
+    assert [line.get_label() for line in score.lines] == ["mcc", "mine"]
+    assert (percent.get_ylabel(), score.get_ylabel()) == ("%", "score")
+    assert score.lines[0].get_ydata().tolist() == [0.1, 0.4, 0.6]
+    assert len(draw_metrics(table, ["val_mcc"]).axes) == 1
 
 
 @pytest.mark.parametrize(("log", "scale"), [(True, "log"), (False, "linear")])
