@@ -14,16 +14,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from pochitrain.legacy.capture import Record, Recorder, public_name
-from pochitrain.legacy.selection import escape
+from pochitrain.legacy.value import ConfigNode, escape
 
 REFERENCE = "pochitrain.transform.reference.load_reference"
 VALUE = "pochitrain.transform.value"
 MAX_TENSOR = 4096
 """Elements of a tensor or an array that is still written into a config."""
-
-
-class ConfigNode(dict[str, Any]):
-    """A node in a Python config that no constructor call stands for; taken as it is."""
 
 
 class NodeWriter:

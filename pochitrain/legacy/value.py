@@ -1,6 +1,7 @@
 """Plain values of a Python config, and their types."""
 
 import numbers
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import is_dataclass
@@ -8,10 +9,27 @@ from pathlib import PurePath
 from typing import Any, Union, get_args, get_origin
 
 from pochitrain.error import require
-from pochitrain.legacy.node import ConfigNode
-from pochitrain.legacy.selection import escape
 
 NAMES = {int: "an integer", float: "a number", bool: "True or False", str: "a text"}
+
+
+class ConfigNode(dict[str, Any]):
+    """A node in a Python config that no constructor call stands for; taken as it is."""
+
+
+def config_node(value: Any) -> Any:
+    """`value` with its dictionaries, lists included, as nodes: a `_target_` in them is one."""
+    if isinstance(value, Mapping):
+        return ConfigNode({key: config_node(entry) for key, entry in value.items()})
+    if isinstance(value, (list, tuple)):
+        return [config_node(entry) for entry in value]
+    return value
+
+
+def follow_learning_rate(node: dict[str, Any], learning_rate: float) -> None:
+    """Let the rate of an optimizer that is written whole follow the root key, which it equals."""
+    if node.get("lr") == learning_rate:
+        node["lr"] = "${learning_rate}"
 
 
 def plain_value(value: Any) -> Any:
@@ -71,3 +89,17 @@ def has_type(value: Any, hint: type) -> bool:
     if hint is int:
         return isinstance(value, numbers.Integral)
     return isinstance(value, numbers.Real if hint is float else hint)
+
+
+def escape(value: Any) -> Any:
+    """`value` with `${` in its texts made literal for OmegaConf.
+
+    Backslashes in front of it would escape the escape, so they are doubled.
+    """
+    if isinstance(value, str):
+        return re.sub(r"(\\*)\$\{", r"\1\1\\${", str(value))
+    if isinstance(value, dict):
+        return {key: escape(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [escape(entry) for entry in value]
+    return value

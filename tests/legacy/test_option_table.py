@@ -224,7 +224,7 @@ def test_composed_value(
 
 
 def escaped(value: Any) -> Any:
-    from pochitrain.legacy.selection import escape
+    from pochitrain.legacy.value import escape
 
     return escape(value)
 
