@@ -72,7 +72,7 @@ def compose_options(names: Sequence[Name]) -> dict[Name, DictConfig]:
     return compose_cached(tuple(names), search, places)
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=64)
 def compose_cached(
     names: tuple[Name, ...], search: tuple[str, ...], places: tuple[str, ...]
 ) -> dict[Name, DictConfig]:
@@ -99,36 +99,47 @@ def compose_cached(
     return {(group, name): cfg[group][f"_{i}"] for i, (group, name) in enumerate(names)}
 
 
-def resolve(node: DictConfig, group: str, plain: Mapping[str, Any]) -> dict[str, Any]:
-    """`node` as plain values, as it is when it stands at `group` of the tree `plain`.
-
-    Raises:
-        OmegaConfBaseException: if an interpolation leads nowhere.
-    """
-    root = OmegaConf.create({key: escape(entry) for key, entry in plain.items() if key != group})
-    root[group] = node
-    resolved = OmegaConf.to_container(root[group], resolve=True)
-    assert isinstance(resolved, dict)
-    return {str(key): entry for key, entry in resolved.items()}
-
-
-def gives(
-    base: DictConfig, values: Mapping[str, Any], group: str, plain: Mapping[str, Any]
-) -> bool:
-    """Whether `values` on top of option `base` are the node that `plain` has at `group`.
+class Tree:
+    """A composed config in which other nodes are tried in the place of a group's.
 
     Args:
-        values: as OmegaConf reads them (`${...}` is an interpolation).
+        plain: plain values, interpolations resolved.
     """
-    node = plain[group]
-    try:
-        merged = resolve(OmegaConf.merge(base, values), group, plain)  # type: ignore[arg-type]
-    except OmegaConfBaseException:  # a key that the schema lacks, an interpolation that is lost
-        return False
-    missing = merged.keys() - node.keys()
-    # A run of an older version lacks keys that are newer: their default is what it did.
-    newer = OmegaConf.get_type(base) is not dict and has_target(base, node)
-    return (newer or not missing) and all(is_same(node[key], merged.get(key)) for key in node)
+
+    def __init__(self, plain: Mapping[str, Any]) -> None:
+        self.plain = plain
+        self.root = OmegaConf.create({key: escape(entry) for key, entry in plain.items()})
+
+    def resolve(self, group: str, node: Any) -> dict[str, Any]:
+        """`node` as plain values, as it is when it stands at `group`.
+
+        Raises:
+            OmegaConfBaseException: if an interpolation leads nowhere.
+        """
+        before = self.root[group]
+        try:
+            self.root[group] = node
+            resolved = OmegaConf.to_container(self.root[group], resolve=True)
+        finally:
+            self.root[group] = before
+        assert isinstance(resolved, dict)
+        return {str(key): entry for key, entry in resolved.items()}
+
+    def is_made_of(self, group: str, base: DictConfig, values: Mapping[str, Any]) -> bool:
+        """Whether `values` on top of option `base` are the group's node.
+
+        Args:
+            values: as OmegaConf reads them (`${...}` is an interpolation).
+        """
+        node = self.plain[group]
+        try:
+            merged = self.resolve(group, OmegaConf.merge(base, dict(values)))
+        except OmegaConfBaseException:  # a key that the schema lacks, an interpolation that is lost
+            return False
+        missing = merged.keys() - node.keys()
+        # A run of an older version lacks keys that are newer: their default is what it did.
+        newer = OmegaConf.get_type(base) is not dict and has_target(base, node)
+        return (newer or not missing) and all(is_same(node[key], merged.get(key)) for key in node)
 
 
 def has_target(base: DictConfig, node: Mapping[str, Any]) -> bool:

@@ -12,9 +12,9 @@ from omegaconf import OmegaConf
 
 from pochitrain.error import ConfigError
 from pochitrain.legacy.code import PythonCode, Variable
-from pochitrain.legacy.composition import compose_option, default_options, gives, list_shipped
+from pochitrain.legacy.composition import Tree, compose_option, default_options, list_shipped
 from pochitrain.legacy.option import DICTIONARIES, MODELS, OPTIMIZERS, ROWS, SCHEDULERS
-from pochitrain.legacy.selection import Option, Selection, as_kept, select_from_plain, vary
+from pochitrain.legacy.selection import Option, Selection, as_kept, select_from_tree, vary
 from pochitrain.legacy.translate import translate_settings
 from pochitrain.legacy.value import escape
 
@@ -44,13 +44,13 @@ def python_source(
 ) -> str:
     """The text of the Python file."""
     plain = as_kept(plain)
-    selection = select_from_plain(plain, choices)
+    tree = Tree(plain)
+    selection = select_from_tree(tree, choices)
     code = PythonCode({"mean": plain["mean"], "std": plain["std"]})
     parts: dict[str, Settings] = {"": root_settings(plain, selection)}
     overrides: Settings = {}
     for group, option in selection.options.items():
-        option = as_file_says(group, option, plain)
-        parts[group], rest = split(group, option, plain)
+        parts[group], rest = split(group, as_file_says(group, option, tree), tree)
         overrides |= rest
     # In front of the transforms, which name them.
     parts["transform"] = {"mean": plain["mean"], "std": plain["std"], **parts["transform"]}
@@ -97,30 +97,28 @@ def root_settings(plain: Mapping[str, Any], selection: Selection) -> Settings:
     }
 
 
-def as_file_says(group: str, option: Option, plain: Mapping[str, Any]) -> Option:
+def as_file_says(group: str, option: Option, tree: Tree) -> Option:
     """`option` as values on top of what a file has that says nothing, where the guide names values
     and not options (the rates of layer_wise_lr=resnet, the steps of transform=augment)."""
     if group in NAMED or option.base not in list_shipped(group):
         return option
-    return vary(default_options()[group], group, plain) or option
+    return vary(default_options()[group], group, tree) or option
 
 
-def split(group: str, option: Option, plain: Mapping[str, Any]) -> tuple[Settings, Settings]:
+def split(group: str, option: Option, tree: Tree) -> tuple[Settings, Settings]:
     """What stands under names of the guide, and what `overrides` must say besides."""
-    named = guide_settings(group, option, plain)
+    named = guide_settings(group, option, tree.plain)
     for settings in (named, {}):
-        rest = find_overrides(group, option, settings, plain)
+        rest = find_overrides(group, option, settings, tree)
         if rest is not None:
             return settings, rest
-    node = dict(plain[group])
-    if group == "optimizer" and node.get("lr") == plain["learning_rate"]:
+    node = dict(tree.plain[group])
+    if group == "optimizer" and node.get("lr") == tree.plain["learning_rate"]:
         node["lr"] = Variable("learning_rate")
     return {}, {group: node}
 
 
-def find_overrides(
-    group: str, option: Option, settings: Settings, plain: Mapping[str, Any]
-) -> Settings | None:
+def find_overrides(group: str, option: Option, settings: Settings, tree: Tree) -> Settings | None:
     """What a file with `settings` must still say of a group; None if dotted keys cannot say it."""
     if option.base is None or any("." in str(key) for key in option.values):
         return None
@@ -133,7 +131,7 @@ def find_overrides(
     tries = [(read.base, {}), (read.base, rest), (option.base, rest)]
     for base, more in tries if option.base in list_shipped(group) else tries[-1:]:
         node = compose_option(group, str(base))
-        if node is not None and gives(node, {**read.values, **more}, group, plain):
+        if node is not None and tree.is_made_of(group, node, {**read.values, **more}):
             named = {} if base == read.base else {group: base}
             return named | {f"{group}.{key}": option.values[key] for key in more}
     return None

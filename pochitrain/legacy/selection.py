@@ -10,11 +10,10 @@ from omegaconf.errors import OmegaConfBaseException
 from pochitrain.config.root import RootConfig
 from pochitrain.legacy.composition import (
     OPTION_GROUPS,
+    Tree,
     compose_option,
     default_options,
-    gives,
     list_shipped,
-    resolve,
 )
 from pochitrain.legacy.option import PER_COMMAND
 from pochitrain.legacy.value import escape
@@ -54,14 +53,18 @@ def select_from_plain(
         plain: a composed config as plain values, interpolations resolved.
         choices: the option of each group (hydra.runtime.choices).
     """
-    plain = as_kept(plain)
+    return select_from_tree(Tree(as_kept(plain)), choices)
+
+
+def select_from_tree(tree: Tree, choices: Mapping[str, str] | None = None) -> Selection:
+    """As `select_from_plain`, from what `as_kept` gives."""
     options = {}
     for group in OPTION_GROUPS:
-        if isinstance(plain.get(group), dict):
+        if isinstance(tree.plain.get(group), dict):
             chosen = choose(group, choices or {})
-            found = None if chosen is None else vary(chosen, group, plain)
-            options[group] = found or find_closest(group, plain)
-    return Selection(find_root(plain), options)
+            found = None if chosen is None else vary(chosen, group, tree)
+            options[group] = found or find_closest(group, tree)
+    return Selection(find_root(tree.plain), options)
 
 
 def as_kept(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,27 +91,27 @@ def choose(group: str, choices: Mapping[str, str]) -> str | None:
     return None if name in REGISTERED else name
 
 
-def find_closest(group: str, plain: Mapping[str, Any]) -> Option:
+def find_closest(group: str, tree: Tree) -> Option:
     """The shipped option of the node's class with the least to say on top of it."""
     found = [
         option
         for name in list_shipped(group)
-        if (option := vary(name, group, plain)) and "_target_" not in option.values
+        if (option := vary(name, group, tree)) and "_target_" not in option.values
     ]
-    whole = Option(None, dict(plain[group]))
+    whole = Option(None, dict(tree.plain[group]))
     return min(found, key=lambda option: len(repr(option.values)), default=whole)
 
 
-def vary(name: str, group: str, plain: Mapping[str, Any]) -> Option | None:
+def vary(name: str, group: str, tree: Tree) -> Option | None:
     """Option `name` with what makes it the node of `group`; None if no values on top of it do."""
     base = compose_option(group, name)
     if base is None:
         return None
     try:
-        values = changed_values(plain[group], resolve(base, group, plain))
+        values = changed_values(tree.plain[group], tree.resolve(group, base))
     except OmegaConfBaseException:  # an interpolation that leads nowhere here
         return None
-    return Option(name, values) if gives(base, escape(values), group, plain) else None
+    return Option(name, values) if tree.is_made_of(group, base, escape(values)) else None
 
 
 class Same:
