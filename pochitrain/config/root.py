@@ -141,6 +141,7 @@ def validate(cfg: DictConfig) -> list[str]:
     check_root(root)
     refuse_forbidden_targets(root, [*ALLOWED_TARGETS, *root["allow_targets"]])
     for group, (_, check) in GROUPS.items():
+        require(isinstance(root[group], dict), group, "a mapping (KEY: VALUE)", root[group])
         check(root[group], root)
     return [text for group, find in WARNINGS.items() for text in find(root[group], root)]
 
@@ -237,4 +238,7 @@ def check_root(root: Node) -> None:
     for name, node in root["callbacks"].items():
         ok = isinstance(node, dict) and "_target_" in node
         require(ok, f"callbacks.{name}", "a node with _target_", node)
+    require(root["resume"] != "", "resume", "auto, a run directory or null", root["resume"])
+    ok = all(isinstance(target, str) for target in root["allow_targets"])
+    require(ok, "allow_targets", "a list of names of callables", root["allow_targets"])
     require(bool(root["work_dir"]), "work_dir", "a directory", root["work_dir"])

@@ -2,6 +2,7 @@
 and options from outside the package. A new YAML file or a new key needs no change here."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from pochitrain.config.metrics import MetricsConfig
 from pochitrain.config.registry import register_config
-from pochitrain.config.root import to_plain
+from pochitrain.config.root import GROUPS, to_plain
 from pochitrain.legacy.reference import trust_nothing
 from pochitrain.legacy.register import SELECT, use_config_file
 from pochitrain.legacy.write import write_python_config, write_yaml_experiment
@@ -187,3 +189,27 @@ def test_values_on_top(
     app: None, outside: Path, tmp_path: Path, words: list[str], named: bool
 ) -> None:
     round_trips(words, outside, tmp_path, named)
+
+
+@dataclass
+class LaterMetrics(MetricsConfig):
+    later: list[str] | None = None
+    parts: dict[str, Any] = field(default_factory=dict)
+
+
+def test_keys_that_a_later_version_adds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "later"
+    (folder / "experiment").mkdir(parents=True)
+    monkeypatch.setitem(GROUPS, "metrics", ({"metrics": LaterMetrics}, GROUPS["metrics"][1]))
+    register_config()
+    try:
+        with initialize_config_dir(str(CONF)):
+            HydraConfig.instance().set_config(compose_whole([], folder))
+            words = ["metrics.later=[a,b]", "+metrics.parts.mine={_target_:mine.F1,beta:2}"]
+            python, _ = round_trips(words, folder, tmp_path, named=False)
+    finally:
+        monkeypatch.undo()
+        register_config()
+        HydraConfig.instance().cfg = None
+        trust_nothing()
+    assert '"metrics.later": ["a", "b"]' in python
