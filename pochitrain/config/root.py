@@ -239,6 +239,7 @@ def check_root(root: Node) -> None:
         ok = isinstance(node, dict) and "_target_" in node
         require(ok, f"callbacks.{name}", "a node with _target_", node)
     require(root["resume"] != "", "resume", "auto, a run directory or null", root["resume"])
-    ok = all(isinstance(target, str) for target in root["allow_targets"])
-    require(ok, "allow_targets", "a list of names of callables", root["allow_targets"])
+    rule = "the dotted name of a class or function, or a package followed by .*"
+    for i, target in enumerate(root["allow_targets"]):
+        require(isinstance(target, str), f"allow_targets[{i}]", rule, target)
     require(bool(root["work_dir"]), "work_dir", "a directory", root["work_dir"])

@@ -13,9 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pochitrain.config.registry import register_config
 from pochitrain.config.root import GROUPS
-from pochitrain.legacy.value import escape
 from pochitrain.paths import config_directory
-from pochitrain.text import quote_override
+from pochitrain.text import escape_interpolations, quote_override
 
 OPTION_GROUPS = tuple(group for group in GROUPS if (config_directory() / group).is_dir())
 """Groups that are chosen by option; the others (checkpoint, fault) are nodes of the root."""
@@ -108,7 +107,9 @@ class Tree:
 
     def __init__(self, plain: Mapping[str, Any]) -> None:
         self.plain = plain
-        self.root = OmegaConf.create({key: escape(entry) for key, entry in plain.items()})
+        self.root = OmegaConf.create(
+            {key: escape_interpolations(entry) for key, entry in plain.items()}
+        )
 
     def resolve(self, group: str, node: Any) -> dict[str, Any]:
         """`node` as plain values, as it is when it stands at `group`.

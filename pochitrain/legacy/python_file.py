@@ -16,7 +16,7 @@ from pochitrain.legacy.composition import Tree, compose_option, default_options,
 from pochitrain.legacy.option import DICTIONARIES, MODELS, OPTIMIZERS, ROWS, SCHEDULERS
 from pochitrain.legacy.selection import Option, Selection, as_kept, select_from_tree, vary
 from pochitrain.legacy.translate import translate_settings
-from pochitrain.legacy.value import escape
+from pochitrain.text import escape_interpolations
 
 Settings = dict[str, Any]
 """Name in the file -> value, code or variable."""
@@ -126,7 +126,7 @@ def find_overrides(group: str, option: Option, settings: Settings, tree: Tree) -
         read = read_back(group, settings)
     except ConfigError:  # a value of another type than the guide's
         return None
-    wanted = escape(option.values)
+    wanted = escape_interpolations(option.values)
     rest = {key: value for key, value in wanted.items() if read.values.get(key, ...) != value}
     tries = [(read.base, {}), (read.base, rest), (option.base, rest)]
     for base, more in tries if option.base in list_shipped(group) else tries[-1:]:
@@ -145,7 +145,10 @@ def read_back(group: str, settings: Settings) -> Option:
     """
     default = default_options()[group]
     if group == "transform":
-        return Option(default, {split_of(name): escape(value) for name, value in settings.items()})
+        return Option(
+            default,
+            {split_of(name): escape_interpolations(value) for name, value in settings.items()},
+        )
     return translate_settings(settings).options.get(group) or Option(default)
 
 

@@ -16,7 +16,7 @@ from pochitrain.legacy.composition import (
     list_shipped,
 )
 from pochitrain.legacy.option import PER_COMMAND
-from pochitrain.legacy.value import escape
+from pochitrain.text import escape_interpolations
 
 REGISTERED = ("legacy", "legacy_search")
 """Options that a file of `--config` is while its command runs (register.py); no names to write."""
@@ -111,7 +111,11 @@ def vary(name: str, group: str, tree: Tree) -> Option | None:
         values = changed_values(tree.plain[group], tree.resolve(group, base))
     except OmegaConfBaseException:  # an interpolation that leads nowhere here
         return None
-    return Option(name, values) if tree.is_made_of(group, base, escape(values)) else None
+    return (
+        Option(name, values)
+        if tree.is_made_of(group, base, escape_interpolations(values))
+        else None
+    )
 
 
 class Same:

@@ -1,7 +1,6 @@
 """Plain values of a Python config, and their types."""
 
 import numbers
-import re
 import types
 from collections.abc import Mapping
 from dataclasses import is_dataclass
@@ -9,6 +8,7 @@ from pathlib import PurePath
 from typing import Any, Union, get_args, get_origin
 
 from pochitrain.error import require
+from pochitrain.text import escape_interpolations
 
 NAMES = {int: "an integer", float: "a number", bool: "True or False", str: "a text"}
 
@@ -77,7 +77,7 @@ def check_value(value: Any, hint: Any, name: str) -> Any:
     require(has_type(value, hint), name, NAMES[hint], value)
     if hint is str:
         require(value != "???", name, 'another text than "???", which means missing', value)
-        return escape(value)
+        return escape_interpolations(value)
     return hint(value)
 
 
@@ -89,17 +89,3 @@ def has_type(value: Any, hint: type) -> bool:
     if hint is int:
         return isinstance(value, numbers.Integral)
     return isinstance(value, numbers.Real if hint is float else hint)
-
-
-def escape(value: Any) -> Any:
-    """`value` with `${` in its texts made literal for OmegaConf.
-
-    Backslashes in front of it would escape the escape, so they are doubled.
-    """
-    if isinstance(value, str):
-        return re.sub(r"(\\*)\$\{", r"\1\1\\${", str(value))
-    if isinstance(value, dict):
-        return {key: escape(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [escape(entry) for entry in value]
-    return value

@@ -21,7 +21,8 @@ from omegaconf import OmegaConf
 from pochitrain.atomic import write_text
 from pochitrain.legacy.python_file import python_source
 from pochitrain.legacy.selection import Option, Selection, select_from_plain
-from pochitrain.legacy.value import escape, follow_learning_rate
+from pochitrain.legacy.value import follow_learning_rate
+from pochitrain.text import escape_interpolations
 
 
 def write_python_config(
@@ -48,13 +49,13 @@ def write_yaml_experiment(
     selection = select_from_plain(plain_config, choices)
     options = {}
     for group, option in selection.options.items():
-        values = escape(option.values)
+        values = escape_interpolations(option.values)
         for name in ("mean", "std"):
             link(values, name, plain_config[name])
         if group == "optimizer" and option.base is None:
             follow_learning_rate(values, plain_config["learning_rate"])
         options[group] = Option(option.base, values)
-    write_selection(Selection(escape(selection.root), options), path, note)
+    write_selection(Selection(escape_interpolations(selection.root), options), path, note)
 
 
 def link(node: Any, name: str, value: object) -> None:

@@ -191,7 +191,7 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
     ),
     ("transform.batch={_target_:os.system}", "transform.batch._target_ must be a callable ..."),
     ("allow_targets=os.system", "allow_targets must be a list, got 'os.system'. ..."),
-    ("allow_targets=[[1]]", "allow_targets must be a list of names of callables, got [[1]]."),
+    ("allow_targets=[[1]]", "allow_targets[0] must be the dotted name of a class or function, ..."),
     ("allow_targets=[null]", "allow_targets[0] must be a string, got null."),
     (
         "callbacks.x=1",
