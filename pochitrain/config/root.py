@@ -103,7 +103,7 @@ class RootConfig:
     """Largest L2 norm of all gradients together; null = not clipped."""
     work_dir: Annotated[str, Rule("a directory", bool)] = "outputs"
     """Parent of the run directories."""
-    resume: str | None = None
+    resume: Annotated[str | None, Rule("auto, a run directory or null", bool)] = None
     """null, auto (the newest unfinished run of the same config) or a run directory."""
     mean: Annotated[list[float], Numbers("3 numbers (red, green, blue)", count=3)] = field(
         default_factory=lambda: [0.485, 0.456, 0.406]
@@ -185,6 +185,7 @@ def validate(cfg: DictConfig) -> list[str]:
     check_allowed(root["allow_targets"])
     check_target_names(root, root["allow_targets"])
     for group, (schemas, check) in GROUPS.items():
+        require(isinstance(root[group], dict), group, "a mapping (KEY: VALUE)", root[group])
         schema = OmegaConf.get_type(cfg[group])
         if schema is dict:  # a saved tree has no types, an option of the user's has no schema
             schema = find_schema_of(root[group], schemas.values())
