@@ -44,6 +44,10 @@ def three(confusion):
     raise KeyError("three")
 
 
+class Nothing:
+    pass
+
+
 class Steps(Callback):
     """Adds numbers that are best in the second epoch."""
 
@@ -204,7 +208,7 @@ def test_a_metric_of_the_persons_own(
             "metrics.custom.val_k fails on the confusion matrix of 3 right answers: KeyError",
         ),
         (
-            ["+metrics.custom.val_k={_target_: torch.nn.Parameter}"],
+            ["+metrics.custom.val_k={_target_: my_part.Nothing}"],
             "metrics.custom.val_k must be a callable that takes a confusion matrix, got",
         ),
         (
