@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 import torch
 from omegaconf import OmegaConf
-from rich.console import Console
 
+from pochitrain.console import open_console
 from pochitrain.error import ConfigError, PochiError
 from pochitrain.export.onnx_file import INPUT, OUTPUT, require_packages, write_onnx
 from pochitrain.export.parity import Parity, compare
@@ -53,7 +53,7 @@ def export(settings: ExportSettings) -> Path:
         ConfigError: for a model or data that cannot be used.
         PochiError: if the answers differ.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console()
     require_packages()
     classifier = load_classifier(settings.model, "cpu", settings.allow, precision="fp32")
     if not isinstance(classifier.network, TorchNetwork):

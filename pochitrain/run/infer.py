@@ -15,6 +15,7 @@ from rich.console import Console
 from pochitrain.atomic import write_text
 from pochitrain.callback.confusion_csv import format_confusion
 from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
+from pochitrain.console import open_console
 from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.decode import UnreadableImageError
 from pochitrain.error import ConfigError
@@ -30,6 +31,7 @@ from pochitrain.inference.table import (
 )
 from pochitrain.paths import make_numbered_directory
 from pochitrain.report.gallery import MAX_MISTAKES, Mistake, format_gallery
+from pochitrain.text import printable
 
 
 @dataclass
@@ -55,7 +57,7 @@ def infer(settings: InferSettings) -> Path | None:
     Raises:
         ConfigError: for a model or data that cannot be used.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console()
     classifier = load_classifier(settings.model, settings.device, settings.allow)
     source = open_source(classifier, settings.data)
     require_writable(settings, classifier)
@@ -225,10 +227,11 @@ def print_one(
     if answers.unreadable:
         raise ConfigError(f"--data {settings.data}: {answers.unreadable[0]}.")
     order = np.argsort(-probabilities[0], kind="stable")[: settings.top_k]
-    width = max(cell_len(classifier.class_names[i]) for i in order)
+    names = {i: printable(classifier.class_names[i]) for i in order}
+    width = max(map(cell_len, names.values()))
     for i in order:
         bar = "█" * round(40 * probabilities[0][i])
-        name = set_cell_size(classifier.class_names[i], width)
+        name = set_cell_size(names[i], width)
         console.print(f"{name}  {100 * probabilities[0][i]:6.2f} %  {bar}", markup=False)
 
 

@@ -6,8 +6,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
-
+from pochitrain.console import open_console
 from pochitrain.error import ConfigError, PochiError
 from pochitrain.inference.predictor import Predictor
 
@@ -53,7 +52,7 @@ def serve(settings: ServeSettings) -> None:
     listener = listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console()
     console.print(f"model    {predictor.classifier.source}", markup=False)
     console.print(f"page     http://{shown}:{port}/", markup=False)
     console.print(f"API      http://{shown}:{port}/docs", markup=False)

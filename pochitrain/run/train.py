@@ -11,6 +11,7 @@ from torch import nn
 from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.config.component import Components, plain
 from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
+from pochitrain.console import open_console
 from pochitrain.data.dataset import DataSplits, fingerprint, require_one_size
 from pochitrain.data.loader import BatchTransform, EpochLoader, build_loader
 from pochitrain.engine.callback import Callback
@@ -60,7 +61,7 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
     Raises:
         ConfigError: before any training, for input that cannot work.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console()
     continued = find_run(cfg, warnings, console)
     if continued is not None:
         if continued.is_done:
