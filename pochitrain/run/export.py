@@ -117,7 +117,7 @@ def output_file(settings: ExportSettings, classifier: Classifier) -> Path:
 
 def first_image(classifier: Classifier, dataset: Any) -> torch.Tensor:
     """The first readable image as the network sees it, float32, shape (1, 3, H, W)."""
-    decoded = Decoded(dataset, classifier)
+    decoded = Decoded(dataset, classifier, classifier.plan_budget(1))
     for index in range(len(decoded)):
         _, image, _ = decoded[index]
         if image is not None:

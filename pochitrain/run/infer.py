@@ -19,6 +19,7 @@ from pochitrain.console import open_console
 from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.decode import UnreadableImageError
 from pochitrain.error import ConfigError
+from pochitrain.inference.budget import MEGA
 from pochitrain.inference.classifier import Classifier, load_classifier
 from pochitrain.inference.score import Scores, score
 from pochitrain.inference.source import Source, open_source
@@ -45,6 +46,7 @@ class InferSettings:
     batch_size: int | None = None
     num_workers: int | None = None
     top_k: int = 5
+    max_input_megapixels: int | None = None
     allow: Sequence[str] = ()
 
 
@@ -62,7 +64,9 @@ def infer(settings: InferSettings) -> Path | None:
     source = open_source(classifier, settings.data)
     require_writable(settings, classifier)
     batch_size = settings.batch_size or int(classifier.config["batch_size"])
-    answers = classify(classifier, source.dataset, batch_size, settings.num_workers)
+    limit = settings.max_input_megapixels
+    max_pixels = None if limit is None else limit * MEGA
+    answers = classify(classifier, source.dataset, batch_size, settings.num_workers, max_pixels)
     probabilities = torch.softmax(answers.logits.double(), dim=1).numpy()
     if settings.data is not None and Path(settings.data).is_file():
         print_one(console, classifier, answers, probabilities, settings)

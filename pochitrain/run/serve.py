@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pochitrain.console import open_console
 from pochitrain.error import ConfigError, PochiError
+from pochitrain.inference.budget import MEGA
 from pochitrain.inference.predictor import Predictor
 
 SHUTDOWN_S = 3
@@ -25,6 +26,8 @@ class ServeSettings:
     max_mb: int = 20
     max_megapixels: int = 50
     max_files: int = 16
+    max_input_megapixels: int | None = None
+    allowed_host: Sequence[str] = ()
     allow: Sequence[str] = ()
 
 
@@ -36,19 +39,21 @@ def serve(settings: ServeSettings) -> None:
         PochiError: if the extra is not installed.
     """
     try:
-        import uvicorn
-
         from pochitrain.serve.app import build_app
+        from pochitrain.serve.connection import build_server
         from pochitrain.serve.limit import Limits
     except ImportError as error:
         raise PochiError(
             f"pochi serve needs the extra: pip install 'pochitrain[serve]' ({error})."
         ) from None
-    predictor = Predictor.load(settings.model, device=settings.device, allow=settings.allow)
-    million = 1_000_000
-    limits = Limits(
-        settings.max_mb * million, settings.max_megapixels * million, settings.max_files
+    predictor = Predictor.load(
+        settings.model,
+        device=settings.device,
+        batch_size=settings.max_files,
+        allow=settings.allow,
+        max_input_megapixels=settings.max_input_megapixels,
     )
+    limits = Limits(settings.max_mb * MEGA, settings.max_megapixels * MEGA, settings.max_files)
     listener = listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
@@ -56,14 +61,9 @@ def serve(settings: ServeSettings) -> None:
     console.print(f"model    {predictor.classifier.source}", markup=False)
     console.print(f"page     http://{shown}:{port}/", markup=False)
     console.print(f"API      http://{shown}:{port}/docs", markup=False)
-    config = uvicorn.Config(
-        build_app(predictor, limits),
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=SHUTDOWN_S,
-    )
+    app = build_app(predictor, limits, [settings.host, *settings.allowed_host])
     logging.getLogger("uvicorn.error").addFilter(is_no_cancellation)
-    uvicorn.Server(config).run(sockets=[listener])
+    build_server(app, limits.max_body_files, SHUTDOWN_S).run(sockets=[listener])
 
 
 def is_no_cancellation(record: logging.LogRecord) -> bool:

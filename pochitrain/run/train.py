@@ -93,7 +93,8 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
 
     progress = ProgressDisplay(console, len(train_loader), train_loader.num_samples)
     criterion = criterion.to(device)
-    writer = checkpoint_writer(cfg, folder, data, precision)
+    size = tuple((val_loader or train_loader).sample(1).shape[2:])
+    writer = checkpoint_writer(cfg, folder, data, precision, size)
     stop_request = StopRequest()
     ema = build_ema(
         cfg, folder, state.model, val_loader, criterion, precision, writer.metadata, stop_request
@@ -303,7 +304,11 @@ def choose_monitor(cfg: DictConfig, data: DataSplits) -> Monitor:
 
 
 def checkpoint_writer(
-    cfg: DictConfig, folder: Path, data: DataSplits, precision: Precision
+    cfg: DictConfig,
+    folder: Path,
+    data: DataSplits,
+    precision: Precision,
+    input_size: tuple[int, ...],
 ) -> CheckpointWriter:
     metadata = {
         "class_names": data.class_names,
@@ -311,6 +316,7 @@ def checkpoint_writer(
         "config": plain(cfg),
         "versions": collect_versions(),
         "precision": precision.name,
+        "input_size": list(input_size),  # height and width; inference allows what this needs
         "data": fingerprint(data),
     }
     node = cfg.checkpoint
