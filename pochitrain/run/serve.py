@@ -39,6 +39,8 @@ def serve(settings: ServeSettings) -> None:
         PochiError: if the extra is not installed.
     """
     try:
+        import uvicorn  # noqa: F401
+
         from pochitrain.serve.app import build_app
         from pochitrain.serve.connection import build_server
         from pochitrain.serve.limit import Limits
