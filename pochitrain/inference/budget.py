@@ -143,7 +143,7 @@ def find_resizes(pipeline: Callable[[Image.Image], Any]) -> Iterator[int]:
     for step in getattr(pipeline, "transforms", ()):
         if isinstance(step, (v1.Resize, v2.Resize)) and step.max_size is None:
             size = [step.size] if isinstance(step.size, int) else list(step.size or ())
-            if len(size) == 1:
+            if len(size) == 1 and isinstance(size[0], int):
                 yield size[0]
 
 

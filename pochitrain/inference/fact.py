@@ -35,7 +35,7 @@ def check_facts(config: Any, names: Any, nodes: Any) -> None:
         TypeError: naming the first that has another shape.
         ValueError: if one is nested too deep.
     """
-    require_shallow([config, names, nodes])
+    require_plain([config, nodes])
     if not (isinstance(config, Mapping) and isinstance(config["data"], Mapping)):
         raise TypeError("config is no tree of settings")
     if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
@@ -49,8 +49,8 @@ def check_facts(config: Any, names: Any, nodes: Any) -> None:
         check_setting(config, key, rule, holds)
 
 
-def require_shallow(tree: Any) -> None:
-    """Whoever walks the tree after this may do so by recursion."""
+def require_plain(tree: Any) -> None:
+    """Refuse what OmegaConf would not take as it is; all may walk the tree by recursion then."""
     level = [tree]
     for _ in range(MAX_DEPTH):
         children = [
@@ -58,6 +58,8 @@ def require_shallow(tree: Any) -> None:
             for node in level
             if isinstance(node, (Mapping, list, tuple))
         ]
+        if any(isinstance(node, str) and "${" in node for node in level):
+            raise ValueError("a value is not resolved: it holds ${")
         level = [child for group in children for child in group]
     if level:
         raise ValueError("nested too deep")
