@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -53,11 +53,11 @@ class BoundedProtocol(H11Protocol):
     limit = MAX_CONNECTIONS
     header_s = HEADER_S
     read_s = READ_S
+    owing: ClassVar[dict["BoundedProtocol", None]] = {}
+    """Connections in the order in which their last request began; some have sent it by now."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.since = self.loop.time()
-        """When the other side began to owe us a request."""
         self.header_timer: asyncio.TimerHandle | None = None
         self.read_timer: asyncio.TimerHandle | None = None
 
@@ -83,6 +83,7 @@ class BoundedProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self.owing.pop(self, None)
         for timer in (self.header_timer, self.read_timer):
             if timer is not None:
                 timer.cancel()
@@ -103,7 +104,8 @@ class BoundedProtocol(H11Protocol):
                 self.header_timer.cancel()
                 self.header_timer = None
         elif self.header_timer is None and not self.transport.is_closing():
-            self.since = self.loop.time()
+            self.owing.pop(self, None)
+            self.owing[self] = None
             self.header_timer = self.loop.call_later(self.header_s, self.give_up)
 
     def give_up(self) -> None:
@@ -113,15 +115,12 @@ class BoundedProtocol(H11Protocol):
 
     def make_room(self) -> None:
         """Close the connection that has owed us a request for longest; this one, if no other."""
-        late = [
-            other
-            for other in self.connections
-            if isinstance(other, BoundedProtocol)
-            and other.lacks_request
-            and not other.transport.is_closing()
-        ]
-        oldest = min(late, key=lambda other: other.since)
-        oldest.transport.abort()
+        while self.owing:
+            oldest = next(iter(self.owing))
+            del self.owing[oldest]
+            if oldest.lacks_request and not oldest.transport.is_closing():
+                oldest.transport.abort()
+                return
 
 
 class BoundedServer(uvicorn.Server):
@@ -145,7 +144,8 @@ def report_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) 
 
 def build_server(app: Any, num_body_files: int, shutdown_s: int) -> uvicorn.Server:
     """The server, to be run with a listening socket."""
-    protocol = type("Protocol", (BoundedProtocol,), {"limit": max_connections(num_body_files)})
+    own = {"limit": max_connections(num_body_files), "owing": {}}
+    protocol = type("Protocol", (BoundedProtocol,), own)
     config = uvicorn.Config(
         app,
         loop="asyncio",
