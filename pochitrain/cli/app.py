@@ -19,7 +19,13 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from pochitrain.cli.help import option_table
-from pochitrain.cli.message import explain, null_option, parse_flags
+from pochitrain.cli.message import (
+    explain,
+    made_by_hydra,
+    null_option,
+    parse_flags,
+    unusable_directory,
+)
 from pochitrain.cli.override import to_hydra
 from pochitrain.config.ineffective_overrides import find_ineffective_overrides
 from pochitrain.config.registry import register_config, register_transforms_of_data
@@ -140,6 +146,10 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
                 f"_target_ {str(error).partition(':')[2].strip()}. Choose them by name: "
                 "hydra/launcher=joblib."
             ) from error
+        except OSError as error:
+            if not made_by_hydra(error):
+                raise
+            raise ConfigError(unusable_directory(error, argv)) from None
         except YAMLError as error:
             raise ConfigError(
                 f"A config file is not YAML: {' '.join(str(error).split())}."

@@ -4,13 +4,14 @@ import argparse
 import re
 from collections.abc import Callable
 from pathlib import Path
+from traceback import walk_tb
 
 from hydra._internal.utils import get_args_parser
 
 from pochitrain.command import typed_command
 from pochitrain.config.root import GROUPS, explain_unknown_key, find_schema
 from pochitrain.error import ConfigError
-from pochitrain.paths import config_directory
+from pochitrain.paths import config_directory, not_a_run_directory
 from pochitrain.text import did_you_mean
 
 
@@ -202,6 +203,21 @@ def several_values(override: str) -> str:
     return (
         f"{key} must be one value, got {value}. To run one job for each add --multirun; "
         f"a list is written {key}=[{value}]."
+    )
+
+
+def made_by_hydra(error: OSError) -> bool:
+    """Whether Hydra failed to make a directory, and not a part of a run."""
+    frames = [frame.f_code for frame, _ in walk_tb(error.__traceback__)]
+    callers = [code for code in frames if "pathlib" not in code.co_filename]
+    return callers != frames and "hydra" in Path(callers[-1].co_filename).parts
+
+
+def unusable_directory(error: OSError, argv: list[str]) -> str:
+    """hydra.run.dir or hydra.sweep.dir under a file, or where nothing can be written."""
+    several = "--multirun" in argv or "-m" in argv
+    return not_a_run_directory(
+        "hydra.sweep.dir" if several else "hydra.run.dir", str(error.filename), error
     )
 
 

@@ -2,11 +2,11 @@
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 
 from pochitrain.config.component import Components
+from pochitrain.console import open_console
 from pochitrain.optimizer.layer_wise_lr import RateRule, build_parameter_groups
 from pochitrain.run.build import find_rate_rules
 
@@ -17,7 +17,7 @@ def show_rates(cfg: DictConfig, warnings: list[str], every_parameter: bool) -> N
     Raises:
         ConfigError: as in training, for example for a pattern that matches no parameter.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console()
     for warning in warnings:
         console.print(f"Warning: {warning}", style="yellow", markup=False)
     parts = Components(cfg)

@@ -9,6 +9,7 @@ from rich.console import Console
 from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.config.component import plain
 from pochitrain.config.insight import ConfusionMatrixConfig
+from pochitrain.console import open_console
 from pochitrain.data.dataset import DataSplits, fingerprint
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
@@ -43,7 +44,7 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
     Raises:
         ConfigError: before any training, for input that cannot work.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console()
     resumed = find_run(cfg, warnings, console)
     if resumed is not None:
         if resumed.is_done:
@@ -83,7 +84,8 @@ def build_trainer(
 ) -> Trainer:
     """The parts wired together; files go below `folder`."""
     state, data, precision = parts.state, parts.data, parts.precision
-    writer = build_checkpoint_writer(cfg, folder, data, precision)
+    size = tuple((parts.val_loader or parts.train_loader).sample(1).shape[2:])
+    writer = build_checkpoint_writer(cfg, folder, data, precision, size)
     stop_request = StopRequest()
     ema = build_ema(
         cfg,
@@ -161,7 +163,11 @@ def set_backends(cfg: DictConfig) -> None:
 
 
 def build_checkpoint_writer(
-    cfg: DictConfig, folder: Path, data: DataSplits, precision: Precision
+    cfg: DictConfig,
+    folder: Path,
+    data: DataSplits,
+    precision: Precision,
+    input_size: tuple[int, ...],
 ) -> CheckpointWriter:
     """What writes the checkpoints of this run, with all that inference must know about it."""
     metadata = {
@@ -170,6 +176,7 @@ def build_checkpoint_writer(
         "config": plain(cfg),
         "versions": collect_versions(),
         "precision": precision.name,
+        "input_size": list(input_size),  # height and width; inference allows what this needs
         "data": fingerprint(data),
     }
     node = cfg.checkpoint

@@ -1,11 +1,12 @@
 """The tables that a run leaves: metrics, confusion matrix, TensorBoard events."""
 
 import csv
+from pathlib import Path
 
 import pytest
 import torch
 
-from pochitrain.callback.confusion_csv import ConfusionMatrixCSV
+from pochitrain.callback.confusion_csv import ConfusionMatrixCSV, format_confusion
 from pochitrain.callback.metrics_csv import MetricsCSV
 from pochitrain.callback.tensorboard import TensorBoard
 from pochitrain.engine.state import EpochRecord
@@ -94,3 +95,13 @@ def test_tensorboard_scalars(tmp_path, make_state, add_epoch):
     assert points == [(1, 50.0), (2, 60.0)]
     assert events.Scalars("learning_rate/fc")[0].value == 0.25
     assert events.Scalars("mcc/val")[0].value == 0.75
+
+
+def test_class_names_that_are_formulas_come_back_from_the_confusion_matrix(tmp_path: Path) -> None:
+    names = ["=1+1", "'=1", "a\rb", "-5"]
+    file = tmp_path / "confusion_matrix.csv"
+    file.write_text(format_confusion(torch.eye(4, dtype=torch.int64), names), "utf-8", newline="")
+    assert "\n'=1+1,1,0,0,0\n" in file.read_text("utf-8")
+    found, counts = read_confusion(file)
+    assert found == names
+    assert counts.tolist() == torch.eye(4).tolist()
