@@ -23,7 +23,7 @@ from pochitrain.engine.evaluate import Evaluation, evaluate
 from pochitrain.engine.interrupt import StopRequest
 from pochitrain.error import require
 from pochitrain.model.block import find_blocks
-from pochitrain.sweep.link import current_trial
+from pochitrain.sweep import current_trial
 
 
 def build_callbacks(

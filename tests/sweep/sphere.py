@@ -13,7 +13,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from pochitrain.sweep.link import current_trial
+from pochitrain.sweep import current_trial
 
 
 @dataclass
@@ -55,10 +55,10 @@ def sphere(cfg: DictConfig) -> Any:
         os.kill(os.getpid(), 9)
     if cfg.x > cfg.fail_above:
         raise RuntimeError("x is too large\nsecond line")
-    link = current_trial()
+    trial = current_trial()
     for epoch in range(1, cfg.epochs + 1):
         time.sleep(cfg.sleep_s)
-        if link is not None and link.report(value + 1 / epoch, epoch) is not None:
+        if trial is not None and trial.report(value + 1 / epoch, epoch) is not None:
             if cfg.raise_pruned:
                 import optuna
 

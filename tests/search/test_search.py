@@ -120,7 +120,7 @@ def test_the_optimized_experiment_is_the_best_trial_at_full_length(
 
 @pytest.mark.slow
 def test_a_stored_search_goes_on_where_it_was(search: Search, tmp_path: Path) -> None:
-    storage = f"optuna.storage=sqlite:///{tmp_path}/deep/study.db"
+    storage = f"optuna.storage=sqlite:///{tmp_path}/study.db"
     folder = search("optuna.n_trials=2", storage)
     before = {path: path.stat().st_mtime_ns for path in folder.glob("trial_*/models/*")}
     assert search("optuna.n_trials=3", storage) == folder
@@ -177,7 +177,7 @@ def test_a_range_of_the_command_line_replaces_the_space_s(search: Search) -> Non
 
 @pytest.mark.slow
 def test_two_at_a_time_and_a_worker_that_dies(search: Search, tmp_path: Path) -> None:
-    target = "tests.sweep.test_search.KillSGD"
+    target = "tests.search.test_search.KillSGD"
     folder = search(
         "optuna.n_jobs=2",
         "optuna.n_trials=4",
@@ -202,8 +202,8 @@ def test_a_search_whose_trials_fail_stops_with_the_reason(search: Search) -> Non
     with pytest.raises(PochiError, match="SGD is not for us"):
         search(
             "optuna.n_trials=5",
-            "+callbacks.refuse._target_=tests.sweep.test_search.Refuse",
-            "allow_targets=[tests.sweep.test_search.Refuse]",
+            "+callbacks.refuse._target_=tests.search.test_search.Refuse",
+            "allow_targets=[tests.search.test_search.Refuse]",
         )
 
 
@@ -211,8 +211,8 @@ def test_one_bad_trial_at_the_start_does_not_end_a_search(search: Search) -> Non
     RefuseOnce.refused = False
     folder = search(
         "optuna.n_trials=3",
-        "+callbacks.refuse._target_=tests.sweep.test_search.RefuseOnce",
-        "allow_targets=[tests.sweep.test_search.RefuseOnce]",
+        "+callbacks.refuse._target_=tests.search.test_search.RefuseOnce",
+        "allow_targets=[tests.search.test_search.RefuseOnce]",
     )
     states = [row["state"] for row in read(folder, "trials_history")]
     assert states[0] == "FAIL" and len(states) == 3
@@ -250,7 +250,7 @@ WRONG = {
     f"{SPACE}.data.val_fraction={{type:float,low:0.1,high:0.5}}": "val_fraction=interval",
     "hydra.sweeper.direction=[minimize,maximize]": r"what optuna.direction says \(max",
     "epochs=0": "^epochs must be an integer >= 1, got 0",
-    "data.val_fraction=null": "^data.val_root must be given for a search, got None",
+    "data.val_fraction=null": "^data.val_root must be given for a search, got null",
     "data.train_root=nowhere": "^data.train_root must be a folder",
     "optuna.custom_search_space=os.system": "allow_targets=.os.system.",
 }
