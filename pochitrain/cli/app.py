@@ -9,6 +9,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -24,6 +25,7 @@ from pochitrain.config.registry import register_config
 from pochitrain.config.root import validate
 from pochitrain.error import ConfigError
 from pochitrain.paths import config_directory
+from pochitrain.search.grid import WholeBasicSweeper
 
 # In worker processes of a sweep this module is imported before the job is composed.
 register_config()
@@ -89,6 +91,7 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
     """
     _outcome.clear()
     _task[:] = [] if task is None else [task]
+    Plugins.instance().register(WholeBasicSweeper)  # hydra/sweeper=basic
     argv = [to_hydra(word) for word in argv]
     with command_line([prog, *argv]):
         refuse_unknown_flags(argv, prog)

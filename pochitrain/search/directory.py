@@ -3,19 +3,22 @@
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
-from optuna.study import Study
 
 from pochitrain.error import ConfigError
 from pochitrain.paths import make_numbered_directory
+
+if TYPE_CHECKING:
+    from optuna.study import Study
 
 NAME = "optuna_results"
 RESULTS = "pochitrain:results"
 """User attribute of a study: its directory, so that a resumed search goes on in it."""
 
 
-def search_directory(config: DictConfig, study: Study | None) -> Path:
+def search_directory(config: DictConfig, study: "Study | None") -> Path:
     """The directory of this search: `hydra.sweep.dir` if given, the study's own, or a new one.
 
     Args:
@@ -83,7 +86,7 @@ def remove_empty(folders: Iterable[Path]) -> None:
 class ResultDirectory:
     """The directory of one search."""
 
-    def __init__(self, config: DictConfig, study: Study | None) -> None:
+    def __init__(self, config: DictConfig, study: "Study | None") -> None:
         """Choose and make it.
 
         Raises:

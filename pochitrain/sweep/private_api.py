@@ -7,6 +7,8 @@ these functions; `tests/sweep/test_private_api.py` says which of them a release 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper as BasicSweeper
+
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
     from optuna.distributions import BaseDistribution

@@ -28,7 +28,16 @@ ALSO = {
 }
 """Imports that are no way down, and why."""
 HEAVY = {"torch", "torchvision", "matplotlib", "optuna", "sklearn", "pandas", "plotly", "scipy"}
-LIGHT = ("config/", "cli/", "sweep/plugin.py", "error.py", "command.py", "paths.py", "__init__.py")
+LIGHT = (
+    "config/",
+    "cli/",
+    "sweep/plugin.py",
+    "search/grid.py",
+    "error.py",
+    "command.py",
+    "paths.py",
+    "__init__.py",
+)
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 

@@ -25,6 +25,7 @@ class SphereConfig:
     fail_above: float = 1e9
     sleep_s: float = 0.0
     nan: bool = False
+    two_objectives: bool = False
     raise_pruned: bool = False
     kill_above: float = 1e9
 
@@ -66,6 +67,8 @@ def sphere(cfg: DictConfig) -> Any:
             break
     facts["end"] = time.time()
     (folder / "facts.json").write_text(json.dumps(facts))
+    if cfg.two_objectives:
+        return [float(cfg.x) ** 2, (float(cfg.x) - 2) ** 2]
     return float("nan") if cfg.nan else value
 
 
