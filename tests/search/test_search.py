@@ -253,16 +253,28 @@ WRONG = {
     "data.val_fraction=null": "^data.val_root must be given for a search, got null",
     "data.train_root=nowhere": "^data.train_root must be a folder",
     "optuna.custom_search_space=os.system": "allow_targets=.os.system.",
+    f"{SPACE}.work_dir={{type:categorical,choices:[a,b]}}": "work_dir must be a hyper-parameter",
+    "device=cpu,cuda": "^device of the command line must be a hyper-parameter, got 'device'",
+    "optuna.storage=typo/s.journal": "^optuna.storage must be a file in a folder that exists",
+    "seed=range(0,-5)": "^seed=range.* cannot be searched: .* at least one value",
+    "hydra.sweeper.application._target_=os.getcwd": "not in the Hydra execution whitelist",
 }
 
 
 @pytest.mark.parametrize("word", WRONG)
 def test_wrong_settings_are_refused_before_the_first_trial(
-    word: str, search: Search, tmp_path: Path
+    word: str, search: Search, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(ConfigError, match=WRONG[word]):
         search(word)
-    assert not list((tmp_path / "out").rglob("*"))
+    assert not list(tmp_path.iterdir())
+    assert "Results:" not in capsys.readouterr().out, "there are none"
+
+
+def test_a_command_line_that_fixes_the_whole_space_is_refused(search: Search) -> None:
+    fixed = ("learning_rate=0.1", "++batch_size=16", "optimizer=adam")
+    with pytest.raises(ConfigError, match=r"fixes all of them: learning_rate=0.1 \+\+batch_size"):
+        search(*fixed)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +290,7 @@ def test_a_space_of_one_s_own_that_cannot_work(
     path = f"tests.sweep.sphere.{function}"
     with pytest.raises(ConfigError, match=message):
         search(f"optuna.custom_search_space={path}", f"allow_targets=[{path}]")
-    assert not list((tmp_path / "out").rglob("*"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_single_run_with_a_search_option_is_refused() -> None:
