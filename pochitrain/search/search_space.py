@@ -15,18 +15,34 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from pochitrain.config.resume import HARMLESS
 from pochitrain.error import ConfigError, require
 from pochitrain.text import did_you_mean, quote_override
 
 SCHEDULER_PREFIX = "scheduler_"
 NO_HYPERPARAMETERS = (
-    *(key for key in HARMLESS if key not in ("epochs", "data.train_root", "data.val_root")),
+    "allow_targets",
+    "checkpoint.*",
+    "confusion_matrix.*",
+    "cudnn_benchmark",
+    "data.infer_pin_memory",
+    "data.non_blocking",
+    "data.num_workers",
+    "data.on_error",
+    "data.pin_memory",
+    "data.verify",
+    "device",
+    "fault.*",
     "gradient_tracking.*",
     "hydra.*",
+    "layer_wise_lr.graph_config.*",
+    "metrics.*",
     "monitor",
+    "monitor_direction",
+    "optuna.*",
+    "resume",
+    "work_dir",
 )
-"""Keys that do not change what is learned, or (monitor) by what trials are compared."""
+"""Keys that do not change what a trial learns; monitor says by what trials are compared."""
 
 
 @dataclass
