@@ -135,7 +135,7 @@ class PlainApplication:
         """Nothing: the error says it all."""
 
     def ended(self, work: StudyWork) -> None:
-        save_results(work.study, self.open_directory(None))
+        save_results(work.study, work.folder)
         for line in describe_results(work.study):
             log.info(line)
 

@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from pochitrain.sweep import current_trial
+from pochitrain.sweep.application import PlainApplication
 
 
 @dataclass
@@ -43,6 +44,17 @@ def clash_with_z(cfg: Any, trial: Any) -> None:
     trial.suggest_categorical("z", ["a", "b"])
 
 
+def prepare_worker(place: int, config: DictConfig) -> None:
+    os.environ["SPHERE_WORKER"] = str(place)
+
+
+class WorkerApplication(PlainApplication):
+    """An application of its own: trials in worker processes, their output in a file."""
+
+    output_file = "printed.txt"
+    prepare_worker = staticmethod(prepare_worker)
+
+
 @hydra.main(
     config_path=str(Path(__file__).parent),
     config_name="sphere",
@@ -65,6 +77,7 @@ def sphere(cfg: DictConfig) -> Any:
 
                 raise optuna.TrialPruned
             break
+    print("worker", os.environ.get("SPHERE_WORKER"))
     facts["end"] = time.time()
     (folder / "facts.json").write_text(json.dumps(facts))
     if cfg.two_objectives:

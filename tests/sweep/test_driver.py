@@ -1,6 +1,7 @@
 """The sweeper in an application of somebody else's, with the stock plugin's config."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,16 @@ def test_memory_storage_reaches_other_processes_through_a_journal(tmp_path: Path
     (study,) = optuna.get_all_study_summaries(storage)
     trials = optuna.load_study(study_name=study.study_name, storage=storage).trials
     assert "PRUNED" in {trial.state.name for trial in trials}
+
+
+def test_an_application_of_its_own(tmp_path: Path) -> None:
+    """Worker processes and quiet jobs without a line of this trainer."""
+    application = "+hydra.sweeper.application._target_=tests.sweep.sphere.WorkerApplication"
+    sweep(tmp_path, "x=1.0,2.0,3.0,4.0", application, sampler="grid", n_trials=4, n_jobs=2)
+    facts = [json.loads(path.read_text()) for path in tmp_path.glob("*/facts.json")]
+    assert len(facts) == 4 and len({fact["pid"] for fact in facts} | {os.getpid()}) == 3
+    printed = {path.read_text() for path in tmp_path.glob("*/printed.txt")}
+    assert printed == {"worker 0\n", "worker 1\n"}
 
 
 def test_wrong_storage_and_changed_direction(tmp_path: Path) -> None:
