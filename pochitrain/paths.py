@@ -46,7 +46,7 @@ def make_run_directory(work_dir: str | Path, today: datetime | None = None) -> P
         raise ConfigError(
             f"work_dir must be a directory that can be written to, got {str(work_dir)!r} "
             f"({error.strerror}). Choose another with work_dir=..."
-        ) from None
+        ) from error
 
 
 def make_numbered_directory(parent: Path, name: str, digits: int = 1) -> Path:
@@ -78,5 +78,5 @@ def require_new_directory(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PochiError(f"Cannot make the run directory {path}: {error.strerror}.") from None
+        raise PochiError(f"Cannot make the run directory {path}: {error.strerror}.") from error
     return path

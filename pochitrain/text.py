@@ -73,3 +73,17 @@ def is_literal(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def escape_interpolations(value: Any) -> Any:
+    """`value` with `${` in its texts made literal for OmegaConf.
+
+    Backslashes in front of it would escape the escape, so they are doubled.
+    """
+    if isinstance(value, str):
+        return re.sub(r"(\\*)\$\{", r"\1\1\\${", str(value))
+    if isinstance(value, dict):
+        return {key: escape_interpolations(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [escape_interpolations(entry) for entry in value]
+    return value

@@ -12,7 +12,7 @@ class TrialReport(Callback):
         self.trial = trial
 
     def on_epoch_end(self, state: TrainState) -> None:
-        value = state.history[-1].value(state.monitor.metric)
+        value = state.latest(state.monitor.metric)
         reason = self.trial.report(value, state.epoch)
         if reason is not None:
             state.stop_reason = reason

@@ -13,8 +13,8 @@ from pochitrain.paths import config_directory
 from pochitrain.text import did_you_mean
 
 
-def refuse_unknown_flags(argv: list[str], prog: str) -> None:
-    """Parse the flags as Hydra will, but without its page of usage in front of the message.
+def parse_flags(argv: list[str], prog: str) -> argparse.Namespace:
+    """The flags as Hydra will see them, but without its page of usage in front of an error.
 
     Raises:
         ConfigError: for a flag that does not exist or lacks its value.
@@ -26,7 +26,7 @@ def refuse_unknown_flags(argv: list[str], prog: str) -> None:
 
     parser.error = refuse  # type: ignore[assignment, method-assign]
     flags = [word for word in argv if word != "--version"]  # its action would print and exit here
-    parser.parse_intermixed_args(flags)
+    return parser.parse_intermixed_args(flags)
 
 
 def explain(error: BaseException) -> str:

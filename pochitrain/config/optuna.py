@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pochitrain.config.data import has_validation
+from pochitrain.config.monitor import known_direction, monitored_metric
 from pochitrain.config.validators import (
     Node,
     is_number,
@@ -47,8 +48,9 @@ class OptunaConfig:
 
     enabled: bool = False
     study_name: str = "pochitrain_optimization"
-    direction: str = "maximize"
-    """maximize: best val_accuracy of a trial; minimize: its lowest val_loss."""
+    direction: str = "${search_direction:${monitor},${monitor_direction}}"
+    """That of `monitor`, so maximize by default: the best val_accuracy of a trial. minimize with
+    the default `monitor`: its lowest val_loss."""
     n_trials: int = 20
     """Finished trials that the study is to have in the end, earlier runs included."""
     n_jobs: int = 1
@@ -79,6 +81,15 @@ def check_optuna(node: Node, root: Node) -> None:
             "data.val_root must be given for a search, got null. A search compares validation "
             "results; data.val_fraction=0.2 takes them from the training pictures."
         )
+    monitored = monitored_metric(root)
+    known = known_direction(monitored, root["monitor_direction"])
+    require(
+        known in (None, node["direction"]),
+        "optuna.direction",
+        f"{known} with monitor={monitored}",
+        node["direction"],
+        "Leave it out, it follows the metric.",
+    )
 
 
 def check_search(node: Node) -> None:

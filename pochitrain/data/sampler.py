@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from pochitrain.error import require
 from pochitrain.seed import derive_seed
 
 SampleKey = tuple[int, int]
@@ -75,3 +76,18 @@ class EpochBatches:
     def __len__(self) -> int:
         """Batches in a whole epoch."""
         return len(self.bounds())
+
+
+def check_accumulation(gradient_accumulation: int, num_batches: int) -> None:
+    """An optimizer step ends with the epoch, so it cannot have more batches than one.
+
+    Raises:
+        ConfigError: if it is to have more.
+    """
+    require(
+        gradient_accumulation <= num_batches,
+        "gradient_accumulation",
+        f"at most the number of batches in an epoch ({num_batches})",
+        gradient_accumulation,
+        f"For one optimizer step per epoch use gradient_accumulation={num_batches}.",
+    )

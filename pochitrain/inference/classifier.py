@@ -14,7 +14,6 @@ from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor, nn
 
-from pochitrain.config.allow import refuse_forbidden_targets
 from pochitrain.config.component import Components
 from pochitrain.data.decode import UnreadableImageError
 from pochitrain.engine.checkpoint import load_checkpoint
@@ -70,7 +69,7 @@ class TorchNetwork:
                 raise ConfigError(
                     f"The model needs larger pictures than {width} x {height} px "
                     f"({first_line(error)}). Resize them."
-                ) from None
+                ) from error
         return logits.float()
 
 
@@ -170,7 +169,7 @@ def load_classifier(
         nodes, tensors = content["transforms"]["val"], model_tensors(content)
         check_facts(config, names, nodes)
     except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"The checkpoint {file} is incomplete ({error!r}).") from None
+        raise ConfigError(f"The checkpoint {file} is incomplete ({error!r}).") from error
     parts = Components(OmegaConf.create(config), allow)
     pipeline = load_pipeline(parts, nodes)
     model = build_network(parts, len(names))
@@ -235,7 +234,7 @@ def load_state(model: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> N
     except RuntimeError as error:
         raise ConfigError(
             f"The checkpoint {file} does not fit its own model ({first_line(error)})."
-        ) from None
+        ) from error
 
 
 def load_pipeline(parts: Components, nodes: Sequence[Any]) -> Callable[[Image.Image], Tensor]:
@@ -245,10 +244,9 @@ def load_pipeline(parts: Components, nodes: Sequence[Any]) -> Callable[[Image.Im
 
 
 def build(parts: Components, key: str, node: Any) -> Any:
-    """What a node of a checkpoint describes; nothing is imported for a target not allowed."""
+    """What a node of a checkpoint describes, in errors with our flags."""
     with in_words_of_flags():
-        refuse_forbidden_targets(node, parts.allowed, key)
-        return parts.build(key, OmegaConf.create(node))
+        return parts.build(key, node)
 
 
 @contextmanager
@@ -289,14 +287,16 @@ def load_onnx(file: Path, allow: Sequence[str] = ()) -> Classifier:
     """
     try:
         import onnxruntime
-    except ImportError:
-        raise PochiError("ONNX files need the extra: pip install 'pochitrain[onnx]'.") from None
+    except ImportError as error:
+        raise PochiError(
+            f"ONNX files need the extra ({error}): pip install 'pochitrain[onnx]'."
+        ) from error
     try:
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises classes of its C extension
         raise ConfigError(
             f"{file} cannot be read as an ONNX model ({first_line(error)})."
-        ) from None
+        ) from error
     stored = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if stored is None:
         raise ConfigError(
@@ -311,7 +311,7 @@ def load_onnx(file: Path, allow: Sequence[str] = ()) -> Classifier:
         )
         check_facts(config, names, nodes)
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{file} holds damaged metadata ({error!r}).") from None
+        raise ConfigError(f"{file} holds damaged metadata ({error!r}).") from error
     parts = Components(OmegaConf.create(config), allow)
     pipeline = load_pipeline(parts, nodes)
     network = OnnxNetwork(session)

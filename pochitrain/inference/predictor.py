@@ -146,7 +146,7 @@ class Predictor:
             return decode_rgb(picture, background)
         except Exception as error:  # an image that is read only now fails in any way
             name = picture if isinstance(picture, (str, Path)) else "a PIL picture or array"
-            raise DataError(f"Cannot read {name}: {error}.") from None
+            raise DataError(f"Cannot read {name}: {error}.") from error
 
     def describe(self, probabilities: list[float]) -> Prediction:
         names = self.classifier.class_names

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from pochitrain.config.component import Components
 from pochitrain.config.data import LOADER_FIELDS
-from pochitrain.data.dataset import DataSplits, ImageDataset, fingerprint
+from pochitrain.data.dataset import ImageDataset, fingerprint, require_splits
 from pochitrain.data.folder import (
     EXTENSIONS,
     ImageFolderDataset,
@@ -99,7 +99,7 @@ def open_validation(classifier: Classifier) -> ImageDataset:
     if node.get("on_error") == "error":
         node["verify"] = False  # all could be read then; one that cannot now is reported
     parts = Components(OmegaConf.create(config), classifier.allow)
-    data: DataSplits = build(parts, "data", node)
+    data = require_splits(build(parts, "data", node))
     if data.val is None:
         raise ConfigError(f"The run was trained without validation pictures. {REMEDY}")
     if data.class_names != classifier.class_names:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pochitrain.legacy.capture import Record, Recorder, public_name
-from pochitrain.legacy.selection import escape
+from pochitrain.text import escape_interpolations
 
 REFERENCE = "pochitrain.transform.reference.load_reference"
 VALUE = "pochitrain.transform.value"
@@ -104,7 +104,7 @@ class NodeWriter:
         if isinstance(value, enum.Enum):
             return self.special(value, path)
         if isinstance(value, str):
-            return escape(value)
+            return escape_interpolations(value)
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, numbers.Real):  # NumPy's scalars too

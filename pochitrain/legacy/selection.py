@@ -1,6 +1,5 @@
 """Which option each group has, and what differs from it: the common form of .py and .yaml."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -121,17 +120,3 @@ def option_defaults(group: str, option: str, root: Mapping[str, Any]) -> dict[st
     node = OmegaConf.to_container(whole[group], resolve=True)
     assert isinstance(node, dict)
     return {str(key): entry for key, entry in node.items()}
-
-
-def escape(value: Any) -> Any:
-    """`value` with `${` in its texts made literal for OmegaConf.
-
-    Backslashes in front of it would escape the escape, so they are doubled.
-    """
-    if isinstance(value, str):
-        return re.sub(r"(\\*)\$\{", r"\1\1\\${", str(value))
-    if isinstance(value, dict):
-        return {key: escape(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [escape(entry) for entry in value]
-    return value

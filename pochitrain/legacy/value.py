@@ -9,7 +9,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pochitrain.error import require
 from pochitrain.legacy.node import ConfigNode
-from pochitrain.legacy.selection import escape
+from pochitrain.text import escape_interpolations
 
 NAMES = {int: "an integer", float: "a number", bool: "True or False", str: "a text"}
 
@@ -59,7 +59,7 @@ def check_value(value: Any, hint: Any, name: str) -> Any:
     require(has_type(value, hint), name, NAMES[hint], value)
     if hint is str:
         require(value != "???", name, 'another text than "???", which means missing', value)
-        return escape(value)
+        return escape_interpolations(value)
     return hint(value)
 
 

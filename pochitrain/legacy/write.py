@@ -24,10 +24,10 @@ from pochitrain.legacy.option import DICTIONARIES, OPTIMIZERS, ROWS, SCHEDULERS
 from pochitrain.legacy.selection import (
     Option,
     Selection,
-    escape,
     option_defaults,
     select_from_plain,
 )
+from pochitrain.text import escape_interpolations
 
 ALWAYS = ("epochs", "learning_rate", "batch_size", "mean", "std", "work_dir", "device")
 """Values of the root that are written even where they are the default."""
@@ -58,9 +58,9 @@ def write_yaml_experiment(
         choice = (choices or {}).get(group)
         if option.base is None and choice is not None:
             selection.options[group] = Option(choice)
-    selection.root = escape(selection.root)
+    selection.root = escape_interpolations(selection.root)
     for option in selection.options.values():
-        option.values = escape(option.values)
+        option.values = escape_interpolations(option.values)
     for name in ("mean", "std"):
         link(selection.options["transform"].values, name, plain_config[name])
     write_selection(selection, path, note)

@@ -112,7 +112,7 @@ def output_file(settings: ExportSettings, classifier: Classifier) -> Path:
         raise ConfigError(
             f"--output must be a file in a folder that can be written to, got {str(target)!r} "
             f"({error.strerror}). Choose another with --output FILE."
-        ) from None
+        ) from error
 
 
 def first_image(classifier: Classifier, dataset: Any) -> torch.Tensor:

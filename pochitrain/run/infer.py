@@ -14,7 +14,7 @@ from rich.console import Console
 
 from pochitrain.atomic import write_text
 from pochitrain.callback.confusion_csv import format_confusion
-from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
+from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.decode import UnreadableImageError
 from pochitrain.error import ConfigError
@@ -30,6 +30,7 @@ from pochitrain.inference.table import (
 )
 from pochitrain.paths import make_numbered_directory
 from pochitrain.report.gallery import MAX_MISTAKES, Mistake, format_gallery
+from pochitrain.run.metric import saved_metrics
 
 
 @dataclass
@@ -70,7 +71,8 @@ def infer(settings: InferSettings) -> Path | None:
     scores = None
     if source.labelled and len(answers.indices):
         labels = np.array([source.dataset.labels[i] for i in answers.indices.tolist()])
-        scores = score(probabilities, labels, classifier.class_names, settings.top_k)
+        metrics = saved_metrics(classifier, source.warnings)
+        scores = score(probabilities, labels, classifier.class_names, settings.top_k, metrics)
     folder = make_output(settings, classifier)
     files = write_files(folder, classifier, source, answers, rows, scores)
     print_summary(console, classifier, source, answers, scores)
@@ -103,7 +105,7 @@ def make_output(settings: InferSettings, classifier: Classifier) -> Path:
             return folder
         return make_numbered_directory(run_folder(classifier), "inference")
     except OSError as error:
-        raise ConfigError(not_writable(str(error.filename), str(error.strerror))) from None
+        raise ConfigError(not_writable(str(error.filename), str(error.strerror))) from error
 
 
 def require_writable(settings: InferSettings, classifier: Classifier) -> None:
@@ -258,6 +260,7 @@ def print_summary(
             f"balanced  {scores.balanced_accuracy:.2f} %, macro F1 {scores.macro.f1_score:.4f}, "
             f"calibration error {scores.expected_calibration_error:.4f}"
         )
+        print_plain(f"metrics   {', '.join(scores.shown())}")
     if answers.timed:
         forward, total = answers.timed / answers.forward_s, answers.timed / answers.total_s
         print_plain(f"speed     {total:.1f} images/s end to end, {forward:.1f} forward only")

@@ -44,7 +44,7 @@ def serve(settings: ServeSettings) -> None:
     except ImportError as error:
         raise PochiError(
             f"pochi serve needs the extra: pip install 'pochitrain[serve]' ({error})."
-        ) from None
+        ) from error
     predictor = Predictor.load(settings.model, device=settings.device, allow=settings.allow)
     million = 1_000_000
     limits = Limits(
@@ -88,4 +88,4 @@ def listen(host: str, port: int) -> socket.socket:
         raise ConfigError(
             f"--host and --port must be a free address of this machine, got {host}:{port} "
             f"({error.strerror or error}). Try another --port."
-        ) from None
+        ) from error

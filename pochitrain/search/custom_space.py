@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from optuna.trial import Trial
 
-from pochitrain.config.allow import allowed_targets
+from pochitrain.config.target_allowlist import allowed_targets
 from pochitrain.error import ConfigError
 from pochitrain.sweep.trial_result import describe
 from pochitrain.text import first_line

@@ -133,6 +133,13 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
         "data.train_root must be given, it has no default. Add data.train_root=... to the command.",
     ),
     ("data.num_workers=-1", "data.num_workers must be an integer >= 0, got -1. ..."),
+    (
+        "data.num_workers=100000",
+        "data.num_workers must be an integer <= ...",
+    ),
+    ("data.seed=-1", "data.seed must be an integer >= 0, got -1."),
+    ("data.image_size=100000", "data.image_size must be an integer <= 512, got 100000."),
+    ("transform.size=100000", "transform.size must be an integer <= 4096, got 100000."),
     ("data.val_fraction=1", "data.val_fraction must be a number > 0 and < 1, got 1.0."),
     (
         "data=folder data.train_root=a data.val_root=b data.val_fraction=0.2",
@@ -162,7 +169,7 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
     ("loss.label_smoothing=1", "loss.label_smoothing must be a number >= 0 and < 1, got 1.0."),
     (
         "early_stopping.monitor=accuracy",
-        "early_stopping.monitor must be one of val_accuracy, val_loss, got 'accuracy'.",
+        "early_stopping.monitor must be one of val_accuracy, val_loss, val_balanced_accuracy, ...",
     ),
     (
         "data=folder data.train_root=a early_stopping.enabled=true",
@@ -177,10 +184,10 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
     ("metrics.export=maybe", "metrics.export must be true or false, got 'maybe'."),
     (
         "optimizer._target_=os.system",
-        "optimizer._target_ must be a callable that a config may run, got 'os.system'. "
+        "optimizer._target_ must be an optimizer of torch.optim, got 'os.system'. "
         "If you trust it, allow it on the command line: 'allow_targets=[os.system]'.",
     ),
-    ("transform.batch={_target_:os.system}", "transform.batch._target_ must be a callable ..."),
+    ("transform.batch={_target_:os.system}", "transform.batch._target_ must be pochitrain...."),
     ("allow_targets=os.system", "allow_targets must be a list, got 'os.system'. ..."),
     (
         "callbacks.x=1",
@@ -241,6 +248,18 @@ DATA_MISTAKES: list[tuple[str, str]] = [
         "Classes: cat, dog.",
     ),
     (
+        FOLDER + "data.val_root=photos",
+        "data.val_root must be a folder of other pictures than data.train_root, got 'photos'. ...",
+    ),
+    (
+        FOLDER + "transform.size=32 gradient_accumulation=7",
+        "gradient_accumulation must be at most the number of batches in an epoch (1), got 7. ...",
+    ),
+    (
+        FOLDER + "loss._target_=torch.nn.MSELoss",
+        "loss must be computable from logits, shape (B, C), and class indices, shape (B,), ...",
+    ),
+    (
         "data=folder data.train_root=empty",
         "data.train_root must not hold empty class folders, got empty/dog. Add pictures ...",
     ),
@@ -259,8 +278,10 @@ DATA_MISTAKES: list[tuple[str, str]] = [
         "Add torchvision.transforms.ToTensor before Normalize.",
     ),
     (
-        FOLDER + "transform.val=[{_target_:torchvision.transforms.v2.Nosuch}]",
-        "transform.val[0] cannot be built: ...",
+        FOLDER + "transform.val=[{_target_:torchvision.transforms.v2.Resise}]",
+        "transform.val[0]._target_ must be a transform of torchvision.transforms or "
+        "torchvision.transforms.v2, or a layer of torch.nn, got "
+        "'torchvision.transforms.v2.Resise', which is not there. Did you mean Resize? ...",
     ),
     (
         FOLDER + "transform.train.0.sise=3",
@@ -280,7 +301,7 @@ DATA_MISTAKES: list[tuple[str, str]] = [
         "optimizer cannot be built: ...",
     ),
     (
-        FOLDER + "+callbacks.mine={_target_:torch.nn.Identity}",
+        FOLDER + "+callbacks.mine={_target_:torch.nn.Identity} allow_targets=[torch.nn.Identity]",
         "callbacks.mine must be a subclass of pochitrain.engine.callback.Callback, got 'Identity'. "
         "docs/callback.md has an example.",
     ),

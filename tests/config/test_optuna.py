@@ -12,7 +12,8 @@ FLOAT = {"type": "float", "low": 0.1, "high": 0.5}
 
 
 def settings(**changes: Any) -> dict[str, Any]:
-    return asdict(OptunaConfig(enabled=True, **changes))
+    """Of a composed config: the direction is an interpolation in the schema."""
+    return asdict(OptunaConfig(**{"enabled": True, "direction": "maximize", **changes}))
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,7 @@ def test_composed_value(
 
 
 def escaped(value: Any) -> Any:
-    from pochitrain.legacy.selection import escape
+    from pochitrain.text import escape_interpolations as escape
 
     return escape(value)
 

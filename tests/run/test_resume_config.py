@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pochitrain.config.resume import combine, names, same_run
 from pochitrain.error import ConfigError
+from pochitrain.run.resume.config import combine_configs, is_same_run, match_overrides
 
 SAVED: dict[str, Any] = {
     "epochs": 10,
@@ -35,7 +35,7 @@ def changed(**values: Any) -> dict[str, Any]:
 
 
 def named(*overrides: str) -> Any:
-    return names(overrides, {"scheduler_T_max": "scheduler.T_max"})
+    return match_overrides(overrides, {"scheduler_T_max": "scheduler.T_max"})
 
 
 @pytest.mark.parametrize(
@@ -53,34 +53,34 @@ def named(*overrides: str) -> Any:
     ],
 )
 def test_same_run(wanted: dict[str, Any], expected: bool) -> None:
-    assert same_run(SAVED, wanted, named()) is expected
+    assert is_same_run(SAVED, wanted, named()) is expected
 
 
 def test_a_later_key_that_is_typed_makes_another_run() -> None:
-    assert not same_run(SAVED, changed(later_key=2), named("later_key=2"))
+    assert not is_same_run(SAVED, changed(later_key=2), named("later_key=2"))
     before = changed(callbacks={"one": {"_target_": "a"}})
     after = changed(callbacks={"one": {"_target_": "a"}, "two": {"_target_": "b"}})
-    assert not same_run(before, after, named())
+    assert not is_same_run(before, after, named())
 
 
 def test_the_order_of_rate_rules_matters() -> None:
     rates = SAVED["layer_wise_lr"]["layer_rates"]
     backwards = dict(reversed(rates.items()))
     assert backwards == rates
-    assert not same_run(SAVED, changed(layer_wise_lr__layer_rates=backwards), named())
+    assert not is_same_run(SAVED, changed(layer_wise_lr__layer_rates=backwards), named())
 
 
 def test_combine_keeps_what_the_command_does_not_name() -> None:
     """Defaults of this command do not replace the run's values; T_max does not follow epochs."""
     wanted = changed(learning_rate=0.5, epochs=20, scheduler__T_max=20, allow_targets=[])
-    combined = combine(SAVED, wanted, named("epochs=20"))
+    combined = combine_configs(SAVED, wanted, named("epochs=20"))
     assert combined == changed(epochs=20, allow_targets=[])
 
 
 def test_combine_takes_harmless_overrides() -> None:
     wanted = changed(device="cuda:1", data__num_workers=3, data__train_root="b")
     overrides = ("device=cuda:1", "data.num_workers=3", "++data.train_root=b")
-    assert combine(SAVED, wanted, named(*overrides)) == wanted
+    assert combine_configs(SAVED, wanted, named(*overrides)) == wanted
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,11 @@ def test_combine_takes_harmless_overrides() -> None:
         (
             changed(optimizer={"_target_": "torch.optim.SGD", "lr": 0.001, "momentum": 0.9}),
             "optimizer=sgd",
+            r"^optimizer._target_ must be as in the run that is continued .*SGD'\.\nLeave it out",
+        ),
+        (
+            changed(optimizer__momentum=0.9),
+            "+optimizer.momentum=0.9",
             r"optimizer.momentum must be as in the run that is continued \(absent\), got 0.9",
         ),
         (
@@ -104,12 +109,12 @@ def test_combine_takes_harmless_overrides() -> None:
 )
 def test_combine_refuses_by_name(wanted: dict[str, Any], override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        combine(SAVED, wanted, named(override))
+        combine_configs(SAVED, wanted, named(override))
 
 
 def test_new_keys_of_a_later_version_get_their_default() -> None:
     wanted = changed(optimizer__fused=False, ema_decay=None)
-    combined = combine(SAVED, wanted, named())
+    combined = combine_configs(SAVED, wanted, named())
     assert combined["optimizer"]["fused"] is False
     assert combined["ema_decay"] is None
 
@@ -123,9 +128,9 @@ def test_defaults_do_not_replace_what_the_run_added(default: Any, kept: Any) -> 
     wanted = changed(callbacks=default, layer_wise_lr__layer_rates=default)
     if kept is not None and default:
         saved["callbacks"]["other"] = saved["layer_wise_lr"]["layer_rates"]["other"] = 1
-    assert combine(saved, wanted, named()) == saved
+    assert combine_configs(saved, wanted, named()) == saved
 
 
 def test_new_keys_of_another_option_are_not_mixed_in() -> None:
     wanted = changed(optimizer={"_target_": "torch.optim.SGD", "lr": 0.1, "momentum": 0.9})
-    assert combine(SAVED, wanted, named()) == SAVED
+    assert combine_configs(SAVED, wanted, named()) == SAVED
