@@ -12,6 +12,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -32,6 +33,7 @@ from pochitrain.config.registry import register_config, register_transforms_of_d
 from pochitrain.config.root import validate
 from pochitrain.error import ConfigError
 from pochitrain.paths import config_directory
+from pochitrain.search.grid import WholeBasicSweeper
 from pochitrain.text import first_line
 
 # In worker processes of a sweep this module is imported before the job is composed.
@@ -116,6 +118,7 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
     """
     _outcome.clear()
     _task[:] = [] if task is None else [task]
+    Plugins.instance().register(WholeBasicSweeper)  # hydra/sweeper=basic
     argv = [to_hydra(word) for word in argv]
     with command_line([prog, *argv]):
         register_transforms_of_data(config_folders(parse_flags(argv, prog)))

@@ -76,14 +76,11 @@ def check_optuna(node: Node, root: Node) -> None:
     if not node.get("enabled"):
         return
     check_search(node)
-    require(
-        has_validation(root),
-        "data.val_root",
-        "given for a search",
-        None,
-        "A search compares validation results; data.val_fraction=0.2 takes them from the "
-        "training pictures.",
-    )
+    if not has_validation(root):
+        raise ConfigError(
+            "data.val_root must be given for a search, got null. A search compares validation "
+            "results; data.val_fraction=0.2 takes them from the training pictures."
+        )
     monitored = monitored_metric(root)
     known = known_direction(monitored, root["monitor_direction"])
     require(
@@ -96,7 +93,7 @@ def check_optuna(node: Node, root: Node) -> None:
 
 
 def check_search(node: Node) -> None:
-    """The search by itself; the sweeper asks before it builds anything."""
+    """The settings of the search by themselves, before anything is built."""
     require_choice(node, "direction", ("maximize", "minimize"), "optuna.")
     for key in ("n_trials", "n_jobs", "optuna_epochs", "repeats"):
         require_positive_int(node, key, "optuna.")
@@ -165,7 +162,10 @@ def check_range(entry: Node, kind: str, key: str) -> None:
         rule = f"{'>=' if smallest else '>'} {smallest} when log is true"
         require(ok, f"{key}.low", rule, low)
         require(step is None, f"{key}.step", "null when log is true", step)
-    require(step is None or step > 0, f"{key}.step", "> 0", step)
+    if step is not None:
+        require(step > 0, f"{key}.step", "> 0", step)
+        span = high - low  # type: ignore[operator]
+        require(step <= span, f"{key}.step", f"<= high - low ({span:g})", step)
 
 
 SCHEMAS = {"optuna": OptunaConfig}

@@ -27,7 +27,7 @@ from pochitrain.error import ConfigError, require
 from pochitrain.metric.metric import Evaluation, Metric, wanted_top_k
 from pochitrain.model.block import find_blocks
 from pochitrain.run.metric import build_monitor
-from pochitrain.sweep.link import current_trial
+from pochitrain.sweep import current_trial
 from pochitrain.text import first_line
 
 

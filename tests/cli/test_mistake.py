@@ -473,7 +473,7 @@ def test_mistake_in_a_sweep_is_found_before_the_first_job(pochi: Callable, tmp_p
     outcome = pochi("--multirun", "epochs=1,x")
     assert outcome.code == 2
     check_message(outcome.err, "epochs must be an integer, got 'x'.")
-    assert [path.name for path in tmp_path.glob("outputs/*")] == ["multirun.yaml"]  # Hydra's own
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_the_table_is_long_enough() -> None:

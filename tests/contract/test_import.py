@@ -16,7 +16,7 @@ LAYERS = (
     ("data", "transform", "model", "optimizer", "scheduler", "loss"),
     ("engine",),
     ("callback", "inference", "export", "report", "sweep", "legacy"),
-    ("serve",),
+    ("serve", "search"),
     ("run",),
     ("cli",),
 )
@@ -24,7 +24,6 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 ALSO = {
     ("data", "transform"),  # a data set may use the transforms
     ("callback", "sweep"),  # a run reports to the trial that it is
-    ("sweep", "legacy"),  # optimized_config.py is written as a Python config
     ("__init__", "inference"),  # `from pochitrain import Predictor`, loaded when asked for
 }
 """Imports that are no way down, and why."""
@@ -34,6 +33,7 @@ LIGHT = (
     "metric/",
     "cli/",
     "sweep/plugin.py",
+    "search/grid.py",
     "error.py",
     "command.py",
     "paths.py",

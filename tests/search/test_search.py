@@ -120,7 +120,7 @@ def test_the_optimized_experiment_is_the_best_trial_at_full_length(
 
 @pytest.mark.slow
 def test_a_stored_search_goes_on_where_it_was(search: Search, tmp_path: Path) -> None:
-    storage = f"optuna.storage=sqlite:///{tmp_path}/deep/study.db"
+    storage = f"optuna.storage=sqlite:///{tmp_path}/study.db"
     folder = search("optuna.n_trials=2", storage)
     before = {path: path.stat().st_mtime_ns for path in folder.glob("trial_*/models/*")}
     assert search("optuna.n_trials=3", storage) == folder
@@ -177,7 +177,7 @@ def test_a_range_of_the_command_line_replaces_the_space_s(search: Search) -> Non
 
 @pytest.mark.slow
 def test_two_at_a_time_and_a_worker_that_dies(search: Search, tmp_path: Path) -> None:
-    target = "tests.sweep.test_search.KillSGD"
+    target = "tests.search.test_search.KillSGD"
     folder = search(
         "optuna.n_jobs=2",
         "optuna.n_trials=4",
@@ -202,8 +202,8 @@ def test_a_search_whose_trials_fail_stops_with_the_reason(search: Search) -> Non
     with pytest.raises(PochiError, match="SGD is not for us"):
         search(
             "optuna.n_trials=5",
-            "+callbacks.refuse._target_=tests.sweep.test_search.Refuse",
-            "allow_targets=[tests.sweep.test_search.Refuse]",
+            "+callbacks.refuse._target_=tests.search.test_search.Refuse",
+            "allow_targets=[tests.search.test_search.Refuse]",
         )
 
 
@@ -211,8 +211,8 @@ def test_one_bad_trial_at_the_start_does_not_end_a_search(search: Search) -> Non
     RefuseOnce.refused = False
     folder = search(
         "optuna.n_trials=3",
-        "+callbacks.refuse._target_=tests.sweep.test_search.RefuseOnce",
-        "allow_targets=[tests.sweep.test_search.RefuseOnce]",
+        "+callbacks.refuse._target_=tests.search.test_search.RefuseOnce",
+        "allow_targets=[tests.search.test_search.RefuseOnce]",
     )
     states = [row["state"] for row in read(folder, "trials_history")]
     assert states[0] == "FAIL" and len(states) == 3
@@ -250,19 +250,31 @@ WRONG = {
     f"{SPACE}.data.val_fraction={{type:float,low:0.1,high:0.5}}": "val_fraction=interval",
     "hydra.sweeper.direction=[minimize,maximize]": r"what optuna.direction says \(max",
     "epochs=0": "^epochs must be an integer >= 1, got 0",
-    "data.val_fraction=null": "^data.val_root must be given for a search, got None",
+    "data.val_fraction=null": "^data.val_root must be given for a search, got null",
     "data.train_root=nowhere": "^data.train_root must be a folder",
     "optuna.custom_search_space=os.system": "allow_targets=.os.system.",
+    f"{SPACE}.work_dir={{type:categorical,choices:[a,b]}}": "work_dir must be a hyper-parameter",
+    "device=cpu,cuda": "^device of the command line must be a hyper-parameter, got 'device'",
+    "optuna.storage=typo/s.journal": "^optuna.storage must be a file in a folder that exists",
+    "seed=range(0,-5)": "^seed=range.* cannot be searched: .* at least one value",
+    "hydra.sweeper.application._target_=os.getcwd": "not in the Hydra execution whitelist",
 }
 
 
 @pytest.mark.parametrize("word", WRONG)
 def test_wrong_settings_are_refused_before_the_first_trial(
-    word: str, search: Search, tmp_path: Path
+    word: str, search: Search, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(ConfigError, match=WRONG[word]):
         search(word)
-    assert not list((tmp_path / "out").rglob("*"))
+    assert not list(tmp_path.iterdir())
+    assert "Results:" not in capsys.readouterr().out, "there are none"
+
+
+def test_a_command_line_that_fixes_the_whole_space_is_refused(search: Search) -> None:
+    fixed = ("learning_rate=0.1", "++batch_size=16", "optimizer=adam")
+    with pytest.raises(ConfigError, match=r"fixes all of them: learning_rate=0.1 \+\+batch_size"):
+        search(*fixed)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +290,7 @@ def test_a_space_of_one_s_own_that_cannot_work(
     path = f"tests.sweep.sphere.{function}"
     with pytest.raises(ConfigError, match=message):
         search(f"optuna.custom_search_space={path}", f"allow_targets=[{path}]")
-    assert not list((tmp_path / "out").rglob("*"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_single_run_with_a_search_option_is_refused() -> None:

@@ -12,14 +12,14 @@ from hydra.errors import HydraException
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from pochitrain.error import ConfigError, PochiError
-from pochitrain.sweep.check import describe_composition
-from pochitrain.sweep.link import Pruned
+from pochitrain.error import PochiError
+from pochitrain.sweep.private_api import job_result
+from pochitrain.sweep.trial_task import Pruned
 from pochitrain.text import first_line
 
 
 @dataclass
-class Outcome:
+class TrialResult:
     """State of a finished trial, and what the study is told."""
 
     state: TrialState
@@ -30,46 +30,37 @@ class Outcome:
     returned: JobReturn | None = None
     """Of the failed job."""
 
-    def raise_error(self, is_search: bool) -> None:
-        """Raise what the job raised.
-
-        Args:
-            is_search: of our own application, where people get one message and no traceback.
-        """
-        if not is_search:
-            if self.returned is not None:
-                _ = self.returned.return_value  # raises, with the job's traceback
-            return
-        if isinstance(self.error, PochiError):
+    def raise_job_error(self) -> None:
+        """Raise what the job raised, with its own traceback; nothing if only its value is wrong."""
+        if self.returned is not None:
+            _ = self.returned.return_value  # Hydra raises here
+        elif self.error is not None:
             raise self.error
-        if isinstance(self.error, HydraException):
-            raise ConfigError(self.reason) from self.error
-        raise PochiError(f"The search stopped, too many trials failed: {self.reason}") from (
-            self.error
-        )
 
     def forget_error(self) -> None:
         """Let go of the traceback, which holds the tensors of the trial."""
         self.error = self.returned = None
 
 
-def read_outcome(future: Future[list[JobReturn]], directions: Sequence[StudyDirection]) -> Outcome:
-    """The outcome of a trial; the value is the mean over its jobs (repeats with other seeds)."""
+def read_result(
+    future: Future[list[JobReturn]], directions: Sequence[StudyDirection]
+) -> TrialResult:
+    """The result of a trial; the value is the mean over its jobs (repeats with other seeds)."""
     error = future.exception()
     if error is not None:
-        return Outcome(TrialState.FAIL, reason=describe(error), error=error)
+        return TrialResult(TrialState.FAIL, reason=describe(error), error=error)
     rows = []
     for returned in future.result():
-        value = returned._return_value
+        value = job_result(returned)
         if returned.status != JobStatus.COMPLETED:
-            return Outcome(TrialState.FAIL, None, describe(value), value, returned)
+            return TrialResult(TrialState.FAIL, None, describe(value), value, returned)
         if isinstance(value, Pruned):
-            return Outcome(TrialState.PRUNED)
+            return TrialResult(TrialState.PRUNED)
         try:
             rows.append(read_values(value, len(directions)))
         except ValueError as wrong:
-            return Outcome(TrialState.FAIL, None, str(wrong), wrong, returned)
-    return Outcome(TrialState.COMPLETE, [fmean(column) for column in zip(*rows, strict=True)])
+            return TrialResult(TrialState.FAIL, None, str(wrong), wrong, returned)
+    return TrialResult(TrialState.COMPLETE, [fmean(column) for column in zip(*rows, strict=True)])
 
 
 def read_values(value: Any, num_objectives: int) -> list[float]:
@@ -102,10 +93,21 @@ def read_values(value: Any, num_objectives: int) -> list[float]:
 
 def describe(error: Any) -> str:
     """One line about an error, first its kind: OutOfMemoryError says more than its text."""
+    if isinstance(error, HydraException):
+        return describe_composition(error)
     text = first_line(error)
     if isinstance(error, PochiError):
         return text
-    if isinstance(error, HydraException):
-        return describe_composition(error)
     name = type(error).__name__
     return name if text == name else f"{name}: {text}"
+
+
+NOISE = ("full_key:", "object_type=", "reference_type=", "See https", "To append")
+"""How lines of Hydra and OmegaConf begin that say nothing to the person."""
+
+
+def describe_composition(error: Exception) -> str:
+    """One line about a config that cannot be composed, with Hydra's reason for it."""
+    cause = error if error.__cause__ is None else error.__cause__
+    lines = [line.strip() for line in f"{error}\n{cause}".splitlines() if line.strip()]
+    return " ".join(list(dict.fromkeys(line for line in lines if not line.startswith(NOISE)))[:2])

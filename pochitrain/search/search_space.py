@@ -7,9 +7,10 @@ The plugin builds the distributions. In the study a parameter keeps the name tha
 `Parameter.override` says what a value of it means for a job.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -18,6 +19,30 @@ from pochitrain.error import ConfigError, require
 from pochitrain.text import did_you_mean, quote_override
 
 SCHEDULER_PREFIX = "scheduler_"
+NO_HYPERPARAMETERS = (
+    "allow_targets",
+    "checkpoint.*",
+    "confusion_matrix.*",
+    "cudnn_benchmark",
+    "data.infer_pin_memory",
+    "data.non_blocking",
+    "data.num_workers",
+    "data.on_error",
+    "data.pin_memory",
+    "data.verify",
+    "device",
+    "fault.*",
+    "gradient_tracking.*",
+    "hydra.*",
+    "layer_wise_lr.graph_config.*",
+    "metrics.*",
+    "monitor",
+    "monitor_direction",
+    "optuna.*",
+    "resume",
+    "work_dir",
+)
+"""Keys that do not change what a trial learns; monitor says by what trials are compared."""
 
 
 @dataclass
@@ -77,6 +102,7 @@ def read_space(
     found: dict[str, Parameter] = {}
     for name, entry in space.items():
         parameter = read_entry(str(name), entry, config, aliases, options)
+        require_hyperparameter(parameter.key, f"optuna.search_space.{name}")
         other = found.setdefault(parameter.key, parameter)
         if other is not parameter:
             raise ConfigError(
@@ -125,31 +151,44 @@ def find_key(name: str, aliases: Mapping[str, str]) -> str:
     return name
 
 
+def require_hyperparameter(key: str, shown: str) -> None:
+    """Refuse to search a key whose values all give the same training.
+
+    Args:
+        shown: where the person wrote it, for the message.
+    """
+    for pattern in NO_HYPERPARAMETERS:
+        if fnmatchcase(key, pattern) or key == pattern.removesuffix(".*"):
+            raise ConfigError(
+                f"{shown} must be a hyper-parameter, got {key!r}, which does not change what a "
+                f"trial learns. Give it one value: {key}=..."
+            )
+
+
 def require_key(name: str, key: str, config: DictConfig) -> None:
     """`key` is in the config, or may be once another option of its group is chosen.
 
     Composing decides about keys inside groups; here only the first word must be right.
     """
-    known = [str(word) for word in config if word != "hydra"]
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    known = {str(word): value for word, value in plain.items() if word != "hydra"}
     head, *rest = key.split(".")
-    if head in known and (rest or not isinstance(config._get_node(head), DictConfig)):
+    if head in known and (rest or not isinstance(known[head], dict)):
         return
-    leaves = [leaf for leaf in flatten(config) if not leaf.startswith("hydra")]
-    hint = did_you_mean(key, leaves, cutoff=0.5)
+    hint = did_you_mean(key, list(leaf_keys(known)), cutoff=0.5)
     raise ConfigError(
         f"optuna.search_space.{name} must name a key of the config, got {key!r}.{hint}"
     )
 
 
-def flatten(node: DictConfig, prefix: str = "") -> list[str]:
-    keys: list[str] = []
-    for name in map(str, node):
-        child = node._get_node(name)
-        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
-            keys += flatten(child, f"{prefix}{name}.")
+def leaf_keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted keys of all values."""
+    for name, child in node.items():
+        if isinstance(child, Mapping):
+            yield from leaf_keys(child, f"{prefix}{name}.")
         else:
-            keys.append(f"{prefix}{name}")
-    return keys
+            yield f"{prefix}{name}"
 
 
 def find_option(name: str, choice: Any, group: list[str]) -> str:

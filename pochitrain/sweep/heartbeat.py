@@ -1,8 +1,8 @@
-"""Who runs a trial, and whether that search is still alive.
+"""Which search runs a trial, and whether that search is still alive.
 
 A killed search leaves trials in state RUNNING. A later search on the same study marks them failed,
-but never those of another search that is alive: each search signs in the study with host and
-process, and repeats the signature every few seconds as long as it lives.
+but never those of another search that is alive: each search writes a heartbeat with its host and
+process to the study, and repeats it every few seconds as long as it lives.
 """
 
 import os
@@ -15,16 +15,18 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from pochitrain.sweep.private_api import set_user_attribute
+
 OWNER = "pochitrain:search"
 """User attribute of a trial: token of the search that runs it."""
 REASON = "fail_reason"
 """User attribute of a trial: why it failed."""
 KILLED = "its search was killed"
-"""The reason of a trial that nobody ended; when it ended is not known."""
+"""The reason of a trial whose search was killed; when the trial ended is not known."""
 INTERVAL_S = 20.0
-"""Between two signatures."""
+"""Between two heartbeats."""
 SILENCE_S = 6 * INTERVAL_S
-"""A search on another machine counts as dead after this time without a signature."""
+"""A search on another machine counts as dead after this time without a heartbeat."""
 GRACE_S = 60.0
 """A trial without an owner may have been asked for just now; it is left alone for this long."""
 
@@ -47,17 +49,17 @@ def process_start(pid: int) -> str | None:
     return "unknown"
 
 
-class Owner:
-    """This search's signature in the study."""
+class Heartbeat:
+    """Keeps this search's sign of life in the study while the `with` block runs."""
 
     def __init__(self, study: Study, token: str) -> None:
         self.study = study
         self.token = token
         self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self.keep_signing, daemon=True)
+        self.thread = threading.Thread(target=self.keep_beating, daemon=True)
 
-    def __enter__(self) -> "Owner":
-        self.sign()
+    def __enter__(self) -> "Heartbeat":
+        self.beat()
         self.thread.start()
         return self
 
@@ -66,30 +68,30 @@ class Owner:
         self.thread.join()
         self.study.set_user_attr(f"{OWNER}:{self.token}", None)
 
-    def sign(self) -> None:
+    def beat(self) -> None:
         pid = os.getpid()
-        signature = {
+        sign = {
             "host": socket.gethostname(),
             "pid": pid,
             "start": process_start(pid),
             "time": time.time(),
         }
-        self.study.set_user_attr(f"{OWNER}:{self.token}", signature)
+        self.study.set_user_attr(f"{OWNER}:{self.token}", sign)
 
-    def keep_signing(self) -> None:
+    def keep_beating(self) -> None:
         while not self.stopped.wait(INTERVAL_S):
             try:
-                self.sign()
-            except Exception:  # a storage that is busy now gets the next signature
+                self.beat()
+            except Exception:  # a storage that is busy now gets the next heartbeat
                 continue
 
 
-def is_alive(signature: dict[str, Any] | None) -> bool:
-    if signature is None:
+def is_alive(sign: dict[str, Any] | None) -> bool:
+    if sign is None:
         return False
-    if signature["host"] == socket.gethostname():
-        return bool(process_start(signature["pid"]) == signature["start"])
-    return bool(time.time() - signature["time"] < SILENCE_S)
+    if sign["host"] == socket.gethostname():
+        return bool(process_start(sign["pid"]) == sign["start"])
+    return bool(time.time() - sign["time"] < SILENCE_S)
 
 
 def live_tokens(study: Study) -> set[str]:
@@ -97,20 +99,20 @@ def live_tokens(study: Study) -> set[str]:
     prefix = f"{OWNER}:"
     return {
         key.removeprefix(prefix)
-        for key, signature in study.user_attrs.items()
-        if key.startswith(prefix) and is_alive(signature)
+        for key, sign in study.user_attrs.items()
+        if key.startswith(prefix) and is_alive(sign)
     }
 
 
 def forget_dead(study: Study, alive: set[str]) -> None:
-    """Take the signatures of dead searches away; a trial of theirs is stale either way."""
-    for key, signature in study.user_attrs.items():
-        if key.startswith(f"{OWNER}:") and signature and key[len(OWNER) + 1 :] not in alive:
+    """Remove the heartbeats of dead searches; their trials are stale either way."""
+    for key, sign in study.user_attrs.items():
+        if key.startswith(f"{OWNER}:") and sign and key[len(OWNER) + 1 :] not in alive:
             study.set_user_attr(key, None)
 
 
 def is_stale(trial: FrozenTrial, alive: set[str]) -> bool:
-    """Whether a RUNNING trial has nobody who works on it."""
+    """Whether the search of a RUNNING trial is dead."""
     token = trial.user_attrs.get(OWNER)
     if token is not None:
         return token not in alive
@@ -119,14 +121,14 @@ def is_stale(trial: FrozenTrial, alive: set[str]) -> bool:
 
 
 def fail_stale_trials(study: Study) -> list[FrozenTrial]:
-    """Mark the trials of dead searches failed, and give them back."""
+    """Mark the trials of dead searches failed, and return them."""
     alive = live_tokens(study)
     forget_dead(study, alive)
     found = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if not is_stale(trial, alive):
             continue
-        study._storage.set_trial_user_attr(trial._trial_id, REASON, KILLED)
+        set_user_attribute(study, trial, REASON, KILLED)
         study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
         found.append(trial)
     return found

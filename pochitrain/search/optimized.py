@@ -28,7 +28,8 @@ def write_optimized(
         note: comment at the top of both files.
 
     Returns:
-        One line for each file that cannot say this config (a model of the user's own, say).
+        One line for each file that is not written because it cannot express this config (for
+        example a model of the user's own).
     """
     job = loader.load_sweep_config(config, list(overrides))
     choices = dict(job.hydra.runtime.choices)

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -16,7 +15,8 @@ from optuna.distributions import (
 )
 
 from pochitrain.error import ConfigError
-from pochitrain.sweep.space import Parameter, format_value, read_space
+from pochitrain.search.search_space import Parameter, format_value, read_space
+from pochitrain.sweep.private_api import parse_overrides
 
 CONFIG = OmegaConf.create(
     {
@@ -33,7 +33,7 @@ GROUPS = {"optimizer": ["adam", "adamw", "sgd"], "scheduler": ["none", "steplr"]
 
 def read(**space: Any) -> tuple[dict[str, Parameter], dict[str, BaseDistribution]]:
     parameters = read_space(space, CONFIG, lambda group: GROUPS.get(group, []))
-    distributions, _, _ = create_params_from_overrides([item.sweep for item in parameters])
+    distributions, _, _ = parse_overrides([item.sweep for item in parameters])
     for item in parameters:
         item.values = list(getattr(distributions[item.name], "choices", []))
     return {item.name: item for item in parameters}, distributions

@@ -1,4 +1,4 @@
-"""The link between a job and its trial: in process, in worker processes and on other machines.
+"""How a job finds its trial: in this process, in worker processes and on other machines.
 
 The sweeper wraps the task function in a `TrialTask` before it gives it to the launcher. Every
 launcher carries the task function to the job and tells the job its number, and that is all that is
@@ -14,7 +14,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 
-OUTPUT_FILE = "output.log"
+from pochitrain.sweep.trial_handle import working_on
 
 
 @dataclass
@@ -25,42 +25,8 @@ class Pruned:
     """How many it had trained."""
 
 
-class TrialLink:
-    """What a job may do with its trial."""
-
-    def __init__(self, trial: Any) -> None:
-        self.trial = trial
-        self.steps: list[int] = []
-        self.pruned = False
-
-    def report(self, value: float, step: int) -> str | None:
-        """Report the metric of a finished epoch.
-
-        Args:
-            step: number of finished epochs.
-
-        Returns:
-            Why the job is to stop now; None to go on.
-        """
-        from optuna.exceptions import UpdateFinishedTrialError
-
-        try:
-            self.trial.report(value, step)
-            self.steps.append(step)
-            self.pruned = self.trial.should_prune()
-        except UpdateFinishedTrialError:
-            return "the search has given this trial up"
-        return "pruned" if self.pruned else None
-
-
-_current: list[TrialLink] = []
 _here: dict[tuple[int, str], dict[int, Any]] = {}
 """Process and token of a search -> number -> trial. A forked child must not use the parent's."""
-
-
-def current_trial() -> TrialLink | None:
-    """The trial that this process is working on; None outside a search."""
-    return _current[-1] if _current else None
 
 
 def share_trials(token: str) -> dict[int, Any]:
@@ -86,8 +52,8 @@ class StudyAddress:
     """Jobs per trial; only the first of them reports."""
     reports: bool = True
     """False with several objectives, which Optuna does not prune."""
-    quiet: bool = False
-    """Whether the jobs' output goes to a file in their directory."""
+    output_file: str | None = None
+    """Where the jobs' output goes, in the directory of each; None leaves it on the terminal."""
 
     def find(self, job_num: int) -> Any | None:
         """The Optuna trial of job number `job_num`, if it is running and reports."""
@@ -101,8 +67,8 @@ class StudyAddress:
 
     def load(self, number: int) -> Any | None:
         import optuna
-        from optuna.trial import TrialState
 
+        from pochitrain.sweep.private_api import attach_trial
         from pochitrain.sweep.storage import open_storage
 
         # RandomSampler: Trial's constructor runs the sampler's before_trial, which must do nothing.
@@ -112,10 +78,7 @@ class StudyAddress:
             sampler=optuna.samplers.RandomSampler(),
             pruner=self.pruner,
         )
-        for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if frozen.number == number:
-                return optuna.trial.Trial(study, frozen._trial_id)
-        return None
+        return attach_trial(study, number)
 
 
 class TrialTask:
@@ -145,37 +108,22 @@ class TrialTask:
 
         node = HydraConfig.get()
         trial = self.address.find(node.job.num)
-        folder = Path(node.runtime.output_dir) if self.address.quiet else None
-        with linked(trial) as link, output_to(folder):
+        name = self.address.output_file
+        file = None if name is None else Path(node.runtime.output_dir) / name
+        with working_on(trial) as handle, output_to(file):
             try:
                 value = self.task(cfg)
             except TrialPruned:
-                return Pruned(len(link.steps) if link else 0)
-        return Pruned(len(link.steps)) if link is not None and link.pruned else value
+                return Pruned(len(handle.steps) if handle else 0)
+        return Pruned(len(handle.steps)) if handle is not None and handle.pruned else value
 
 
 @contextlib.contextmanager
-def linked(trial: Any | None) -> Iterator[TrialLink | None]:
-    """Make `trial` the current one."""
-    if trial is None:
-        yield None
-        return
-    _current.append(TrialLink(trial))
-    try:
-        yield _current[-1]
-    finally:
-        _current.pop()
-
-
-@contextlib.contextmanager
-def output_to(folder: Path | None) -> Iterator[None]:
-    """Send what the job prints into a file: twenty trainings on one terminal help nobody."""
-    if folder is None:
+def output_to(path: Path | None) -> Iterator[None]:
+    """Append what is printed to a file, so that parallel jobs do not mix on the terminal."""
+    if path is None:
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    with (
-        open(folder / OUTPUT_FILE, "a", encoding="utf-8") as file,
-        contextlib.redirect_stdout(file),
-    ):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8") as file, contextlib.redirect_stdout(file):
         yield

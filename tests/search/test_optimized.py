@@ -1,6 +1,6 @@
 """The best parameters as configs."""
 
-from pochitrain.sweep.optimized import referenced_files
+from pochitrain.search.optimized import referenced_files
 
 
 def test_the_files_that_a_config_needs() -> None:

@@ -2,7 +2,6 @@
 
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -11,10 +10,10 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 from rich.console import Console
 
-from pochitrain.sweep.owner import KILLED, REASON
-from pochitrain.sweep.page import write_pages
-from pochitrain.sweep.report import SearchReport
-from pochitrain.sweep.result import compute_importances, count_seconds
+from pochitrain.search.page import write_pages
+from pochitrain.search.result import compute_importances, count_seconds
+from pochitrain.search.terminal import SearchTerminal
+from pochitrain.sweep.heartbeat import KILLED, REASON
 
 
 def study_of(*values: float, names: str = "x") -> optuna.Study:
@@ -42,11 +41,10 @@ def test_importances_add_up_to_one() -> None:
 def test_the_best_trials_can_be_read_in_a_narrow_terminal(
     width: int, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = object.__new__(SearchReport)
-    report.study = study_of(50.0, 70.0, names="xyz")
-    report.driver = SimpleNamespace(parameters={})  # type: ignore[assignment]
-    report.console = Console(width=width, soft_wrap=True)
-    report.print_best()
+    study = study_of(50.0, 70.0, names="xyz")
+    terminal = SearchTerminal(study, "val_accuracy", lambda name, value: value)
+    terminal.console = Console(width=width, soft_wrap=True)
+    terminal.print_best()
     assert expected in capsys.readouterr().out
 
 
@@ -61,7 +59,7 @@ def test_there_are_always_three_pages(states: str, tmp_path: Path) -> None:
         study.add_trial(
             create_trial(state=kinds[letter], value=value, params=params, distributions=spaces)
         )
-    pages = write_pages(study, tmp_path, compute_importances(study))
+    pages = write_pages(study, tmp_path, compute_importances(study), "val_accuracy (%)")
     assert [page.stem for page in pages] == ["optimization_history", "param_importances", "contour"]
     nothing = "No trial has been completed" in (tmp_path / "contour.html").read_text()
     assert nothing == ("C" not in states)

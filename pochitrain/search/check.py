@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
 from hydra.errors import HydraException
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from optuna.distributions import (
     BaseDistribution,
@@ -16,6 +15,10 @@ from optuna.study import Study
 
 from pochitrain.config.root import validate
 from pochitrain.error import ConfigError
+from pochitrain.search.plan import SearchPlan
+from pochitrain.sweep.trial_result import describe_composition
+
+CONDITIONAL = " A parameter that only some options have needs optuna.custom_search_space."
 
 
 def extreme_values(distribution: BaseDistribution) -> list[Any]:
@@ -25,54 +28,52 @@ def extreme_values(distribution: BaseDistribution) -> list[Any]:
     return list(dict.fromkeys([distribution.low, distribution.high]))  # type: ignore[attr-defined]
 
 
-def check_corners(
-    distributions: Mapping[str, BaseDistribution],
-    render: Any,
-    fixed: list[str],
-    full: list[str],
-    config: DictConfig,
-    loader: ConfigLoader,
-) -> None:
+def check_corners(plan: SearchPlan) -> None:
     """Compose and validate a job for every extreme of every parameter, the others at their first.
 
-    Args:
-        render: (name, value) -> override of a job.
-        fixed: overrides that every job gets.
-        full: the same for a training of full length with the best parameters.
+    Then once more as a training of full length.
 
     Raises:
         ConfigError: naming the parameter and the value that cannot work.
     """
-    corners = {name: extreme_values(item) for name, item in distributions.items()}
+    corners = {name: extreme_values(item) for name, item in plan.distributions.items()}
     base = {name: values[0] for name, values in corners.items()}
     points = [base] + [{**base, name: item} for name in corners for item in corners[name][1:]]
+    fixed = [f"{name}={value}" for name, value in plan.fixed_in_trials.items()]
+    fixed += plan.deletions
     for point in points:
-        words = [render(name, value) for name, value in point.items()]
-        problem = find_problem([*fixed, *words], config, loader)
+        words = [plan.render(name, value) for name, value in point.items()]
+        problem = find_problem([*words, *fixed], plan)
         if problem is None:
             continue
-        if problem == find_problem(fixed, config, loader):  # not the space's fault
+        if problem == find_problem(fixed, plan):  # not the space's fault
             raise ConfigError(problem)
         raise ConfigError(
             f"optuna.search_space cannot be searched at {', '.join(words)}: {problem}"
         )
-    problem = find_problem([*full, *(render(*item) for item in base.items())], config, loader)
+    problem = find_problem(plan.full_overrides(base), plan)
     if problem is not None:
         raise ConfigError(problem)
 
 
-def find_problem(words: list[str], config: DictConfig, loader: ConfigLoader) -> str | None:
-    """What is wrong with the job that has the overrides `words`; None if nothing is."""
+def find_problem(overrides: list[str], plan: SearchPlan) -> str | None:
+    """What is wrong with the job that has the `overrides`; None if nothing is."""
     try:
-        job = loader.load_sweep_config(config, words)
+        job = plan.loader.load_sweep_config(plan.config, overrides)
         with read_write(job), open_dict(job):
             del job["hydra"]
         validate(job)
     except ConfigError as error:
         return str(error)
     except (HydraException, OmegaConfBaseException) as error:
-        return describe_composition(error)
+        return explain_composition(error)
     return None
+
+
+def explain_composition(error: Exception) -> str:
+    """One line about a config that cannot be composed, with the remedy."""
+    text = describe_composition(error)
+    return text + (CONDITIONAL if "Could not override" in text else "")
 
 
 def check_same_space(study: Study, distributions: Mapping[str, BaseDistribution]) -> None:
@@ -100,16 +101,3 @@ def describe_values(distribution: BaseDistribution) -> str:
     if isinstance(distribution, CategoricalDistribution):
         return f"a choice of {list(distribution.choices)}"
     return f"a range ({distribution})"
-
-
-def describe_composition(error: Exception) -> str:
-    """One line about a config that cannot be composed, with Hydra's reason for it."""
-    cause = error if error.__cause__ is None else error.__cause__
-    lines = [line.strip() for line in f"{error}\n{cause}".splitlines() if line.strip()]
-    kept = list(dict.fromkeys(line for line in lines if not line.startswith(NOISE)))[:2]
-    hint = " A parameter that only some options have needs optuna.custom_search_space."
-    text = " ".join(kept)
-    return text + (hint if "Could not override" in text else "")
-
-
-NOISE = ("full_key:", "object_type=", "reference_type=", "See https", "To append")

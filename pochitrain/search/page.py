@@ -15,17 +15,21 @@ MAX_CONTOUR_PARAMS = 4
 """A contour plot has a panel per pair of parameters; more cannot be read."""
 
 
-def write_pages(study: Study, folder: Path, importances: dict[str, float]) -> list[Path]:
-    """Write optimization_history.html, param_importances.html and contour.html."""
-    if len(study.directions) > 1:
-        return []
+def write_pages(
+    study: Study, folder: Path, importances: dict[str, float], metric: str
+) -> list[Path]:
+    """Write optimization_history.html, param_importances.html and contour.html.
+
+    Args:
+        metric: name (and unit) of the values, for the axes.
+    """
     if not (folder / SCRIPT).exists():
         from plotly.offline import get_plotlyjs
 
         write_text(folder / SCRIPT, get_plotlyjs())
     if has_values(study):
-        history = visualization.plot_optimization_history(study, target_name=metric_name(study))
-        contour = draw_contour(study, importances)
+        history = visualization.plot_optimization_history(study, target_name=metric)
+        contour = draw_contour(study, importances, metric)
     else:
         history = contour = draw_nothing()
     figures = {
@@ -34,10 +38,6 @@ def write_pages(study: Study, folder: Path, importances: dict[str, float]) -> li
         "contour": contour,
     }
     return [write_page(figure, folder / f"{name}.html") for name, figure in figures.items()]
-
-
-def metric_name(study: Study) -> str:
-    return "val_accuracy (%)" if study.directions[0].name == "MAXIMIZE" else "val_loss"
 
 
 def has_values(study: Study) -> bool:
@@ -62,7 +62,7 @@ def draw_importances(importances: dict[str, float]) -> Any:
     return go.Figure(bars, layout)
 
 
-def draw_contour(study: Study, importances: dict[str, float]) -> Any:
+def draw_contour(study: Study, importances: dict[str, float], metric: str) -> Any:
     """The value over pairs of the most important parameters; over the only one if there is one."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     names = list(dict.fromkeys([*importances, *(name for t in trials for name in t.params)]))
@@ -73,8 +73,8 @@ def draw_contour(study: Study, importances: dict[str, float]) -> Any:
         warnings.simplefilter("ignore")
         if len(params) < 2:
             params = params or names[:1]
-            return visualization.plot_slice(study, params, target_name=metric_name(study))
-        return visualization.plot_contour(study, params, target_name=metric_name(study))
+            return visualization.plot_slice(study, params, target_name=metric)
+        return visualization.plot_contour(study, params, target_name=metric)
 
 
 def write_page(figure: Any, path: Path) -> Path:

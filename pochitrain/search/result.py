@@ -10,7 +10,7 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from pochitrain.sweep.owner import KILLED, REASON
+from pochitrain.sweep.heartbeat import KILLED, REASON
 
 Written = Callable[[str, Any], Any]
 """(parameter, value of the study) -> value as the person wrote it."""

@@ -8,7 +8,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import create_trial
 
 from pochitrain.error import ConfigError
-from pochitrain.sweep.check import check_same_space
+from pochitrain.search.check import check_same_space
 
 FLOAT, CHOICE = FloatDistribution(0.0, 1.0), CategoricalDistribution([1, 2])
 
