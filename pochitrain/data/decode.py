@@ -17,10 +17,6 @@ MAX_PIXELS = 178_956_970
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 
-MAX_ASPECT = 1000
-"""Longer side over shorter one. `Resize(256)` brings the shorter side to 256 pixels, which makes
-gigabytes of a strip one pixel wide."""
-
 BAND_PX = 512
 """Rows of an image that are composited at once."""
 
@@ -98,14 +94,7 @@ def upright_size(source: str | Path) -> tuple[int, int]:
 
 
 def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """First frame, upright (EXIF), 8-bit RGB, transparency composited on `background`.
-
-    Raises:
-        UnreadableImageError: for a strip longer than MAX_ASPECT times its width.
-    """
-    if max(image.size) > MAX_ASPECT * min(image.size):
-        width, height = image.size
-        raise UnreadableImageError(f"{width} x {height} is longer than {MAX_ASPECT} : 1")
+    """First frame, upright (EXIF), 8-bit RGB, transparency composited on `background`."""
     image.load()
     ImageOps.exif_transpose(image, in_place=True)  # without it, a copy of every image
     if image.mode.startswith(("I", "F")):

@@ -1,9 +1,5 @@
 """Images to batches on the device."""
 
-import os
-import signal
-import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,14 +12,17 @@ from torch.utils.data import DataLoader, Dataset
 from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.decode import UnreadableImageError
 from pochitrain.data.sampler import EpochBatches, SampleKey
+from pochitrain.data.worker import (
+    default_num_workers,
+    end_workers,
+    num_cores,
+    outlive_signals,
+    start_method,
+    translate_worker_errors,
+)
 from pochitrain.error import ConfigError, DataError, PochiError
 from pochitrain.seed import seeded_cpu
 from pochitrain.text import first_line
-
-TERM_GRACE_S = 30
-"""Seconds that a loader process goes on after SIGTERM."""
-DEATH_NOTICE_S = 5
-"""How long to wait at most to hear why a loader process is gone."""
 
 Transform = Callable[[Image.Image], Tensor]
 BatchTransform = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -44,10 +43,12 @@ class Batch(NamedTuple):
 class TransformedImages(Dataset[tuple[Tensor, int, int]]):
     """Decodes and transforms one image; its random draws depend on (seed, epoch, index) only."""
 
-    def __init__(self, dataset: ImageDataset, transform: Transform, seed: int) -> None:
+    def __init__(self, dataset: ImageDataset, transform: Transform, seed: int, key: str) -> None:
         self.dataset = dataset
         self.transform = transform
         self.seed = seed
+        self.key = key
+        """Dotted key of the transform, for messages."""
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -59,7 +60,18 @@ class TransformedImages(Dataset[tuple[Tensor, int, int]]):
         except UnreadableImageError as error:
             raise DataError(f"Cannot read {self.dataset.name(index)}: {error}.") from None
         with seeded_cpu(self.seed, "augment", epoch, index):
-            return self.transform(image), self.dataset.labels[index], index
+            return self.apply(image, index), self.dataset.labels[index], index
+
+    def apply(self, image: Image.Image, index: int) -> Tensor:
+        try:
+            return self.transform(image)
+        except PochiError:
+            raise
+        except Exception as error:  # steps may be of the person's own
+            raise DataError(
+                f"{self.key} fails on {self.dataset.name(index)} ({image.width} x {image.height} "
+                f"px): {type(error).__name__}: {first_line(error).rstrip('.')}."
+            ) from error
 
 
 def collate(samples: list[tuple[Tensor, int, int]]) -> Batch:
@@ -117,10 +129,18 @@ class EpochLoader:
         """The first image, transformed, `num_images` times: shape (num_images, 3, H, W).
 
         Raises:
-            DataError: if it cannot be read.
+            ConfigError: if it cannot be read or transformed.
         """
-        image, label, index = self.loader.dataset[0, 0]
+        try:
+            image, label, index = self.loader.dataset[0, 0]
+        except DataError as error:  # nothing has been trained yet
+            raise ConfigError(str(error)) from error
         return self.to_device(collate([(image, label, index)] * num_images)).images
+
+    def close(self) -> None:
+        """End the loader processes at once; the next epoch would start new ones."""
+        end_workers(self.loader._iterator)
+        self.loader._iterator = None
 
     def mix(self, batch: Batch, epoch: int, index: int) -> Batch:
         """Apply the batch transform; its draws depend on (seed, epoch, batch) only."""
@@ -139,56 +159,6 @@ class EpochLoader:
             labels.to(self.device, non_blocking=self.non_blocking),
             indices,
         )
-
-
-def without_worker_traceback(text: str) -> str:
-    """The message of an error that a loader process raised, as it was there."""
-    marker = f"{PochiError.__module__}."
-    if "Original Traceback" not in text or marker not in text:
-        return text
-    return text.rpartition(marker)[2].partition(": ")[2].strip()
-
-
-def translate_worker_errors(loader: DataLoader[Any]) -> Iterator[Batch]:
-    """The batches of `loader`; failures in its processes become one line."""
-    try:
-        yield from loader
-    except PochiError as error:
-        raise type(error)(without_worker_traceback(str(error))) from None
-    except RuntimeError as error:
-        raise (dead_worker(error, loader.num_workers) or error) from None
-    except (OSError, EOFError):
-        if loader.num_workers == 0:
-            raise
-        # The pipe to a killed process breaks a moment before torch hears of its death and says so,
-        # out of a signal handler.
-        try:
-            time.sleep(DEATH_NOTICE_S)
-        except RuntimeError as error:
-            raise (dead_worker(error, loader.num_workers) or error) from None
-        raise
-
-
-def dead_worker(error: RuntimeError, num_workers: int) -> DataError | None:
-    """What to tell when a loader process was killed; None for another error."""
-    if "DataLoader worker" not in str(error):
-        return None
-    first = first_line(error).rstrip(". ")
-    return DataError(
-        f"A process that loads pictures ended ({first}). If the machine was short of memory, use "
-        f"fewer: data.num_workers={max(0, num_workers // 2)}."
-    )
-
-
-def outlive_signals(worker: int) -> None:
-    """In a loader process: let the run finish its batch when a whole process group is signalled.
-
-    Ctrl+C in a terminal and some clusters signal every process of a job. The main process decides
-    when to stop; a SIGTERM only makes sure that no loader process outlives it by long.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(TERM_GRACE_S))
 
 
 def build_loader(
@@ -225,7 +195,7 @@ def build_loader(
         num_workers = 0 if dataset.in_memory or small else default_num_workers()
     on_gpu = device.type == "cuda"
     loader: DataLoader[Any] = DataLoader(
-        TransformedImages(dataset, transform, seed),
+        TransformedImages(dataset, transform, seed, f"transform.{'train' if shuffle else 'val'}"),
         batch_sampler=batches,
         num_workers=num_workers,
         collate_fn=collate,
@@ -241,22 +211,3 @@ def build_loader(
     return EpochLoader(
         loader, batches, device, non_blocking, memory_format, dataset, batch_transform
     )
-
-
-def start_method(num_workers: int) -> str | None:
-    """How loader processes start; None = as the platform does.
-
-    On Linux they are forked, also in the processes of a search, which were started otherwise. So
-    nothing is pickled (a transform may be a lambda) and nothing is imported again.
-    """
-    return "fork" if num_workers > 0 and sys.platform == "linux" else None
-
-
-def default_num_workers() -> int:
-    return min(8, max(1, num_cores() // 2))
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
-    return os.cpu_count() or 1 if affinity is None else len(affinity(0))

@@ -24,7 +24,9 @@ def find_unreadable(paths: Sequence[str]) -> dict[int, str]:
     store = cache_file(paths)
     known = load_known(store)
     stamps = {path: stamp(path) for path in paths}
-    todo = [i for i, path in enumerate(paths) if known.get(path) != stamps[path]]
+    todo = [
+        i for i, path in enumerate(paths) if (now := stamps[path]) is None or known.get(path) != now
+    ]
     bad: dict[int, str] = {}
     # Pillow's decoders release the GIL, so threads use every core.
     with without_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.decode import UnreadableImageError
-from pochitrain.data.loader import (
+from pochitrain.data.worker import (
     default_num_workers,
     outlive_signals,
     start_method,
@@ -149,4 +149,4 @@ def load_batches(
         prefetch_factor=4 if num_workers else None,
         generator=torch.Generator().manual_seed(0),
     )
-    yield from translate_worker_errors(loader)  # type: ignore[misc]
+    yield from translate_worker_errors(loader)

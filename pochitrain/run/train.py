@@ -123,6 +123,9 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
                 trainer.fit()
             finally:
                 progress.close()
+                for loader in (train_loader, val_loader):
+                    if loader is not None:
+                        loader.close()
             stop_request.end_of_training()
             finish(cfg, console, state, folder)
             write_status(folder, "finished", state)

@@ -123,6 +123,21 @@ def test_all_unreadable_pictures_of_both_roots(tmp_path: Path, make_folder: Make
     ]
 
 
+@pytest.mark.parametrize("on_error", ["error", "skip"])
+def test_a_link_to_nothing_is_named(tmp_path: Path, make_folder: MakeFolder, on_error: str) -> None:
+    root = make_folder(tmp_path / "r", {"ant": 1, "bee": 2})
+    (root / "bee" / "lost.png").symlink_to(tmp_path / "nowhere.png")
+    if on_error == "skip":
+        data = open_folder(train_root=str(root), on_error="skip")
+        assert data.skipped == [f"{root}/bee/lost.png: the file is gone"]
+        assert len(data.train) == 3
+    else:
+        with pytest.raises(
+            ConfigError, match=r"holds 1 unreadable(.|\n)*lost\.png: the file is gone"
+        ):
+            open_folder(train_root=str(root))
+
+
 def test_a_class_must_not_be_skipped_away(tmp_path: Path, make_folder: MakeFolder) -> None:
     root = make_folder(tmp_path / "r", {"ant": 2})
     (root / "bee").mkdir()

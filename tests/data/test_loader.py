@@ -1,7 +1,10 @@
 """Batches: their order, their augmentation, and that neither depends on the number of processes."""
 
 import multiprocessing
+import os
+import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +16,7 @@ from torchvision.transforms import v2
 from pochitrain.data.folder import open_folder
 from pochitrain.data.loader import Batch, EpochLoader, build_loader
 from pochitrain.data.sampler import EpochBatches
-from pochitrain.error import ConfigError, PochiError
+from pochitrain.error import ConfigError, DataError, PochiError
 
 CPU = torch.device("cpu")
 TO_TENSOR = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
@@ -109,6 +112,46 @@ def test_a_picture_that_vanishes_in_mid_run_is_named(tmp_path: Path, make_folder
     (root / "b" / "001.png").unlink()
     with pytest.raises(PochiError, match=r"^Cannot read .*b/001\.png: the file is gone\.$"):
         list(source.epoch(0))
+
+
+def test_a_transform_that_does_not_fit_a_picture_names_both(
+    tmp_path: Path, make_folder: Callable
+) -> None:
+    dataset = open_folder(train_root=str(make_folder(tmp_path / "r", {"a": 2, "b": 2}))).train
+    source = build_loader(
+        dataset, v2.Compose([v2.RandomCrop(64), *TO_TENSOR]), batch_size=4, seed=0, device=CPU,
+        shuffle=True, num_workers=0,
+    )  # fmt: skip
+    says = (
+        r"^transform\.train fails on .*\d\d\d\.png \(32 x 32 px\): ValueError: Required crop size"
+    )
+    with pytest.raises(DataError, match=says):
+        list(source.epoch(0))
+    with pytest.raises(ConfigError, match=says):  # before training
+        source.sample(2)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_loader_processes_end_at_once(tmp_path: Path, make_folder: Callable, killed: bool) -> None:
+    """Also one that has stopped, and those that wait for a lock of one that was killed."""
+    source = loader(make_folder(tmp_path / "r", {"a": 7, "b": 6}), num_workers=2)
+    batches = source.epoch(0)
+    next(batches)
+    pids = [worker.pid for worker in source.loader._iterator._workers]  # type: ignore[union-attr]
+    os.kill(pids[0], signal.SIGSTOP)
+    begin = time.monotonic()
+    if killed:
+        with pytest.raises(
+            (DataError, RuntimeError), match=r"DataLoader worker|that loads pictures"
+        ):
+            os.kill(pids[1], signal.SIGKILL)
+            time.sleep(5)
+            list(batches)
+    source.close()
+    assert time.monotonic() - begin < 4
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert len(list(source.epoch(0))) == 3
+    source.close()
 
 
 def sizes(num_samples: int, batch_size: int, *, shuffle: bool = True) -> list[int]:
