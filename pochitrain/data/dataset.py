@@ -1,21 +1,25 @@
 """What every source of images offers, and the parts of a data set."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from pochitrain.error import ConfigError
+
+Labels = Sequence[int] | NDArray[np.integer[Any]]
+"""Class index of each image of a set, in its order."""
 
 
 class ImageDataset(Protocol):
     """A sequence of labelled images."""
 
     @property
-    def labels(self) -> Sequence[int]:
+    def labels(self) -> Labels:
         """Class index of each image."""
         ...
 
@@ -39,28 +43,37 @@ class ImageDataset(Protocol):
         ...
 
 
+HASHED_AT_ONCE = 4096
+"""Images whose names are joined before they are hashed: a call each would take most of the time."""
+
+
 @dataclass
 class Subset:
     """Some images of another set, in the given order."""
 
     base: ImageDataset
-    indices: list[int]
+    indices: Sequence[int] | NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        self.labels = [self.base.labels[i] for i in self.indices]
+        self.indices = np.asarray(self.indices, np.int64)
+        self.labels = np.asarray(self.base.labels, np.int32)[self.indices]
         self.in_memory = self.base.in_memory
+
+    def position(self, index: int) -> int:
+        """Of image `index` in the other set."""
+        return int(self.indices[index])
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def load(self, index: int) -> Image.Image:
-        return self.base.load(self.indices[index])
+        return self.base.load(self.position(index))
 
     def size(self, index: int) -> tuple[int, int]:
-        return self.base.size(self.indices[index])
+        return self.base.size(self.position(index))
 
     def name(self, index: int) -> str:
-        return self.base.name(self.indices[index])
+        return self.base.name(self.position(index))
 
 
 @dataclass
@@ -76,8 +89,8 @@ class DataSplits:
     """Warnings to show."""
 
     def count_per_class(self, split: ImageDataset) -> list[int]:
-        counts = Counter(split.labels)
-        return [counts[i] for i in range(len(self.class_names))]
+        counts = np.bincount(np.asarray(split.labels), minlength=len(self.class_names))
+        return [int(count) for count in counts]
 
 
 def fingerprint(data: DataSplits) -> str:
@@ -85,9 +98,12 @@ def fingerprint(data: DataSplits) -> str:
     digest = blake2b(digest_size=16)
 
     def add(split: ImageDataset) -> None:
-        for index, label in enumerate(split.labels):
-            name = split.name(index).rpartition("/")[2]
-            digest.update(f"{label}\t{name}\n".encode("utf-8", "surrogateescape"))
+        labels = np.asarray(split.labels)
+        for start in range(0, len(labels), HASHED_AT_ONCE):
+            part = labels[start : start + HASHED_AT_ONCE].tolist()
+            names = (split.name(index).rpartition("/")[2] for index in range(start, len(labels)))
+            text = "".join([f"{label}\t{name}\n" for label, name in zip(part, names, strict=False)])
+            digest.update(text.encode("utf-8", "surrogateescape"))
 
     for split in (data.train, data.val):
         digest.update(b"split\n")

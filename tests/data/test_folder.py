@@ -19,7 +19,7 @@ def test_classes_and_files_are_sorted_by_name(tmp_path: Path, make_folder: MakeF
     root = make_folder(tmp_path / "r", {"zebra": 1, "Cat": 2, "bird": 1})
     data = open_folder(train_root=str(root))
     assert data.class_names == ["Cat", "bird", "zebra"]
-    assert data.train.labels == [0, 0, 1, 2]
+    assert list(data.train.labels) == [0, 0, 1, 2]
     assert [data.train.name(i) for i in range(2)] == [
         str(root / "Cat" / "000.png"),
         str(root / "Cat" / "001.png"),
@@ -98,7 +98,7 @@ def test_validation_is_mapped_by_name(tmp_path: Path, make_folder: MakeFolder) -
     val = make_folder(tmp_path / "val", {"bee": 2, "cat": 1})  # without an image of an ant
     data = open_folder(train_root=str(train), val_root=str(val))
     assert data.val is not None
-    assert data.val.labels == [1, 1, 2]
+    assert list(data.val.labels) == [1, 1, 2]
     assert data.count_per_class(data.val) == [0, 2, 1]
 
 
