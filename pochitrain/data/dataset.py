@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pochitrain.data.index import PathList
 from pochitrain.error import ConfigError
 
 Labels = Sequence[int] | NDArray[np.integer[Any]]
@@ -41,10 +43,6 @@ class ImageDataset(Protocol):
     def name(self, index: int) -> str:
         """What a person finds the image by (a path, for files)."""
         ...
-
-
-HASHED_AT_ONCE = 4096
-"""Images whose names are joined before they are hashed: a call each would take most of the time."""
 
 
 @dataclass
@@ -98,18 +96,31 @@ def fingerprint(data: DataSplits) -> str:
     digest = blake2b(digest_size=16)
 
     def add(split: ImageDataset) -> None:
-        labels = np.asarray(split.labels)
-        for start in range(0, len(labels), HASHED_AT_ONCE):
-            part = labels[start : start + HASHED_AT_ONCE].tolist()
-            names = (split.name(index).rpartition("/")[2] for index in range(start, len(labels)))
-            text = "".join([f"{label}\t{name}\n" for label, name in zip(part, names, strict=False)])
-            digest.update(text.encode("utf-8", "surrogateescape"))
+        labels, names = np.asarray(split.labels), base_names(split)
+        starts = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
+        for start, stop in pairwise(
+            starts if names else []
+        ):  # a stretch of one class at once: a million are quick
+            label = b"%d\t" % labels[start]
+            digest.update(label + (b"\n" + label).join(names[start:stop]) + b"\n")
 
     for split in (data.train, data.val):
         digest.update(b"split\n")
         if split is not None:
             add(split)
     return digest.hexdigest()
+
+
+def base_names(split: ImageDataset) -> list[bytes]:
+    """The name of each image without its folder."""
+    if isinstance(split, Subset):
+        names = base_names(split.base)
+        return [names[position] for position in np.asarray(split.indices).tolist()]
+    paths = getattr(split, "paths", None)
+    if isinstance(paths, PathList):
+        return paths.base_names()
+    found = (split.name(index).rpartition("/")[2] for index in range(len(split)))
+    return [name.encode("utf-8", "surrogateescape") for name in found]
 
 
 def require_one_size(dataset: ImageDataset, key: str) -> None:

@@ -44,8 +44,8 @@ class PathList(Sequence[str]):
         """Wrap the paths.
 
         Args:
-            text: all paths, one after the other, in UTF-8 (bytes that are none as they are).
-            ends: where each path ends in `text`.
+            text: all paths in UTF-8 (bytes that are none as they are), a zero byte after each.
+            ends: where each path ends in `text`, behind its zero byte.
             prefix: put before each path.
         """
         self.text = text
@@ -54,9 +54,12 @@ class PathList(Sequence[str]):
 
     @classmethod
     def of(cls, paths: Iterable[str], prefix: str = "") -> "PathList":
-        parts = [encode(path) for path in paths]
-        ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
-        return cls(b"".join(parts), ends, prefix)
+        return cls.join([encode(path) for path in paths], prefix)
+
+    @classmethod
+    def join(cls, parts: list[bytes], prefix: str = "") -> "PathList":
+        ends = np.cumsum([len(part) + 1 for part in parts], dtype=np.int64)
+        return cls(b"".join([part + b"\0" for part in parts]), ends, prefix)
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -73,19 +76,18 @@ class PathList(Sequence[str]):
     def raw(self, index: int) -> bytes:
         """Path `index` >= 0 without the prefix."""
         start = self.ends[index - 1] if index else 0
-        return self.text[start : self.ends[index]]
+        return self.text[start : self.ends[index] - 1]
 
-    def iterate_raw(self) -> Iterator[bytes]:
+    def split_raw(self) -> list[bytes]:
         """All paths without the prefix."""
-        start = 0
-        for end in self.ends.tolist():
-            yield self.text[start:end]
-            start = end
+        return self.text.split(b"\0")[:-1]
+
+    def base_names(self) -> list[bytes]:
+        """What follows the last slash of each path."""
+        return [path.rpartition(b"/")[2] for path in self.split_raw()]
 
     def take(self, indices: Int64s) -> "PathList":
-        parts = [self.raw(i) for i in indices.tolist()]
-        ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
-        return PathList(b"".join(parts), ends, self.prefix)
+        return PathList.join([self.raw(i) for i in indices.tolist()], self.prefix)
 
 
 def encode(path: str) -> bytes:
@@ -154,10 +156,10 @@ class FolderIndex:
     def remember(self, earlier: "FolderIndex") -> None:
         """Take over what an earlier index knew about files that have not changed since."""
         stamps = zip(earlier.num_bytes.tolist(), earlier.mtime_ns.tolist(), strict=True)
-        rows = zip(earlier.paths.iterate_raw(), stamps, earlier.known.tolist(), strict=True)
+        rows = zip(earlier.paths.split_raw(), stamps, earlier.known.tolist(), strict=True)
         seen = {(path, *stamp): known for path, stamp, known in rows}
         mine = zip(
-            self.paths.iterate_raw(), self.num_bytes.tolist(), self.mtime_ns.tolist(), strict=True
+            self.paths.split_raw(), self.num_bytes.tolist(), self.mtime_ns.tolist(), strict=True
         )
         self.known = np.array([seen.get(row, UNKNOWN) for row in mine], np.uint8)
 
@@ -192,7 +194,7 @@ def read_folders(root: str) -> FolderIndex:
             elif is_image_name(entry.name):
                 loose.append(entry.name)
     folders.sort()
-    counts, texts, lengths, file_stamps = [], [], [], []
+    counts, parts, file_stamps = [], [], []
     for folder in folders:
         found = []
         for path, entry in walk(prefix, folder, directories, stamps):
@@ -202,19 +204,18 @@ def read_folders(root: str) -> FolderIndex:
             except OSError:
                 found.append((path, -1, 0))
         found.sort()
-        encoded = [encode(path) for path, _, _ in found]
         counts.append(len(found))
-        texts.append(b"".join(encoded))
-        lengths.append(np.array([len(part) for part in encoded], np.int64))
+        parts.append(PathList.of(path for path, _, _ in found))
         file_stamps.append(np.array([row[1:] for row in found], np.int64).reshape(-1, 2))
     both = np.concatenate(file_stamps) if file_stamps else np.zeros((0, 2), np.int64)
+    lengths = [np.diff(part.ends, prepend=0) for part in parts]
     ends = np.cumsum(np.concatenate(lengths) if lengths else [], dtype=np.int64)
     return FolderIndex(
         root,
         folders,
         np.array(counts, np.int64),
         sorted(loose),
-        PathList(b"".join(texts), ends, prefix),
+        PathList(b"".join([part.text for part in parts]), ends, prefix),
         both[:, 0].copy(),
         both[:, 1].copy(),
         np.full(len(both), UNKNOWN, np.uint8),
