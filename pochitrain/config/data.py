@@ -47,7 +47,7 @@ class FolderConfig(LoaderConfig):
     on_error: str = "error"
     """error: name every unreadable image and stop; skip: train without them."""
     verify: bool = True
-    """Decode every image once before training (remembered between runs)."""
+    """Check every image once before training (remembered between runs)."""
     background: list[int] = field(default_factory=lambda: [255, 255, 255])
     """RGB, 0-255: what transparent pixels are composited on."""
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pochitrain.data.index import PathList
+from pochitrain.data.progress import WaitDisplay
 from pochitrain.error import ConfigError
 
 Labels = Sequence[int] | NDArray[np.integer[Any]]
@@ -133,11 +134,13 @@ def require_one_size(dataset: ImageDataset, key: str) -> None:
         ConfigError: naming two images that differ.
     """
     first = dataset.size(0)
-    for index in range(1, len(dataset)):
-        size = dataset.size(index)
-        if size != first:
-            raise ConfigError(
-                f"{key} must make all pictures one size, got {first[0]} x {first[1]} px "
-                f"({dataset.name(0)}) and {size[0]} x {size[1]} px ({dataset.name(index)}). "
-                "Add Resize and CenterCrop, or choose transform=imagenet."
-            )
+    with WaitDisplay("Comparing sizes of pictures", len(dataset)) as display:
+        for index in range(1, len(dataset)):
+            size = dataset.size(index)
+            if size != first:
+                raise ConfigError(
+                    f"{key} must make all pictures one size, got {first[0]} x {first[1]} px "
+                    f"({dataset.name(0)}) and {size[0]} x {size[1]} px ({dataset.name(index)}). "
+                    "Add Resize and CenterCrop, or choose transform=imagenet."
+                )
+            display.advance()

@@ -81,7 +81,8 @@ def open_folder(
         seed: of that split.
         on_error: "error" names every unreadable image at once; "skip" trains without them.
         background: RGB, 0-255, behind transparent pixels.
-        verify: decode every image once before training (remembered between runs).
+        verify: check every image once before training (remembered between runs): decode it, or
+            look at its first bytes only, where `on_error` is "error" and the set is large.
 
     Raises:
         ConfigError: missing or empty folders, unknown classes, unreadable images.
@@ -217,7 +218,7 @@ def drop_unreadable(
     Raises:
         ConfigError: naming all unreadable files, or a class that would be left without images.
     """
-    bad = find_unreadable(index)
+    bad = find_unreadable(index, all_pixels=on_error == "skip")
     if not bad:
         return dataset, []
     lines = [f"{dataset.paths[i]}: {reason}" for i, reason in sorted(bad.items())]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pochitrain.atomic import write_with
+from pochitrain.data.progress import WaitDisplay
 from pochitrain.paths import cache_directory
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -195,18 +196,16 @@ def read_folders(root: str) -> FolderIndex:
                 loose.append(entry.name)
     folders.sort()
     counts, parts, file_stamps = [], [], []
-    for folder in folders:
-        found = []
-        for path, entry in walk(prefix, folder, directories, stamps):
-            try:
-                status = entry.stat()
-                found.append((path, status.st_size, status.st_mtime_ns))
-            except OSError:
-                found.append((path, -1, 0))
-        found.sort()
-        counts.append(len(found))
-        parts.append(PathList.of(path for path, _, _ in found))
-        file_stamps.append(np.array([row[1:] for row in found], np.int64).reshape(-1, 2))
+    with WaitDisplay("Listing pictures") as display:
+        for folder in folders:
+            found = []
+            for path, entry in walk(prefix, folder, directories, stamps):
+                found.append((path, *entry_stamp(entry)))
+                display.advance()
+            found.sort()
+            counts.append(len(found))
+            parts.append(PathList.of(path for path, _, _ in found))
+            file_stamps.append(np.array([row[1:] for row in found], np.int64).reshape(-1, 2))
     both = np.concatenate(file_stamps) if file_stamps else np.zeros((0, 2), np.int64)
     lengths = [np.diff(part.ends, prepend=0) for part in parts]
     ends = np.cumsum(np.concatenate(lengths) if lengths else [], dtype=np.int64)
@@ -272,6 +271,15 @@ def file_stamp(path: str) -> tuple[int, int]:
     """Size in bytes and time of change in ns; (-1, 0) for a file that is gone."""
     try:
         status = os.stat(path)
+    except OSError:
+        return -1, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def entry_stamp(entry: "os.DirEntry[str]") -> tuple[int, int]:
+    """The same, of an entry of a folder."""
+    try:
+        status = entry.stat()
     except OSError:
         return -1, 0
     return status.st_size, status.st_mtime_ns

@@ -40,7 +40,11 @@ class Batch(NamedTuple):
     """Position of each image in its set, int64, shape (B,)."""
 
 
-class TransformedImages(Dataset[tuple[Tensor, int, int]]):
+Sample = tuple[Tensor, int, int]
+"""Image, label, position in the set."""
+
+
+class TransformedImages(Dataset[Sample]):
     """Decodes and transforms one image; its random draws depend on (seed, epoch, index) only."""
 
     def __init__(self, dataset: ImageDataset, transform: Transform, seed: int, key: str) -> None:
@@ -53,14 +57,30 @@ class TransformedImages(Dataset[tuple[Tensor, int, int]]):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, key: SampleKey) -> tuple[Tensor, int, int]:
+    def __getitem__(self, key: SampleKey) -> Sample:
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: list[SampleKey]) -> list[Sample]:
+        """The samples of a batch (torch asks for them at once).
+
+        Raises:
+            DataError: naming all unreadable images of the batch.
+        """
+        samples, bad = [], []
+        for key in keys:
+            try:
+                samples.append(self.load(key))
+            except UnreadableImageError as error:
+                bad.append(f"Cannot read {self.dataset.name(key[1])}: {error}.")
+        if bad:
+            raise DataError("\n".join(bad))
+        return samples
+
+    def load(self, key: SampleKey) -> Sample:
         epoch, index = key
-        try:
-            image = self.dataset.load(index)
-        except UnreadableImageError as error:
-            raise DataError(f"Cannot read {self.dataset.name(index)}: {error}.") from None
+        image = self.dataset.load(index)
         with seeded_cpu(self.seed, "augment", epoch, index):
-            return self.apply(image, index), self.dataset.labels[index], index
+            return self.apply(image, index), int(self.dataset.labels[index]), index
 
     def apply(self, image: Image.Image, index: int) -> Tensor:
         try:
@@ -74,7 +94,7 @@ class TransformedImages(Dataset[tuple[Tensor, int, int]]):
             ) from error
 
 
-def collate(samples: list[tuple[Tensor, int, int]]) -> Batch:
+def collate(samples: list[Sample]) -> Batch:
     """Stack samples.
 
     Raises:

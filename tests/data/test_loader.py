@@ -112,6 +112,13 @@ def test_a_picture_that_vanishes_in_mid_run_is_named(tmp_path: Path, make_folder
     (root / "b" / "001.png").unlink()
     with pytest.raises(PochiError, match=r"^Cannot read .*b/001\.png: the file is gone\.$"):
         list(source.epoch(0))
+    (root / "a" / "000.png").write_bytes(b"")
+    with pytest.raises(DataError) as caught:  # all of the batch are named
+        list(source.epoch(0))
+    assert sorted(str(caught.value).splitlines()) == [
+        f"Cannot read {root}/a/000.png: not a picture.",
+        f"Cannot read {root}/b/001.png: the file is gone.",
+    ]
 
 
 def test_a_transform_that_does_not_fit_a_picture_names_both(
