@@ -1,6 +1,7 @@
 """Imports go downwards only, and nothing heavy is imported where the command line must be quick."""
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,10 @@ import pochitrain
 
 PACKAGE = Path(pochitrain.__file__).parent
 LAYERS = (
-    ("__init__", "error"),
-    ("log", "command", "paths", "seed", "atomic"),
+    ("__init__", "error", "text"),
+    ("command", "paths", "seed", "atomic"),
     ("config",),
-    ("data", "transform", "model", "optimizer", "scheduler", "loss", "metrics"),
+    ("data", "transform", "model", "optimizer", "scheduler", "loss"),
     ("engine",),
     ("callback", "inference", "export", "report", "sweep", "legacy"),
     ("serve",),
@@ -76,6 +77,41 @@ def test_imports_go_downwards(file: str) -> None:
             continue
         down = RANK[other] < RANK[own] or other == own or (own, other) in ALSO
         assert down, f"pochitrain/{file} imports pochitrain.{name}"
+
+
+def test_every_layer_exists() -> None:
+    there = {layer(file) for file in FILES}
+    assert RANK.keys() <= there
+    assert {name for pair in ALSO for name in pair} <= there
+
+
+def imported_files(file: str) -> set[str]:
+    """Files of the package that `file` imports anywhere: in functions and for type checkers too."""
+    names = own_imports(ast.parse((PACKAGE / file).read_text(encoding="utf-8")))
+    paths = {name.replace(".", "/") for name in names}
+    candidates = {f"{path}.py" for path in paths}
+    candidates |= {f"{path.rpartition('/')[0]}.py" for path in paths}
+    return candidates & set(FILES)
+
+
+def find_circle(graph: dict[str, set[str]]) -> list[str]:
+    """Files that import each other in a circle; empty where there is none."""
+    sorter = graphlib.TopologicalSorter(graph)
+    try:
+        sorter.prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_circles_inside_a_folder() -> None:
+    """Also none through functions or annotations: two files that need each other are one."""
+    graph = {
+        file: {other for other in imported_files(file) if layer(other) == layer(file)} - {file}
+        for file in FILES
+    }
+    assert not find_circle(graph)
+    assert find_circle({"a": {"b"}, "b": {"c"}, "c": {"a"}})
 
 
 @pytest.mark.parametrize("file", [name for name in FILES if name.startswith(LIGHT)])
