@@ -10,7 +10,7 @@ from pochitrain.error import require
 
 @dataclass
 class LoaderConfig:
-    """How batches are made. None of it changes a result, except `batch_size`."""
+    """How batches are made; `batch_size`, `cache_px` and `balanced_sampling` change a result."""
 
     batch_size: int = "${batch_size}"  # type: ignore[assignment]  # interpolation
     num_workers: int | None = None
@@ -21,6 +21,14 @@ class LoaderConfig:
     """The same for validation and inference; null = as pin_memory."""
     non_blocking: bool = True
     """Copy to the GPU without waiting."""
+    cache: str = "auto"
+    """Keep decoded images in files, for later epochs and runs. auto: where they fit; on: or it is
+    an error; off. The result is the same."""
+    cache_gb: float = 8.0
+    """GB (10^9 bytes) that all such files together may take in the user's cache directory."""
+    cache_px: int | None = None
+    """Shorter side in pixels that larger images are reduced to before a RandomResizedCrop, so that
+    they take less room; null = they keep their size."""
     balanced_sampling: bool = False
     """Draw every class equally often (with replacement) instead of each image once."""
 
@@ -59,6 +67,10 @@ def check_data(node: Node, root: Node) -> None:
     require_int(node, "batch_size", "data.", low=1)
     require_int(node, "num_workers", "data.", low=0, remedy="0 loads in the main process.")
     require_int(node, "image_size", "data.", low=8)
+    if str(node.get("cache")) not in ("True", "False"):  # what YAML makes of on and off
+        require_choice(node, "cache", ("auto", "on", "off"), "data.")
+    require_range(node, "cache_gb", "data.", low=0)
+    require_int(node, "cache_px", "data.", low=8)
     require_range(node, "val_fraction", "data.", low=0, high=1, open_low=True, open_high=True)
     require_choice(node, "on_error", ("error", "skip"), "data.")
     both = node.get("val_root") is not None and node.get("val_fraction") is not None

@@ -14,6 +14,8 @@ HARMLESS = (
     "checkpoint.*",
     "confusion_matrix.*",
     "cudnn_benchmark",
+    "data.cache",
+    "data.cache_gb",
     "data.infer_pin_memory",
     "data.non_blocking",
     "data.num_workers",

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pochitrain.data.cache_plan import CacheSettings, Preparation, prepare
 from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.decode import UnreadableImageError
 from pochitrain.data.sampler import EpochBatches, SampleKey
@@ -47,12 +48,18 @@ Sample = tuple[Tensor, int, int]
 class TransformedImages(Dataset[Sample]):
     """Decodes and transforms one image; its random draws depend on (seed, epoch, index) only."""
 
-    def __init__(self, dataset: ImageDataset, transform: Transform, seed: int, key: str) -> None:
+    def __init__(
+        self, dataset: ImageDataset, preparation: Preparation, seed: int, key: str
+    ) -> None:
+        """Transform the images of `dataset`.
+
+        Args:
+            key: dotted key of the transform, for messages.
+        """
         self.dataset = dataset
-        self.transform = transform
+        self.preparation = preparation
         self.seed = seed
         self.key = key
-        """Dotted key of the transform, for messages."""
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -78,13 +85,24 @@ class TransformedImages(Dataset[Sample]):
 
     def load(self, key: SampleKey) -> Sample:
         epoch, index = key
-        image = self.dataset.load(index)
+        cache = self.preparation.cache
+        if cache is None:
+            image = self.dataset.load(index)
+        else:
+            image = cache.load(index, lambda: self.load_prefix(index))
         with seeded_cpu(self.seed, "augment", epoch, index):
-            return self.apply(image, index), int(self.dataset.labels[index]), index
+            sample: Tensor = self.apply(self.preparation.rest, image, index)
+        return sample, int(self.dataset.labels[index]), index
 
-    def apply(self, image: Image.Image, index: int) -> Tensor:
+    def load_prefix(self, index: int) -> Image.Image:
+        """The image after the deterministic beginning of the pipeline."""
+        assert self.preparation.prefix is not None
+        prepared: Image.Image = self.apply(self.preparation.prefix, self.dataset.load(index), index)
+        return prepared
+
+    def apply(self, transform: Callable[..., Any], image: Image.Image, index: int) -> Any:
         try:
-            return self.transform(image)
+            return transform(image)
         except PochiError:
             raise
         except Exception as error:  # steps may be of the person's own
@@ -126,6 +144,8 @@ class EpochLoader:
     memory_format: torch.memory_format
     dataset: ImageDataset
     batch_transform: BatchTransform | None = None
+    cache_note: str = ""
+    """What is kept of decoded images, for the person; empty where there is nothing to say."""
 
     @property
     def num_samples(self) -> int:
@@ -195,8 +215,11 @@ def build_loader(
     balanced_sampling: bool = False,
     channels_last: bool = False,
     batch_transform: BatchTransform | None = None,
+    cache: str = "off",
+    cache_gb: float = 8.0,
+    cache_px: int | None = None,
 ) -> EpochLoader:
-    """Loader of one split. The batches do not depend on `num_workers`.
+    """Loader of one split. The batches depend neither on `num_workers` nor on `cache`.
 
     Args:
         transform: PIL image (RGB) -> float32 tensor, shape (3, H, W).
@@ -205,7 +228,15 @@ def build_loader(
             cores, else half the cores (at most 8).
         pin_memory: None = where the device is a GPU.
         batch_transform: of whole batches, on the device.
+        cache: "on", "off" or "auto": keep decoded images in files; auto = where they fit.
+        cache_gb: what all such files may take, in GB (10^9 bytes).
+        cache_px: side in pixels that larger images are reduced to before a random crop.
+
+    Raises:
+        ConfigError: cache="on" where there can be none.
     """
+    key = f"transform.{'train' if shuffle else 'val'}"
+    preparation = prepare(dataset, transform, CacheSettings(cache, cache_gb, cache_px), key)
     batches = EpochBatches(
         dataset.labels, batch_size, seed=seed, shuffle=shuffle, balanced=balanced_sampling
     )
@@ -215,7 +246,7 @@ def build_loader(
         num_workers = 0 if dataset.in_memory or small else default_num_workers()
     on_gpu = device.type == "cuda"
     loader: DataLoader[Any] = DataLoader(
-        TransformedImages(dataset, transform, seed, f"transform.{'train' if shuffle else 'val'}"),
+        TransformedImages(dataset, preparation, seed, key),
         batch_sampler=batches,
         num_workers=num_workers,
         collate_fn=collate,
@@ -229,5 +260,12 @@ def build_loader(
     )
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     return EpochLoader(
-        loader, batches, device, non_blocking, memory_format, dataset, batch_transform
+        loader,
+        batches,
+        device,
+        non_blocking,
+        memory_format,
+        dataset,
+        batch_transform,
+        preparation.note,
     )

@@ -86,6 +86,7 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
     folder = open_run_directory(cfg) if continued is None else reopen(continued)
     rows = describe_run(cfg, data, state.model, precision, folder)
     rows["loss"] = describe_weights(criterion, data.class_names)
+    rows |= describe_cache(train_loader, val_loader)
     for note in [*warnings, *precision.warnings, *data.warnings]:
         console.print(f"Warning: {note}", style="yellow", markup=False)
     print_start(console, rows, data)
@@ -349,6 +350,16 @@ def describe_run(
         "device": f"{device}, {precision.name}",
         "run": str(folder),
     }
+
+
+def describe_cache(train_loader: EpochLoader, val_loader: EpochLoader | None) -> dict[str, str]:
+    """A row on the decoded pictures that are kept; none where there is nothing to say."""
+    notes = {
+        "training": train_loader.cache_note,
+        "validation": val_loader and val_loader.cache_note,
+    }
+    text = ", ".join(f"{split} {note}" for split, note in notes.items() if note)
+    return {"cache": text} if text else {}
 
 
 def type_name(node: DictConfig) -> str:
