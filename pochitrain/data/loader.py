@@ -1,13 +1,15 @@
 """Images to batches on the device."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from pochitrain.data.cache_plan import CacheSettings, Preparation, prepare
 from pochitrain.data.dataset import ImageDataset
@@ -22,8 +24,10 @@ from pochitrain.data.worker import (
     translate_worker_errors,
 )
 from pochitrain.error import ConfigError, DataError, PochiError
-from pochitrain.seed import seeded_cpu
+from pochitrain.seed import derive_seed, kept_cpu, seed_cpu, seeded_cpu
 from pochitrain.text import first_line
+from pochitrain.transform.prefix import draws_from_torch_only
+from pochitrain.transform.tail import BatchTail, split_tail
 
 Transform = Callable[[Image.Image], Tensor]
 BatchTransform = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -60,6 +64,8 @@ class TransformedImages(Dataset[Sample]):
         self.preparation = preparation
         self.seed = seed
         self.key = key
+        self.body, self.tail = split_tail(preparation.rest)
+        self.torch_only = draws_from_torch_only(self.body)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -74,11 +80,12 @@ class TransformedImages(Dataset[Sample]):
             DataError: naming all unreadable images of the batch.
         """
         samples, bad = [], []
-        for key in keys:
-            try:
-                samples.append(self.load(key))
-            except UnreadableImageError as error:
-                bad.append(f"Cannot read {self.dataset.name(key[1])}: {error}.")
+        with kept_cpu():  # once, because it takes longer than seeding
+            for key in keys:
+                try:
+                    samples.append(self.load(key))
+                except UnreadableImageError as error:
+                    bad.append(f"Cannot read {self.dataset.name(key[1])}: {error}.")
         if bad:
             raise DataError("\n".join(bad))
         return samples
@@ -90,9 +97,19 @@ class TransformedImages(Dataset[Sample]):
             image = self.dataset.load(index)
         else:
             image = cache.load(index, lambda: self.load_prefix(index))
-        with seeded_cpu(self.seed, "augment", epoch, index):
-            sample: Tensor = self.apply(self.preparation.rest, image, index)
-        return sample, int(self.dataset.labels[index]), index
+        seed_cpu(derive_seed(self.seed, "augment", epoch, index), torch_only=self.torch_only)
+        result = self.apply(self.body, image, index)
+        return self.to_tensor(result, index), int(self.dataset.labels[index]), index
+
+    def to_tensor(self, result: Any, index: int) -> Tensor:
+        """The image as bytes, shape (3, H, W), where the rest is done by batch."""
+        if self.tail is None:
+            tensor: Tensor = result
+            return tensor
+        if isinstance(result, Image.Image) and result.mode == "RGB":
+            return torch.from_numpy(np.array(result)).permute(2, 0, 1)
+        tensor = self.apply(self.tail.one_by_one, result, index)
+        return tensor
 
     def load_prefix(self, index: int) -> Image.Image:
         """The image after the deterministic beginning of the pipeline."""
@@ -112,8 +129,11 @@ class TransformedImages(Dataset[Sample]):
             ) from error
 
 
-def collate(samples: list[Sample]) -> Batch:
+def collate(samples: list[Sample], tail: BatchTail | None = None) -> Batch:
     """Stack samples.
+
+    Args:
+        tail: what the images that are still bytes have to go through.
 
     Raises:
         ConfigError: if the images have different sizes.
@@ -122,7 +142,27 @@ def collate(samples: list[Sample]) -> Batch:
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1:
         raise ConfigError(size_message(sorted(shapes)))
-    return Batch(torch.stack(images), torch.tensor(labels), torch.tensor(indices))
+    if tail is not None and len({image.dtype for image in images}) > 1:
+        images = tuple(tail(i[None])[0] if i.dtype == torch.uint8 else i for i in images)
+    return Batch(stack(images), torch.tensor(labels), torch.tensor(indices))
+
+
+def stack(images: Sequence[Tensor]) -> Tensor:
+    """Images (3, H, W) as (B, 3, H, W); bytes lie as in PIL, the colours of a pixel together.
+
+    In a loader process they are written to shared memory at once, so that nothing is copied after.
+    """
+    first = images[0]
+    as_bytes = first.dtype == torch.uint8
+    parts = [image.permute(1, 2, 0) for image in images] if as_bytes else list(images)
+    out = None
+    if get_worker_info() is not None:
+        size = len(parts) * first.numel() * first.element_size()
+        storage = torch.UntypedStorage._new_shared(size)  # type: ignore[no-untyped-call]
+        out = torch.empty(0, dtype=first.dtype).set_(storage)
+        out = out.view(len(parts), *parts[0].shape)
+    stacked = torch.stack(parts, out=out)
+    return stacked.permute(0, 3, 1, 2) if as_bytes else stacked
 
 
 def size_message(shapes: list[tuple[int, ...]]) -> str:
@@ -144,6 +184,8 @@ class EpochLoader:
     memory_format: torch.memory_format
     dataset: ImageDataset
     batch_transform: BatchTransform | None = None
+    tail: BatchTail | None = None
+    """The end of the transform, where it is done by batch."""
     cache_note: str = ""
     """What is kept of decoded images, for the person; empty where there is nothing to say."""
 
@@ -192,13 +234,12 @@ class EpochLoader:
 
     def to_device(self, batch: Batch) -> Batch:
         images, labels, indices = batch
-        return Batch(
-            images.to(
-                self.device, non_blocking=self.non_blocking, memory_format=self.memory_format
-            ),
-            labels.to(self.device, non_blocking=self.non_blocking),
-            indices,
-        )
+        images = images.to(self.device, non_blocking=self.non_blocking)
+        images = images.contiguous(memory_format=self.memory_format)
+        if self.tail is not None and images.dtype == torch.uint8:
+            images = self.tail(images)
+        labels = labels.to(self.device, non_blocking=self.non_blocking)
+        return Batch(images, labels, indices)
 
 
 def build_loader(
@@ -245,11 +286,12 @@ def build_loader(
         # Two cores are busy computing: a process beside them only makes their threads wait.
         num_workers = 0 if dataset.in_memory or small else default_num_workers()
     on_gpu = device.type == "cuda"
+    images = TransformedImages(dataset, preparation, seed, key)
     loader: DataLoader[Any] = DataLoader(
-        TransformedImages(dataset, preparation, seed, key),
+        images,
         batch_sampler=batches,
         num_workers=num_workers,
-        collate_fn=collate,
+        collate_fn=partial(collate, tail=images.tail),
         worker_init_fn=outlive_signals,
         pin_memory=on_gpu if pin_memory is None else pin_memory and on_gpu,
         multiprocessing_context=start_method(num_workers),
@@ -267,5 +309,6 @@ def build_loader(
         memory_format,
         dataset,
         batch_transform,
+        images.tail,
         preparation.note,
     )

@@ -8,7 +8,7 @@ from torch import nn
 from torchvision import transforms as v1
 from torchvision.transforms import v2
 
-from pochitrain.transform.pipeline import build_pipeline
+from pochitrain.transform.pipeline import Pipeline, build_pipeline
 
 DETERMINISTIC = (
     *(v1.Resize, v1.CenterCrop, v1.Pad, v1.Grayscale),
@@ -63,6 +63,18 @@ def vars_of(step: Any) -> str:
     """The arguments of a step; some classes leave one out of their repr."""
     known = {key: value for key, value in vars(step).items() if not key.startswith("_")}
     return repr(sorted((key, repr(value)) for key, value in known.items() if key != "training"))
+
+
+def draws_from_torch_only(step: Any) -> bool:
+    """Whether all random numbers of a step come from torch, as far as we can know."""
+    inner = getattr(step, "transforms", None)
+    inner = list(step.children()) if inner is None and isinstance(step, nn.Module) else inner
+    if not all(map(draws_from_torch_only, inner or [])):
+        return False
+    if isinstance(step, (v1.RandomOrder, v1.RandomChoice, v1.Lambda, v2.Lambda)):
+        return False
+    module = type(step).__module__
+    return module.startswith(("torchvision.transforms.", "torch.nn.")) or type(step) is Pipeline
 
 
 class ShrinkTo(nn.Module):

@@ -2,21 +2,26 @@
 
 import multiprocessing
 import os
+import random
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.transforms import v2
 
 from pochitrain.data.folder import open_folder
 from pochitrain.data.loader import Batch, EpochLoader, build_loader
 from pochitrain.data.sampler import EpochBatches
 from pochitrain.error import ConfigError, DataError, PochiError
+from pochitrain.seed import derive_seed
 
 CPU = torch.device("cpu")
 TO_TENSOR = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
@@ -199,3 +204,30 @@ def test_balanced_sampling_draws_classes_equally_often() -> None:
         drawn.update(labels[index] for batch in batches for _, index in batch)
     # 5,000 draws with probability 1/3: a standard deviation of 33, so 200 is six of them.
     assert all(abs(drawn[c] - 5000 / 3) < 200 for c in range(3))
+
+
+class Draws:
+    """A step of the person's own that uses every generator."""
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        numbers = [random.random(), np.random.rand(), torch.rand(1).item()]
+        return torch.tensor(numbers).reshape(3, 1, 1).repeat(1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    "steps", [[Draws()], [v2.RandomApply([v2.ColorJitter(0.9)]), v2.RandomRotation(9), *TO_TENSOR]]
+)
+def test_random_numbers_are_those_of_earlier_versions(
+    tmp_path: Path, make_folder: Callable, steps: list[Any]
+) -> None:
+    """All three generators started from one seed for each image, or a resumed run would differ."""
+    dataset = open_folder(train_root=str(make_folder(tmp_path / "r", {"a": 3}))).train
+    transform = v2.Compose(steps)
+    options = {"batch_size": 2, "shuffle": False, "num_workers": 0, "device": CPU}
+    (batch, last) = build_loader(dataset, transform, seed=7, **options).epoch(5)  # type: ignore[arg-type]
+    for index, image in enumerate([*batch.images, *last.images]):
+        seed = derive_seed(7, "augment", 5, index)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+        assert torch.equal(image, transform(dataset.load(index)))
