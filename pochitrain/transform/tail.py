@@ -6,7 +6,9 @@ So images cross to this process and to the device as one byte per colour instead
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision import transforms as v1
 from torchvision.transforms import v2
@@ -26,7 +28,8 @@ class BatchTail:
     def __init__(self, steps: list[Any]) -> None:
         """Keep `steps`: ToTensor, or two that do the same; then, perhaps, Normalize."""
         self.one_by_one = join_steps(steps)
-        self.divide = type(steps[0]) is v1.ToTensor
+        self.divides = type(steps[0]) is v1.ToTensor
+        """ToTensor divides by 255; ToDtype multiplies by 1/255, which is not the same."""
         last = steps[-1]
         self.normalize = last if type(last) in (v1.Normalize, v2.Normalize) else None
 
@@ -39,20 +42,28 @@ class BatchTail:
         Returns:
             float32 of the same shape and memory format.
         """
-        if images.device.type != "cpu":
-            return self.convert(images)
         result = torch.empty_like(images, dtype=torch.float32)
-        step = max(1, CHUNK // images[0].numel())
+        on_cpu = images.device.type == "cpu"
+        step = max(1, CHUNK // images[0].numel()) if on_cpu else len(images)
         for start in range(0, len(images), step):
-            result[start : start + step] = self.convert(images[start : start + step])
+            self.convert(images[start : start + step], result[start : start + step])
         return result
 
-    def convert(self, images: Tensor) -> Tensor:
-        if self.divide:
-            scaled = images.to(torch.float32).div(255)
+    def is_exact(self) -> bool:
+        """Whether 0 to 255 become what the installed torchvision makes of them."""
+        values = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+        expected = self.one_by_one(Image.fromarray(values))
+        return torch.equal(self(torch.from_numpy(values).permute(2, 0, 1)[None])[0], expected)
+
+    def convert(self, images: Tensor, out: Tensor) -> None:
+        """What the steps do, without a new tensor for each of them."""
+        out.copy_(images)
+        if self.divides:
+            out.div_(255)
         else:
-            scaled = F.to_dtype(images, torch.float32, scale=True)
-        return scaled if self.normalize is None else self.normalize(scaled)
+            out.mul_(1 / 255)
+        if self.normalize is not None:
+            F.normalize(out, self.normalize.mean, self.normalize.std, inplace=True)
 
 
 def split_tail(transform: Callable[..., Any]) -> tuple[Callable[..., Any], BatchTail | None]:
@@ -72,7 +83,8 @@ def split_tail(transform: Callable[..., Any]) -> tuple[Callable[..., Any], Batch
         start = end - 2
     else:
         return transform, None
-    return join_steps(steps[:start]), BatchTail(steps[start:])
+    tail = BatchTail(steps[start:])
+    return (join_steps(steps[:start]), tail) if tail.is_exact() else (transform, None)
 
 
 def scales(step: Any) -> bool:

@@ -73,3 +73,12 @@ def test_on_a_gpu_too() -> None:
     assert tail is not None
     batch = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16).repeat(1, 3, 1, 1)
     assert torch.equal(tail(batch.cuda()).cpu(), tail(batch))
+
+
+def test_a_torchvision_that_calculates_otherwise_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pipeline = build_pipeline([v1.ToTensor()])
+    assert split_tail(pipeline)[1] is not None
+    monkeypatch.setattr(v1.ToTensor, "__call__", lambda self, image: SCALE(v2.ToImage()(image)))
+    assert split_tail(pipeline) == (pipeline, None)  # rounds otherwise
