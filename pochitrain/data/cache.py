@@ -126,10 +126,11 @@ class DecodeCache:
         row["width"], row["height"] = image.size
         row["checksum"] = checksum_of(data)  # last: now it counts
 
-    def count(self) -> int:
-        """Images that are there."""
+    def count(self, slots: NDArray[np.int64] | None = None) -> int:
+        """How many of `slots` (None = all) are filled."""
         self.attach()
-        return int(np.count_nonzero(self.table["checksum"]))
+        filled = self.table["checksum"] if slots is None else self.table["checksum"][slots]
+        return int(np.count_nonzero(filled))
 
 
 def checksum_of(data: bytes | memoryview) -> int:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,8 @@ class Preparation:
     """The part whose result is kept; None = the pipeline is not divided."""
     rest: Callable[..., Any]
     cache: ImageCache | None = None
+    reduced: Callable[[int], Image.Image] | None = None
+    """How to read an image that is reduced afterwards; None = as usual."""
     note: str = ""
     """For the person: what is kept, or why nothing."""
 
@@ -95,21 +98,24 @@ def prepare(
     """
     steps, rest = split_pipeline(transform)
     notes = []
+    reduced = None
+    base, positions = locate(dataset)
     if settings.px is not None:
         if begins_with_random_crop(rest):
             steps.append(ShrinkTo(settings.px))
+            if base is not None:
+                reduced = partial(load_reduced, base, positions, settings.px)
         elif key == "transform.train":
             notes.append(
                 "data.cache_px has no effect, because transform.train does not begin with "
                 "RandomResizedCrop"
             )
-    base, positions = locate(dataset)
     undivided = transform if not steps or settings.px is None else join_steps([*steps, rest])
     mode = {"True": "on", "False": "off"}.get(settings.mode, settings.mode)  # YAML's on and off
     if mode == "off" or base is None:
         if mode == "on":
             notes.append("nothing is kept: the pictures are no files")
-        return Preparation(None, undivided, note="; ".join(notes))
+        return Preparation(None, undivided, None, reduced, "; ".join(notes))
     planned = estimate_bytes(dataset, steps)
     parts = [base.paths.text, os.path.abspath(base.paths.prefix).encode("utf-8", "replace")]
     parts += [describe_steps(steps).encode(), repr(base.background).encode()]
@@ -120,10 +126,12 @@ def prepare(
         reason += suggest_px(dataset, steps, rest, settings.px, planned)
         if mode == "on":
             raise ConfigError(f"data.cache=on needs room for the decoded pictures: {reason}.")
-        return Preparation(None, undivided, note="; ".join([*notes, f"nothing is kept: {reason}"]))
-    notes.append(f"{format_gb(planned)} ({store.count():,} of {len(base):,} pictures there)")
+        notes.append(f"nothing is kept: {reason}")
+        return Preparation(None, undivided, None, reduced, "; ".join(notes))
+    there = f"{store.count(positions):,} of {len(dataset):,} pictures there"
+    notes.append(f"{format_gb(planned)} ({there})")
     cache = ImageCache(store, base.paths, positions)
-    return Preparation(join_steps(steps), rest, cache, "; ".join(notes))
+    return Preparation(join_steps(steps), rest, cache, reduced, "; ".join(notes))
 
 
 def locate(
@@ -135,6 +143,13 @@ def locate(
     if isinstance(dataset, Subset) and isinstance(dataset.base, ImageFolderDataset):
         return dataset.base, np.asarray(dataset.indices)
     return None, None
+
+
+def load_reduced(
+    base: ImageFolderDataset, positions: NDArray[np.int64] | None, px: int, index: int
+) -> Image.Image:
+    """Image `index` of a split, its shorter side at least `px` pixels where it has so many."""
+    return base.load(index if positions is None else int(positions[index]), px)
 
 
 def estimate_bytes(dataset: ImageDataset, steps: Sequence[Any]) -> int:

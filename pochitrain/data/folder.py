@@ -48,8 +48,9 @@ class ImageFolderDataset:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def load(self, index: int) -> Image.Image:
-        return decode_rgb(self.paths[index], self.background)
+    def load(self, index: int, least_px: int | None = None) -> Image.Image:
+        """The image in RGB; see `decode_rgb` for `least_px`."""
+        return decode_rgb(self.paths[index], self.background, least_px)
 
     def size(self, index: int) -> tuple[int, int]:
         return upright_size(self.paths[index])

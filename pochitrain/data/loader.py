@@ -94,7 +94,7 @@ class TransformedImages(Dataset[Sample]):
         epoch, index = key
         cache = self.preparation.cache
         if cache is None:
-            image = self.dataset.load(index)
+            image = self.read(index)
         else:
             image = cache.load(index, lambda: self.load_prefix(index))
         seed_cpu(derive_seed(self.seed, "augment", epoch, index), torch_only=self.torch_only)
@@ -114,8 +114,12 @@ class TransformedImages(Dataset[Sample]):
     def load_prefix(self, index: int) -> Image.Image:
         """The image after the deterministic beginning of the pipeline."""
         assert self.preparation.prefix is not None
-        prepared: Image.Image = self.apply(self.preparation.prefix, self.dataset.load(index), index)
+        prepared: Image.Image = self.apply(self.preparation.prefix, self.read(index), index)
         return prepared
+
+    def read(self, index: int) -> Image.Image:
+        load = self.preparation.reduced or self.dataset.load
+        return load(index)
 
     def apply(self, transform: Callable[..., Any], image: Image.Image, index: int) -> Any:
         try:

@@ -100,6 +100,8 @@ def test_a_split_uses_the_slots_of_its_set(root: Path, decoded: list[str]) -> No
     whole = open_folder(train_root=str(root)).train
     epochs(loader(root, dataset=Subset(whole, [1, 3, 12])), 1)
     assert sorted(decoded) == ["001.png", "003.png", "005.png"]
+    again = loader(root, dataset=Subset(whole, [1, 2]))
+    assert "(1 of 2 pictures there)" in again.cache_note
     source = loader(root)
     assert "(3 of 13 pictures there)" in source.cache_note
     epochs(source, 1)
