@@ -4,8 +4,9 @@ import os
 import re
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 
-from pochitrain.error import ConfigError, PochiError
+from pochitrain.error import ConfigError
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -46,7 +47,7 @@ def make_run_directory(work_dir: str | Path, today: datetime | None = None) -> P
         raise ConfigError(
             f"work_dir must be a directory that can be written to, got {str(work_dir)!r} "
             f"({error.strerror}). Choose another with work_dir=..."
-        ) from None
+        ) from error
 
 
 def make_numbered_directory(parent: Path, name: str, digits: int = 1) -> Path:
@@ -69,7 +70,11 @@ def make_numbered_directory(parent: Path, name: str, digits: int = 1) -> Path:
 
 
 def require_new_directory(path: Path) -> Path:
-    """Make `path`, which must not hold a run yet."""
+    """Make `path`, which must not hold a run yet.
+
+    Raises:
+        ConfigError: if it does, cannot be made, or cannot be written to.
+    """
     if (path / "models").exists():
         raise ConfigError(
             f"hydra run directory must be new, got {str(path)!r}, which holds a run. "
@@ -77,6 +82,14 @@ def require_new_directory(path: Path) -> Path:
         )
     try:
         path.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path):
+            return path
     except OSError as error:
-        raise PochiError(f"Cannot make the run directory {path}: {error.strerror}.") from None
-    return path
+        raise ConfigError(not_a_run_directory("hydra.run.dir", str(path), error)) from None
+
+
+def not_a_run_directory(key: str, path: str, error: OSError) -> str:
+    return (
+        f"{key} must be a directory that can be made and written to, got {path!r} "
+        f"({error.strerror}). Choose another with {key}=..."
+    )

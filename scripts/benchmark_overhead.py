@@ -21,7 +21,7 @@ from torchvision import models
 from pochitrain.callback.confusion_csv import ConfusionMatrixCSV
 from pochitrain.callback.gradient_tracking import GradientTracking
 from pochitrain.callback.metrics_csv import MetricsCSV
-from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
+from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.data.loader import Batch
 from pochitrain.data.sampler import EpochBatches
 from pochitrain.engine.callback import Callback

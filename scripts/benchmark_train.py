@@ -35,8 +35,9 @@ from pochitrain.data.loader import Batch, EpochLoader
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import select_device, select_precision
 from pochitrain.engine.trainer import Trainer
+from pochitrain.loss.criterion import build_criterion
 from pochitrain.paths import config_directory
-from pochitrain.run.train import build_loaders, build_pipelines, build_state
+from pochitrain.run.build import build_loaders, build_pipelines, build_state
 
 
 def main() -> None:
@@ -90,7 +91,7 @@ def build_trainer(args: argparse.Namespace, folder: Path) -> Trainer:
     data = parts.build_data()
     pipelines, _ = build_pipelines(parts)
     loader, _ = build_loaders(parts, data, pipelines, device)
-    criterion = parts.build("loss", num_images_per_class=data.count_per_class(data.train))
+    criterion = build_criterion(parts, data.count_per_class(data.train))
     state = build_state(parts, data, device, precision)
     console = Console(file=io.StringIO(), force_terminal=True)
     progress = ProgressDisplay(console, len(loader), loader.num_samples)
@@ -132,7 +133,7 @@ def measure(trainer: Trainer, args: argparse.Namespace) -> None:
     trainer.model.train()
     trainer.emit("on_epoch_start")
 
-    trainer.try_epoch()  # loader processes start, kernels are chosen
+    trainer.train_batches()  # loader processes start, kernels are chosen
     generator = torch.Generator().manual_seed(0)
     shape = (args.batch_size, 3, args.size, args.size)
     images = torch.randn(shape, generator=generator).to(device, memory_format=torch.channels_last)
@@ -143,7 +144,7 @@ def measure(trainer: Trainer, args: argparse.Namespace) -> None:
     for _ in range(args.blocks):
         synchronize(device)
         start = time.perf_counter()
-        trainer.try_epoch()
+        trainer.train_batches()
         synchronize(device)
         middle = time.perf_counter()
         compute_block(trainer, images, labels, args.block)

@@ -1,11 +1,15 @@
-"""Kills and resumes runs for as long as you like: python scripts/soak_resume.py --minutes 60
+"""Kills and resumes runs at random moments: python scripts/soak_resume.py --kills 20
 
-Each round trains a run undisturbed, then the same one while killing it (kill -9, SIGTERM or Ctrl+C
-to the whole process group) after random times until it is finished, and compares every tensor of
-the last checkpoint and every byte of the CSV files. Stops at the first difference and keeps both
-runs. Options after -- are those of train.py and are added to the ones that each round draws.
+Each round trains a run undisturbed, then the same one while stopping it (kill -9, SIGTERM or Ctrl+C
+to the whole process group) at random moments until it is finished, and compares the two: every
+value of last.pth, best.pth and ema.pth, and every byte of the CSV files. The first stop of a round
+is a SIGTERM in the middle of validation. Averaged weights (EMA), loader processes and gradient
+accumulation are drawn together with the rest of the config; the first round has all three. Ends
+at the first difference and keeps both runs. Options after -- are those of train.py and are added to
+the ones that each round draws.
 
-    python scripts/soak_resume.py --minutes 5 -- model=resnet18 epochs=3 data.image_size=32
+    python scripts/soak_resume.py --minutes 60
+    python scripts/soak_resume.py --kills 4 -- model=resnet18 data.image_size=32
 """
 
 import argparse
@@ -18,19 +22,36 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from pochitrain.engine.callback import Callback
+from pochitrain.engine.state import TrainState
+
 ROOT = Path(__file__).resolve().parent.parent
-DEFAULTS = ["model=torchvision", "model.name=squeezenet1_1", "data.image_size=32", "epochs=3"]
+DEFAULTS = [
+    "model=torchvision",
+    "model.name=squeezenet1_1",
+    "data.image_size=32",
+    "epochs=3",
+    "allow_targets=[soak_resume.*]",
+    "+callbacks.soak._target_=soak_resume.ValidationMarker",
+]
 RATES = "+layer_wise_lr.layer_rates={features: 0.0003, classifier: 0.001}"
+COMBINED = (
+    ["ema_decay=0.99", "ema_decay=null"],
+    ["data.num_workers=2", "data.num_workers=0"],
+    ["gradient_accumulation=3", "gradient_accumulation=1"],
+)
+"""Every combination of these comes once in eight rounds."""
 DRAWN = (
-    ["data.num_workers=0", "data.num_workers=2"],
     ["checkpoint.every_steps=7", "checkpoint.every_minutes=0.02", "checkpoint.every_epochs=2"],
     ["checkpoint.in_background=true", "checkpoint.in_background=false"],
-    ["gradient_accumulation=1", "gradient_accumulation=3"],
     ["optimizer=sgd", "optimizer=adamw"],
     [
         "scheduler=none",
@@ -46,21 +67,36 @@ DRAWN = (
     ["model.freeze=null", "model.freeze=1"],
     ["precision=fp32", "precision=bf16"],
     ["checkpoint.keep_last=2", "checkpoint.keep_last=1"],
-    ["ema_decay=null", "ema_decay=0.99"],
     ["gradient_tracking.enabled=false", "gradient_tracking.enabled=true"],
     ["early_stopping.enabled=false", "early_stopping.enabled=true"],
 )
 SETTING = re.compile(r"\S+=\{.*?\}|\S+")
-"""A word on the command line; a mapping may hold blanks."""
-MAX_KILLS = 6
-"""Of one run; the next part of it is left alone."""
+"""An argument of the command line; a mapping may hold blanks."""
+MAX_KILLS = 3
+"""Of one run; after that it is left alone."""
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+MARKER = "SOAK_MARKER"
+"""Environment variable: a file that is made when validation begins."""
+STOPPED_IN_VALIDATION = re.compile(r"after (\d+) of \1 batches|evaluation of the average")
+"""In the message of a run that was stopped when the training batches of an epoch were done."""
 
 
-def start(words: list[str], log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, str(ROOT / "train.py"), *words]
+class ValidationMarker(Callback):
+    """Makes the file that SOAK_MARKER names when a validation begins."""
+
+    def on_validation_start(self, state: TrainState) -> None:
+        if MARKER in os.environ:
+            Path(os.environ[MARKER]).touch()
+
+
+def start(arguments: list[str], log: Path, marker: Path | None = None) -> subprocess.Popen[bytes]:
+    command = [sys.executable, str(ROOT / "train.py"), *arguments]
+    paths = [str(ROOT / "scripts"), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    if marker is not None:
+        env[MARKER] = str(marker)
     with log.open("ab") as file:
-        return subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
+        return subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True, env=env)
 
 
 def is_finished(work_dir: Path) -> bool:
@@ -68,31 +104,55 @@ def is_finished(work_dir: Path) -> bool:
 
 
 def disturb(
-    words: list[str], work_dir: Path, log: Path, seconds: float, dice: random.Random
+    arguments: list[str], folder: Path, seconds: float, max_kills: int, dice: random.Random
 ) -> list[str]:
-    """Run to the end through kills after random times; the signals that were sent.
+    """Run to the end through stops at random moments; what stopped it, such as "SIGKILL".
 
     Args:
+        folder: the run goes into `broken/` below it, its output into `broken.log`.
         seconds: how long the whole run takes undisturbed.
     """
-    sent: list[str] = []
+    work_dir, log, marker = folder / "broken", folder / "broken.log", folder / "validation"
+    stops: list[str] = []
     while True:
-        process = start([*words, f"work_dir={work_dir}", "resume=auto"], log)
-        try:
-            # Mostly within the run; some kills come while it starts or ends.
-            wait = dice.uniform(0.2, 1.0) * seconds if len(sent) < MAX_KILLS else None
-            code = process.wait(timeout=wait)
-        except subprocess.TimeoutExpired:
-            number = dice.choice(SIGNALS)
-            os.killpg(process.pid, number)
+        marker.unlink(missing_ok=True)
+        offset = log.stat().st_size if log.exists() else 0
+        process = start([*arguments, f"work_dir={work_dir}", "resume=auto"], log, marker)
+        number = None
+        if len(stops) < max_kills:
+            number = signal.SIGTERM if not stops else dice.choice(SIGNALS)
+            if not stops:
+                wait_for(marker, process)
+                wait = dice.uniform(0.0, 0.02) * seconds
+            else:  # mostly within the run; some come while it starts or ends
+                wait = dice.uniform(0.2, 1.0) * seconds
+            code = stop(process, number, wait)
+        else:
             code = process.wait()
-            sent.append(number.name)
-        # Killed while the interpreter shut down, nothing is left to do: resume=auto would begin a
-        # new run.
+        text = log.read_bytes()[offset:].decode(errors="replace")
+        # A run that was killed while the interpreter shut down has nothing left to do: resume=auto
+        # would begin a new one.
         if code == 0 or is_finished(work_dir):
-            return sent
-        if code not in (130, 143) and -code not in SIGNALS:
+            return stops
+        if number is None or code not in (-number, 128 + number):
             raise SystemExit(f"exit code {code}, see {log}")
+        place = " in validation" if STOPPED_IN_VALIDATION.search(text) else ""
+        stops.append(f"{number.name}{place}")
+
+
+def wait_for(marker: Path, process: subprocess.Popen[bytes]) -> None:
+    """Until the file is there or the process has ended."""
+    while process.poll() is None and not marker.exists():
+        time.sleep(0.005)
+
+
+def stop(process: subprocess.Popen[bytes], number: signal.Signals, wait: float) -> int:
+    """Signal the process group after `wait` seconds; the exit code."""
+    try:
+        return process.wait(timeout=wait)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, number)
+        return process.wait()
 
 
 def differences(left: Any, right: Any, path: str) -> list[str]:
@@ -108,62 +168,95 @@ def differences(left: Any, right: Any, path: str) -> list[str]:
             return [path]
         pairs = enumerate(zip(left, right, strict=True))
         return [d for i, (a, b) in pairs for d in differences(a, b, f"{path}[{i}]")]
-    return [] if left == right or left != left else [path]
+    return [] if left == right or (left != left and right != right) else [path]
 
 
 def compare(whole: Path, broken: Path) -> list[str]:
+    """Where the results of two runs differ."""
     found = []
-    for name in ("last.pth", "best.pth"):
+    for name in ("last.pth", "best.pth", "ema.pth"):
+        there = [(run / "models" / name).exists() for run in (whole, broken)]
+        if there != [True, True]:
+            found += [name] if any(there) or name != "ema.pth" else []
+            continue
         a, b = (torch.load(run / "models" / name, weights_only=True) for run in (whole, broken))
         a.pop("config"), b.pop("config")  # they say resume=null and resume=auto
         found += differences(a, b, name)
-    for table in sorted(path.name for path in whole.glob("*.csv")):
-        if (whole / table).read_bytes() != (broken / table).read_bytes():
-            found.append(table)
-    return found
+    tables = [{path.name: path.read_bytes() for path in r.glob("*.csv")} for r in (whole, broken)]
+    names = sorted(tables[0].keys() | tables[1].keys())
+    return found + [name for name in names if tables[0].get(name) != tables[1].get(name)]
 
 
-def play_round(number: int, extra: list[str], folder: Path, dice: random.Random) -> int:
-    """One undisturbed and one disturbed run; how often the latter was killed."""
-    drawn = [dice.choice(choices) for choices in DRAWN]
-    settings = [word for choice in drawn for word in SETTING.findall(choice)]
-    words = [*DEFAULTS, *settings, f"seed={number}", *extra]
+def combinations(dice: random.Random) -> Iterator[tuple[str, ...]]:
+    """Those of COMBINED, again and again: first all that is on, then the others in any order."""
+    first, *others = product(*COMBINED)
+    while True:
+        dice.shuffle(others)
+        yield from [first, *others]
+
+
+def play_round(
+    number: int,
+    settings: list[str],
+    extra: list[str],
+    folder: Path,
+    max_kills: int,
+    dice: random.Random,
+) -> list[str]:
+    """One undisturbed and one disturbed run; what stopped the latter."""
+    words = [word for setting in settings for word in SETTING.findall(setting)]
+    arguments = [*DEFAULTS, *words, f"seed={number}", *extra]
     begin = time.monotonic()
-    code = start([*words, f"work_dir={folder}/whole"], folder / "whole.log").wait()
+    code = start([*arguments, f"work_dir={folder}/whole"], folder / "whole.log").wait()
     if code != 0:
         raise SystemExit(f"the undisturbed run ended with {code}, see {folder}/whole.log")
     seconds = time.monotonic() - begin
-    sent = disturb(words, folder / "broken", folder / "broken.log", seconds, dice)
+    stops = disturb(arguments, folder, seconds, max_kills, dice)
     runs = [
         [p.parent for p in (folder / kind).glob("*/config.yaml")] for kind in ("whole", "broken")
     ]
     if [len(found) for found in runs] != [1, 1]:
         raise SystemExit(f"expected one run directory each, see {folder}")
     found = compare(runs[0][0], runs[1][0])
-    print(f"round {number}: {' '.join(drawn)}: {len(sent)} x {' '.join(sent)}", flush=True)
+    print(f"round {number}: {' '.join(settings)}: {', '.join(stops) or 'not stopped'}", flush=True)
     if found:
         print(f"{len(found)} difference(s): {', '.join(found[:20])}. Both runs are in {folder}.")
         raise SystemExit(1)
-    return len(sent)
+    return stops
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=60)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--kills", type=int, default=None, help="end after so many stops")
+    parser.add_argument("--minutes", type=float, default=None, help="end after so long")
     parser.add_argument("--rounds", type=int, default=None, help="at most so many")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("extra", nargs="*", help="after --: options of train.py")
     options = parser.parse_args()
+    if options.kills is None and options.minutes is None and options.rounds is None:
+        options.minutes = 60.0
     dice = random.Random(options.seed)
-    end = time.monotonic() + 60 * options.minutes
-    kills = rounds = 0
+    end = float("inf") if options.minutes is None else time.monotonic() + 60 * options.minutes
+    stops: Counter[str] = Counter()
+    rounds = 0
     print(f"seed {options.seed}")
+    combined = combinations(dice)
     while time.monotonic() < end and rounds != options.rounds:
+        left = MAX_KILLS if options.kills is None else options.kills - stops.total()
+        if left <= 0:
+            break
+        settings = [*next(combined), *(dice.choice(choices) for choices in DRAWN)]
         folder = Path(tempfile.mkdtemp(prefix="soak_resume_"))
-        kills += play_round(rounds, options.extra, folder, dice)
+        stops.update(
+            play_round(rounds, settings, options.extra, folder, min(left, MAX_KILLS), dice)
+        )
         rounds += 1
         shutil.rmtree(folder)
-    print(f"{rounds} runs, killed {kills} times, each equal to its undisturbed twin: 0 differences")
+    kinds = ", ".join(f"{count} x {kind}" for kind, count in sorted(stops.items()))
+    print(
+        f"{rounds} runs, stopped {stops.total()} times ({kinds or 'never'}), each equal to its "
+        "undisturbed twin: 0 differences"
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Ends a run whose validation no longer improves."""
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 from pochitrain.engine.callback import Callback
-from pochitrain.engine.state import TrainState
+from pochitrain.engine.state import Monitor, TrainState
 
 
 class EarlyStopping(Callback):
@@ -14,31 +14,25 @@ class EarlyStopping(Callback):
     add up: with min_delta 3, 50 -> 52 -> 53 improves at 53.
     """
 
-    def __init__(
-        self,
-        *,
-        patience: int,
-        min_delta: float,
-        monitor: Literal["val_accuracy", "val_loss"],
-    ) -> None:
-        """Watch a metric.
+    def __init__(self, *, patience: int, min_delta: float, monitor: Monitor | str) -> None:
+        """Watch a number of the epochs.
 
         Args:
             patience: epochs without improvement that end the run, >= 1.
-            min_delta: percentage points (val_accuracy, up) or loss (val_loss, down), >= 0.
+            min_delta: in units of the number (percentage points for accuracies), >= 0.
+            monitor: what to watch; by name, a metric that ships.
         """
         self.patience = patience
         self.min_delta = min_delta
-        self.monitor = monitor
+        self.monitor = Monitor(monitor) if isinstance(monitor, str) else monitor
         self.best: float | None = None
         self.best_epoch = 0
         self.num_bad_epochs = 0
 
     def on_epoch_end(self, state: TrainState) -> None:
-        record = state.history[-1]
-        value = record.value(self.monitor)
+        value = state.latest(self.monitor.metric, "early_stopping.monitor")
         if self.improves(value):
-            self.best, self.best_epoch, self.num_bad_epochs = value, record.epoch, 0
+            self.best, self.best_epoch, self.num_bad_epochs = value, state.history[-1].epoch, 0
             return
         self.num_bad_epochs += 1
         if self.num_bad_epochs >= self.patience:
@@ -50,13 +44,13 @@ class EarlyStopping(Callback):
             return False
         if self.best is None:
             return True
-        change = value - self.best if self.monitor == "val_accuracy" else self.best - value
+        change = value - self.best if self.monitor.higher_is_better else self.best - value
         # 53.1 - 50.1 is a little below 3 in binary; who reads the CSV sees a change of exactly 3.
         enough = change >= self.min_delta or math.isclose(change, self.min_delta, rel_tol=1e-9)
         return change > 0 and enough
 
     def describe(self) -> str:
-        name = self.monitor.replace("_", " ")
+        name = self.monitor.metric.replace("_", " ")
         if self.best is None:
             return f"{name} was never a number in {self.num_bad_epochs} epochs (early stopping)"
         gain = f" by {self.min_delta:g}" if self.min_delta else ""

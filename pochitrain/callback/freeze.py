@@ -1,4 +1,4 @@
-"""A backbone that does not learn: for the first epochs, or for good."""
+"""Freezing the backbone, for the first epochs or for the whole run."""
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -9,18 +9,18 @@ from pochitrain.model.classifier import head_keys
 
 
 class FreezeBackbone(Callback):
-    """Keeps everything but the last layer as it is.
+    """Trains the last layer only.
 
-    Weights get no gradient (so no weight decay and no momentum either), and normalisation layers
-    with running statistics use and keep the ones they have. Remembers nothing: what is frozen is
-    a function of the epoch.
+    The other parameters get no gradient (so no weight decay and no momentum either), and
+    normalisation layers use their running statistics and do not update them. Needs no state: what
+    is frozen depends on the epoch only.
     """
 
     def __init__(self, model: nn.Module, num_epochs: int | None) -> None:
         """Freeze the backbone of `model`.
 
         Args:
-            num_epochs: in the first so many epochs; None = for good.
+            num_epochs: how many epochs from the start; None = the whole run.
         """
         head = head_keys(model)
         self.parameters = [p for name, p in model.named_parameters() if name not in head]

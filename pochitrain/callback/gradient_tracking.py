@@ -1,4 +1,4 @@
-"""gradient_trace.csv: how large the gradient of each layer is, epoch by epoch."""
+"""gradient_trace.csv: the size of each layer's gradient, epoch by epoch."""
 
 import math
 import re
@@ -47,7 +47,8 @@ class GradientTracking(Callback):
         Args:
             block_of: parameter name -> block.
             record_frequency: n records epochs n, 2n, ...
-            exclude_patterns: regular expressions; a parameter that one finds (re.search) is out.
+            exclude_patterns: regular expressions; a parameter in whose name one is found
+                (re.search) is left out.
             group_by_block: one column per block, else one per parameter.
             aggregation_method: how the norms in a block become one number: median, mean, max, rms.
 
@@ -77,7 +78,7 @@ class GradientTracking(Callback):
         self.rows: list[list[float]] = []
 
     def on_fit_start(self, state: TrainState) -> None:
-        if self.rows:  # resumed: the file may be ahead of the checkpoint, or lost
+        if self.rows:  # resumed: the file may be ahead of the checkpoint, or gone
             write_text(self.path, self.format_rows())
 
     def on_epoch_start(self, state: TrainState) -> None:
@@ -95,7 +96,7 @@ class GradientTracking(Callback):
         # One launch for all tensors on a GPU; torch.nn.utils.get_total_norm builds on the same.
         norms = torch.stack(torch._foreach_norm(gradients)).to(self.sums_2P.dtype)
         step = torch.stack([norms, torch.ones_like(norms)])
-        if state.scaler.is_enabled():  # the scaler leaves out steps that overflowed; so do we
+        if state.scaler.is_enabled():  # the scaler skips steps that overflowed, and so do we
             step = torch.where(norms.isfinite().all(), step, 0)
         if len(there) == len(self.parameters):
             self.sums_2P += step

@@ -32,15 +32,20 @@ class MetricsCSV(Callback):
 
 
 def format_history(history: list[EpochRecord]) -> str:
-    """CSV text: accuracies in percent, losses as means, rates as used in the epoch."""
+    """CSV text: accuracies in percent, losses as means, rates as used in the epoch.
+
+    The guide's columns, further metrics, what callbacks added, layer-wise rates.
+    """
     layers = list(history[0].layer_rates)
-    extra = list(dict.fromkeys(name for record in history for name in record.extra))
+    metrics = dict.fromkeys(name for record in history for name in record.metrics)
+    extra = dict.fromkeys(name for record in history for name in record.extra)
     rows = (
         [
             *(getattr(record, column) for column in COLUMNS),
+            *(record.metrics.get(name) for name in metrics),
             *(record.extra.get(name) for name in extra),
             *(record.layer_rates[name] for name in layers),
         ]
         for record in history
     )
-    return format_csv([*COLUMNS, *extra, *(f"lr_{name}" for name in layers)], rows)
+    return format_csv([*COLUMNS, *metrics, *extra, *(f"lr_{name}" for name in layers)], rows)

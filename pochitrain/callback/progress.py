@@ -17,6 +17,9 @@ from pochitrain.engine.state import EpochRecord, TrainState
 REFRESH_S = 0.2
 """How often numbers are read back from the device, at most."""
 
+SHOWN = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+"""Numbers that every line has; another one that is monitored comes after them."""
+
 
 class ProgressDisplay(Callback):
     """Epoch, batch, loss, accuracy, images/s and time left."""
@@ -97,6 +100,9 @@ def describe(record: EpochRecord, state: TrainState, seconds: float, speed: floa
     ]
     if record.val_loss is not None:
         parts.append(f"val loss {record.val_loss:.4f} acc {record.val_accuracy:.2f} %")
+    monitor = state.monitor
+    if monitor.metric not in SHOWN:
+        parts.append(f"{monitor.metric} {monitor.format(record.value(monitor.metric))}")
     parts += [f"lr {record.learning_rate:.3g}", f"{speed:.0f} images/s", f"{seconds:.1f} s"]
     if state.is_best:
         parts.append("best")

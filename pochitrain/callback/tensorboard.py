@@ -29,6 +29,7 @@ class TensorBoard(Callback):
             "loss/val": record.val_loss,
             "accuracy/train": record.train_accuracy,
             "accuracy/val": record.val_accuracy,
+            **{f"{name.removeprefix('val_')}/val": value for name, value in record.metrics.items()},
             "learning_rate": record.learning_rate,
             **{f"learning_rate/{name}": rate for name, rate in record.layer_rates.items()},
             **{f"extra/{name}": value for name, value in record.extra.items()},
@@ -54,4 +55,4 @@ def require_tensorboard() -> None:
         raise ConfigError(
             f"metrics.tensorboard must be false without the tensorboard package, got true ({error})"
             ". Install it with: pip install 'pochitrain[tensorboard]'."
-        ) from None
+        ) from error

@@ -2,17 +2,17 @@
 
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.state import TrainState
-from pochitrain.sweep.link import TrialLink
+from pochitrain.sweep import TrialHandle
 
 
 class TrialReport(Callback):
     """Reports the monitored metric of every epoch (step = number of finished epochs)."""
 
-    def __init__(self, link: TrialLink) -> None:
-        self.link = link
+    def __init__(self, trial: TrialHandle) -> None:
+        self.trial = trial
 
     def on_epoch_end(self, state: TrainState) -> None:
-        value = state.history[-1].value(state.monitor.metric)
-        reason = self.link.report(value, state.epoch)
+        value = state.latest(state.monitor.metric)
+        reason = self.trial.report(value, state.epoch)
         if reason is not None:
             state.stop_reason = reason

@@ -1,6 +1,6 @@
 """An exponential moving average of the weights, evaluated and saved beside them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from pochitrain.atomic import write_with
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import FORMAT, cannot_write
-from pochitrain.engine.evaluate import Evaluation
-from pochitrain.engine.state import TrainState
+from pochitrain.engine.state import Monitor, TrainState
 from pochitrain.error import PochiError
+from pochitrain.metric.metric import Evaluation, Metric, compute_metrics
+from pochitrain.metric.table import AVERAGED
 
 
 class WeightEMA(Callback):
@@ -30,6 +31,7 @@ class WeightEMA(Callback):
         decay: float,
         validate: Callable[[nn.Module], Evaluation] | None,
         metadata: dict[str, Any],
+        metrics: Sequence[Metric] = (),
     ) -> None:
         """Average the weights of `model`.
 
@@ -39,11 +41,13 @@ class WeightEMA(Callback):
             decay: 0 < decay < 1.
             validate: evaluates a model on the validation split.
             metadata: what every checkpoint of the run holds (class names, transforms, ...).
+            metrics: what to compute of the average besides loss and accuracy.
         """
         self.path = path
         self.decay = decay
         self.validate = validate
         self.metadata = metadata
+        self.metrics = metrics
         self.num_updates = 0
         self.step = 0
         self.best: float | None = None
@@ -74,12 +78,22 @@ class WeightEMA(Callback):
             self.save(state)
             return
         result, self.result = self.result, None
-        record.extra["ema_val_loss"] = result.loss
-        record.extra["ema_val_accuracy"] = result.accuracy
-        value = record.extra[f"ema_{state.monitor.metric}"]
-        if state.monitor.improves(value, self.best):
+        values = {"val_loss": result.loss, "val_accuracy": result.accuracy}
+        values |= compute_metrics(self.metrics, result)
+        record.extra.update({AVERAGED + name: value for name, value in values.items()})
+        monitor = self.own_monitor(state.monitor, values)
+        value = values[monitor.metric]
+        if monitor.improves(value, self.best):
             self.best = value
             self.save(state)
+
+    def own_monitor(self, monitor: Monitor, values: dict[str, float]) -> Monitor:
+        """What is monitored, of the average; its accuracy where that is nothing to evaluate (the
+        training loss, a number of another callback)."""
+        name = monitor.metric.removeprefix(AVERAGED)
+        if name not in values:
+            return Monitor("val_accuracy")
+        return monitor if name == monitor.metric else Monitor(name)
 
     def save(self, state: TrainState) -> None:
         content = {

@@ -1,29 +1,40 @@
 """The Hydra application: composes the config, checks it, and hands it to `pochitrain.run.train`."""
 
 import os
+import re
 import sys
 import warnings
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from pochitrain.cli.help import option_table
-from pochitrain.cli.message import explain, null_option, refuse_unknown_flags
+from pochitrain.cli.message import (
+    explain,
+    made_by_hydra,
+    null_option,
+    parse_flags,
+    unusable_directory,
+)
 from pochitrain.cli.override import to_hydra
-from pochitrain.config.allow import ALLOWED_TARGETS
 from pochitrain.config.ineffective_overrides import find_ineffective_overrides
-from pochitrain.config.registry import register_config
+from pochitrain.config.registry import register_config, register_transforms_of_data
 from pochitrain.config.root import validate
 from pochitrain.error import ConfigError
 from pochitrain.paths import config_directory
+from pochitrain.search.grid import WholeBasicSweeper
+from pochitrain.text import first_line
 
 # In worker processes of a sweep this module is imported before the job is composed.
 register_config()
@@ -39,12 +50,14 @@ _task: list[Callable[[DictConfig], None]] = []
 @hydra.main(
     config_path=str(config_directory()),
     config_name="config",
-    execution_whitelist=ALLOWED_TARGETS,
+    execution_whitelist=(),  # config/component.py allows what a node needs
 )
 def app(cfg: DictConfig) -> Any:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
+        refuse_environment_of_file()
         return train_task(cfg)
     try:
+        refuse_environment_of_file()
         if _task:
             return _task[0](cfg)
         require_multirun(cfg)
@@ -52,6 +65,22 @@ def app(cfg: DictConfig) -> Any:
     except Exception as error:
         _outcome["error"] = error
         return None
+
+
+def refuse_environment_of_file() -> None:
+    """Environment variables make programs run code (git, the loader): a config file may set none.
+
+    Raises:
+        ConfigError: for hydra.job.env_set that is not typed.
+    """
+    node: Any = HydraConfig.get()
+    words = [word.lstrip("+") for word in node.overrides.hydra]
+    if node.job.env_set and not any(word.startswith("hydra.job.env_set") for word in words):
+        names = ", ".join(map(str, node.job.env_set))
+        raise ConfigError(
+            "hydra.job.env_set must be given on the command line, got values of "
+            f"{names} from a config file, which could then run anything."
+        )
 
 
 def require_multirun(cfg: DictConfig) -> None:
@@ -89,12 +118,18 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
     """
     _outcome.clear()
     _task[:] = [] if task is None else [task]
+    Plugins.instance().register(WholeBasicSweeper)  # hydra/sweeper=basic
     argv = [to_hydra(word) for word in argv]
     with command_line([prog, *argv]):
-        refuse_unknown_flags(argv, prog)
+        register_transforms_of_data(config_folders(parse_flags(argv, prog)))
         try:
             app()
         except (HydraException, OmegaConfBaseException) as error:
+            if isinstance(error, InstantiationException) and "whitelist" in str(error):
+                raise ConfigError(
+                    "hydra.callbacks and hydra.sweeper must not name anything else than the parts "
+                    f"of a search ({first_line(error)})"
+                ) from error
             raise ConfigError(explain(error)) from error
         except ValueError as error:
             if str(error).startswith("Unable to configure"):  # the logging of a config file
@@ -113,13 +148,26 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
                 "hydra.launcher and hydra.sweeper must be plugins that are installed, got "
                 f"_target_ {str(error).partition(':')[2].strip()}. Choose them by name: "
                 "hydra/launcher=joblib."
-            ) from None
+            ) from error
+        except OSError as error:
+            if not made_by_hydra(error):
+                raise
+            raise ConfigError(unusable_directory(error, argv)) from None
         except YAMLError as error:
             raise ConfigError(
                 f"A config file is not YAML: {' '.join(str(error).split())}."
             ) from None
     if "error" in _outcome:
         raise _outcome["error"]
+
+
+def config_folders(flags: Namespace) -> list[Path]:
+    """Where options come from: ours, `--config-dir`, and `hydra.searchpath=[file://...]`."""
+    given = [] if flags.config_dir is None else [flags.config_dir]
+    for word in flags.overrides:
+        if word.startswith("hydra.searchpath="):
+            given += re.findall(r"file://([^,\]'\"]+)", word)
+    return [config_directory(), *map(Path, given)]
 
 
 @contextmanager

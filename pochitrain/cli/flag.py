@@ -33,6 +33,16 @@ def at_least(text: str, low: int) -> int:
     return value
 
 
+def add_pixel_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-input-megapixels",
+        type=positive,
+        metavar="N",
+        help="through the model at once, after the transform; default: 4, or a batch of the size "
+        "that it was made for",
+    )
+
+
 def add_model_flags(parser: argparse.ArgumentParser, with_device: bool = True) -> None:
     """What every command that loads a model takes."""
     parser.add_argument("model", metavar="RUN", help="run directory, checkpoint (.pth) or .onnx")

@@ -1,6 +1,13 @@
 """`pochi infer RUN_OR_CHECKPOINT [--data DIR|FILE] [--output DIR]`."""
 
-from pochitrain.cli.flag import FlagParser, add_model_flags, execute_config, natural, positive
+from pochitrain.cli.flag import (
+    FlagParser,
+    add_model_flags,
+    add_pixel_flag,
+    execute_config,
+    natural,
+    positive,
+)
 
 
 def build_parser(prog: str) -> FlagParser:
@@ -16,6 +23,7 @@ def build_parser(prog: str) -> FlagParser:
     parser.add_argument("--output", metavar="DIR", help="default: inference in the run directory")
     parser.add_argument("--batch-size", type=positive, metavar="N", help="default: as in training")
     parser.add_argument("--num-workers", type=natural, metavar="N", help="default: half the cores")
+    add_pixel_flag(parser)
     parser.add_argument("--top-k", type=positive, default=5, metavar="K", help="default: 5")
     return parser
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pochitrain import __version__
 from pochitrain.command import remember_command
 from pochitrain.error import REFUSALS, ConfigError, PochiError, cannot_access
-from pochitrain.text import did_you_mean
+from pochitrain.text import did_you_mean, printable
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("pochitrain.cli.train", "train a model (the same as python train.py)"),
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     except PochiError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(error, file=sys.stderr)
+        print(printable(error), file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # `pochi ... | head`: nobody reads any more
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -45,10 +45,10 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     except OSError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1" or error.errno not in REFUSALS:
             raise
-        print(cannot_access(error), file=sys.stderr)
+        print(printable(cannot_access(error)), file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt as error:  # engine/interrupt.py raises one with a message and a code
-        print(error if str(error) else "Interrupted.", file=sys.stderr)
+        print(printable(error) if str(error) else "Interrupted.", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 130))
 
 

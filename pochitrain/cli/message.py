@@ -4,17 +4,19 @@ import argparse
 import re
 from collections.abc import Callable
 from pathlib import Path
+from traceback import walk_tb
 
 from hydra._internal.utils import get_args_parser
 
-from pochitrain.config.root import explain_unknown_key, find_schema
+from pochitrain.command import typed_command
+from pochitrain.config.root import GROUPS, explain_unknown_key, find_schema
 from pochitrain.error import ConfigError
-from pochitrain.paths import config_directory
+from pochitrain.paths import config_directory, not_a_run_directory
 from pochitrain.text import did_you_mean
 
 
-def refuse_unknown_flags(argv: list[str], prog: str) -> None:
-    """Parse the flags as Hydra will, but without its page of usage in front of the message.
+def parse_flags(argv: list[str], prog: str) -> argparse.Namespace:
+    """The flags as Hydra will see them, but without its page of usage in front of an error.
 
     Raises:
         ConfigError: for a flag that does not exist or lacks its value.
@@ -26,7 +28,7 @@ def refuse_unknown_flags(argv: list[str], prog: str) -> None:
 
     parser.error = refuse  # type: ignore[assignment, method-assign]
     flags = [word for word in argv if word != "--version"]  # its action would print and exit here
-    parser.parse_intermixed_args(flags)
+    return parser.parse_intermixed_args(flags)
 
 
 def explain(error: BaseException) -> str:
@@ -59,9 +61,19 @@ def wrong_type(key: str, value: str, reason: str) -> str:
     """A value that OmegaConf cannot store at `key`."""
     for pattern, rule, remedy in TYPE_RULES:
         if re.search(pattern, reason):
-            got = "null" if "not Optional" in reason else show(value)
+            got = "null" if "not Optional" in reason or "NoneType" in reason else show(value)
+            if "not Optional" in reason and not has_default(key):
+                remedy = "It has no default: write {key}=VALUE."
             return f"{key} must be {rule}, got {got}. {remedy.format(key=key)}".rstrip()
     return f"{key} must have another type, got {show(value)}: {reason.rstrip('.')}."
+
+
+def has_default(key: str) -> bool:
+    """Whether `group.field` may be left out, whichever option the group has."""
+    group, _, name = key.partition(".")
+    schemas = GROUPS[group][0].values() if group in GROUPS else ()
+    fields = [schema.__dataclass_fields__.get(name) for schema in schemas]
+    return all(field is None or field.default != "???" for field in fields)
 
 
 def show(value: str) -> str:
@@ -77,6 +89,7 @@ TYPE_RULES = (
     ("not a ListConfig", "a list", "Write {key}=[...]."),
     ("Cannot convert '.*' to string", "one word or a quoted string", ""),
     ("not Optional", "a value other than null", "Leave it out to keep its default."),
+    ("NoneType is not a subclass of str", "a string", ""),
     ("not a subclass of", "a group of keys", "Set one of them with {key}.KEY=VALUE."),
     ("Cannot assign .* to Dict", "a mapping", "Write {key}={{NAME:VALUE,...}}."),
 )
@@ -127,16 +140,51 @@ def not_deletable(key: str) -> str:
     return f"{key} must have a value. Leave out ~{key} to keep its default."
 
 
+def no_package(source: str) -> str:
+    """An experiment whose keys ended up below the key `experiment`, or that has none."""
+    return (
+        f"{source}.yaml must start with the line '# @package _global_' and set keys of the config "
+        "below it (epochs: 20). It lacks that line, is empty, or holds something other than keys."
+    )
+
+
+def parent_folder(option: str) -> str:
+    """`optimizer=../model/resnet18`: options are found by name, not by path."""
+    words = typed_command()[1]
+    group = next((word.partition("=")[0] for word in words if word.endswith(f"={option}")), None)
+    options = list_options(config_directory() / group) if group else []
+    if not options:
+        return f"The name of an option must stand without '..', got {option!r}."
+    return f"{group} must be one of {', '.join(options)}, got {option!r}."
+
+
 def wrong_option(group: str, option: str, listed: str = "") -> str:
     """An option that its group does not have, or a group that does not exist."""
+    group = group.rstrip("/")
     groups = sorted(p.name for p in config_directory().iterdir() if p.is_dir())
-    options = [line for line in listed.splitlines() if line and not line.startswith(OMIT)]
+    # The options of a file of --config are no names to choose.
+    hidden = (*OMIT, "legacy")
+    options = [line for line in listed.splitlines() if line and not line.startswith(hidden)]
     options = options or list_options(config_directory() / group)
     if not options:
         hint = did_you_mean(group, groups)
         return f"{group} is not a group of the config.{hint} Groups: {', '.join(groups)}."
-    hint = did_you_mean(option, options, f"{group}={{}}")
+    hint = did_you_mean(option, options, f"{group}={{}}") + outside_option(group, option)
     return f"{group} must be one of {', '.join(options)}, got {option or None!r}.{hint}"
+
+
+def outside_option(group: str, option: str) -> str:
+    """What to do about an option that a file chooses: it may be one of the person's own."""
+    words = [word.lstrip("+") for word in typed_command()[1]]
+    files = [f"experiment/{word[11:]}.yaml" for word in words if word.startswith("experiment=")]
+    files += [word.removeprefix("--config=") for word in words if word.endswith(".py")]
+    if not files or any(word.startswith(f"{group}=") for word in words):
+        return ""
+    return (
+        f" {' or '.join(files)} chooses it. If it is an option of your own, name the folder that "
+        f"holds {group}/{option}.yaml: --config-dir DIR, or 'hydra.searchpath=[file://DIR]' "
+        "beside another --config-dir."
+    )
 
 
 def list_options(folder: Path) -> list[str]:
@@ -155,6 +203,21 @@ def several_values(override: str) -> str:
     return (
         f"{key} must be one value, got {value}. To run one job for each add --multirun; "
         f"a list is written {key}=[{value}]."
+    )
+
+
+def made_by_hydra(error: OSError) -> bool:
+    """Whether Hydra failed to make a directory, and not a part of a run."""
+    frames = [frame.f_code for frame, _ in walk_tb(error.__traceback__)]
+    callers = [code for code in frames if "pathlib" not in code.co_filename]
+    return callers != frames and "hydra" in Path(callers[-1].co_filename).parts
+
+
+def unusable_directory(error: OSError, argv: list[str]) -> str:
+    """hydra.run.dir or hydra.sweep.dir under a file, or where nothing can be written."""
+    several = "--multirun" in argv or "-m" in argv
+    return not_a_run_directory(
+        "hydra.sweep.dir" if several else "hydra.run.dir", str(error.filename), error
     )
 
 
@@ -193,6 +256,10 @@ RULES: tuple[tuple[str, Callable[..., str]], ...] = (
         r"^Error merging override ([^=\n]+)=([^\n]*)\n" + REASON + r"(?:\nfull_key: (\S+))?",
         wrong_type_in_override,
     ),
+    (r"^In '(experiment/[^'\n]*)': .*?Key 'experiment' not in 'RootConfig'", no_package),
+    (r"^In '(experiment/[^'\n]*)': .*?incompatible container types", no_package),
+    (r"^In '(experiment/[^'\n]*)': .*?@experiment\.\w+' exists to override", no_package),
+    (r"^In [^\n]*Parent traversal \('\.\.'\)[^\n]*\('([^'\n]*)'\)", parent_folder),
     (r"^In '([^'\n]*)': .*?" + REASON + r"\nfull_key: (\S+)", wrong_type_in_file),
     (
         r"^In '([^'\n]*)': .*?Key '[^']*' not in '\w+'.*?full_key: (\S+)\n.*?object_type=(\w+)",
@@ -206,7 +273,7 @@ RULES: tuple[tuple[str, Callable[..., str]], ...] = (
         r"Could not find '([^'\n]*)/([^/'\n]*)'\nAvailable options in '[^']*':\n(.*)",
         wrong_option,
     ),
-    (r"Could not find '([^'\n]*)/([^/'\n]*)'", wrong_option),
+    (r"Could not (?:find|load) '([^'\n]*)/([^/'\n]*)'", wrong_option),
     (r"^Ambiguous value for argument '([^'\n]*)'", several_values),
     (r"^Multiple values for ([^\n]*?)\. To override a value use '[^:]*: ([^'\n]*)'", second_choice),
     (r"^Error when parsing index: \d+, string: (.*?) out of \[.*?\]\.\n(.*)", unreadable_override),

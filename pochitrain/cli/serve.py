@@ -1,6 +1,13 @@
 """`pochi serve RUN [--host HOST] [--port PORT]`."""
 
-from pochitrain.cli.flag import FlagParser, add_model_flags, execute_config, natural, positive
+from pochitrain.cli.flag import (
+    FlagParser,
+    add_model_flags,
+    add_pixel_flag,
+    execute_config,
+    natural,
+    positive,
+)
 
 
 def build_parser(prog: str) -> FlagParser:
@@ -24,6 +31,14 @@ def build_parser(prog: str) -> FlagParser:
     )
     parser.add_argument(
         "--max-files", type=positive, default=16, metavar="N", help="per request; default: 16"
+    )
+    add_pixel_flag(parser)
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="answer under this name too (again for more); default: localhost, addresses, --host",
     )
     return parser
 

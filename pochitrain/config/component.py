@@ -1,37 +1,67 @@
 """From config nodes to objects."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from pochitrain.config.allow import ALLOWED_TARGETS, allowed_targets
-from pochitrain.config.data import LOADER_FIELDS
-from pochitrain.config.trust import TrustedFiles
+from pochitrain.config.data import LOADER_FIELDS, LoaderConfig
+from pochitrain.config.target_allowlist import (
+    TrustedFiles,
+    allowed_targets,
+    approve,
+    check_allowed,
+)
+from pochitrain.config.target_kind import BY_NAME, PLACES
 from pochitrain.error import ConfigError, PochiError
-from pochitrain.text import first_line
+from pochitrain.text import escape_interpolations, first_line
 
 
 class Components:
-    """Instantiates nodes of the config under the allow-list."""
+    """Instantiates nodes of the config: each only what its place takes (target_allowlist.py)."""
 
     def __init__(self, cfg: DictConfig, allow: Sequence[str] | None = None) -> None:
         """Build what `cfg` describes.
 
         Args:
-            allow: targets allowed by the person, besides the built-in list; None = what the
-                command line of this Hydra run allows.
+            allow: targets allowed by the person, in any place; None = what the command line of
+                this Hydra run allows.
         """
         self.cfg = cfg
-        trusted = TrustedFiles.instance().targets
-        if allow is not None:
-            self.allowed = [*ALLOWED_TARGETS, *allow, *trusted]
-            return
-        overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else None
-        self.allowed = [*allowed_targets(list(cfg.allow_targets), overrides), *trusted]
+        if allow is None:
+            words = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else None
+            allow = allowed_targets(list(cfg.allow_targets), words)
+        check_allowed(allow)
+        self.allowed = list(allow)
+
+    def check(self) -> None:
+        """Refuse what the config may not build anywhere, before anything of it is built.
+
+        Raises:
+            ConfigError: for the first target that is not allowed.
+        """
+        for place in PLACES:
+            node = self.node(place)
+            if OmegaConf.is_list(node):
+                for i, entry in enumerate(node):
+                    self.approve(f"{place}[{i}]", entry)
+            elif place in BY_NAME:
+                for name, entry in (node or {}).items():
+                    self.approve(f"{place}.{name}", entry)
+            elif node is not None:
+                self.approve(place, node)
+
+    def approve(self, key: str, node: Any = None) -> tuple[dict[str, Any], list[str]]:
+        """The plain node that may be instantiated, and the allow-list to do it under."""
+        return approve(key, plain(self.node(key) if node is None else node), self.allowed)
+
+    def node(self, key: str) -> Any:
+        return OmegaConf.select(self.cfg, key)
 
     def build(self, key: str, node: Any = None, **arguments: Any) -> Any:
         """The object that the node at `key` describes.
@@ -44,11 +74,14 @@ class Components:
         Raises:
             ConfigError: if the target is not allowed or refuses its arguments.
         """
-        node = OmegaConf.select(self.cfg, key) if node is None else node
+        approved, names = self.approve(key, node)
         try:
             # Real lists and dictionaries: torchvision refuses OmegaConf's, checkpoints hold them.
             return instantiate(
-                node, **arguments, _convert_="all", _execution_whitelist_=self.allowed
+                escape_interpolations(approved),
+                **arguments,
+                _convert_="all",
+                _execution_whitelist_=[*names, *TrustedFiles.instance().targets],
             )
         except InstantiationException as error:
             cause = error.__cause__
@@ -59,8 +92,8 @@ class Components:
             raise ConfigError(explain(key, error)) from error
         except PochiError:
             raise
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"{key} cannot be built: {error}") from error
+        except (TypeError, ValueError, OmegaConfBaseException) as error:
+            raise ConfigError(f"{key} cannot be built: {first_line(error)}") from error
 
     def complete(self, key: str, *arguments: Any) -> Any:
         """The object of the partial node at `key`, given the arguments that it lacks.
@@ -80,18 +113,20 @@ class Components:
         return self.build("data", OmegaConf.create(node))
 
     def loader_settings(self) -> dict[str, Any]:
-        """The fields of group `data` that belong to the loader."""
-        return {key: self.cfg.data[key] for key in LOADER_FIELDS if key in self.cfg.data}
+        """The fields of group `data` that belong to the loader; their defaults where it has none,
+        as in a kind of data from outside."""
+        settings = {field.name: field.default for field in fields(LoaderConfig)}
+        settings["batch_size"] = self.cfg.batch_size
+        return {key: self.cfg.data.get(key, value) for key, value in settings.items()}
 
 
 def explain(key: str, error: Exception) -> str:
     """One line for a node that cannot be instantiated."""
-    cause = error.__cause__
-    text = str(error)
-    if "_execution_whitelist_" in text:
-        return f"{key} must not set _execution_whitelist_: a config cannot allow itself anything."
+    cause, text = error.__cause__, str(error)
+    target = text.split("'")[1] if "'" in text else "its _target_"
+    if "cannot be authorized" in text or "cannot be selected" in text:
+        return f"{key} names {target!r}, which no config may run. Call it in a function of yours."
     if "whitelist" in text:
-        target = text.split("'")[1] if "'" in text else "its _target_"
         return (
             f"{key} names {target!r}, which a config may not run. If you trust it, allow it on the "
             f"command line: 'allow_targets=[{target}]'."

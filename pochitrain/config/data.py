@@ -1,19 +1,40 @@
 """Group `data`: where the images come from and how they are loaded."""
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
 
 from omegaconf import MISSING
 
-from pochitrain.config.validators import Node, require_choice, require_int, require_range
+from pochitrain.config.validators import Choice, Node, Numbers, Range, Seed, check_fields
 from pochitrain.error import require
+
+MAX_NUM_WORKERS = max(64, 4 * (os.cpu_count() or 1))
+"""More processes than this only wait for each other; thousands end a machine."""
+Fraction = Range(gt=0, lt=1)
+Color = Numbers("3 integers from 0 to 255 (red, green, blue)", Range(ge=0, le=255), count=3)
+
+
+@dataclass(frozen=True)
+class CacheMode(Choice):
+    """Also what YAML makes of `on` and `off` without quotes."""
+
+    def check(self, key: str, value: object, kind: object) -> None:
+        if value not in ("True", "False"):
+            super().check(key, value, kind)
 
 
 @dataclass
 class LoaderConfig:
     """How batches are made; `batch_size`, `cache_px` and `balanced_sampling` change a result."""
 
-    batch_size: int = "${batch_size}"  # type: ignore[assignment]  # interpolation
-    num_workers: int | None = None
+    batch_size: Annotated[int, Range(ge=1)] = "${batch_size}"  # type: ignore[assignment]  # interpolation
+    num_workers: Annotated[
+        int | None,
+        Range(ge=0, remedy="0 loads in the main process."),
+        Range(le=MAX_NUM_WORKERS, remedy="Leave it null to choose by the cores of this machine."),
+    ] = None
     """Loader processes; null = automatic: half the cores, 0 where that would not be faster."""
     pin_memory: bool | None = None
     """Page-locked host memory; null = on where a GPU is used."""
@@ -21,12 +42,12 @@ class LoaderConfig:
     """The same for validation and inference; null = as pin_memory."""
     non_blocking: bool = True
     """Copy to the GPU without waiting."""
-    cache: str = "auto"
+    cache: Annotated[str, CacheMode(("auto", "on", "off"))] = "auto"
     """Keep decoded images in files, for later epochs and runs. auto: where they fit; on: or it is
     an error; off. The result is the same."""
-    cache_gb: float = 8.0
+    cache_gb: Annotated[float, Range(ge=0)] = 8.0
     """GB (10^9 bytes) that all such files together may take in the user's cache directory."""
-    cache_px: int | None = None
+    cache_px: Annotated[int | None, Range(ge=8)] = None
     """Shorter side in pixels that larger images are reduced to before a RandomResizedCrop, so that
     they take less room; null = they keep their size."""
     balanced_sampling: bool = False
@@ -38,9 +59,10 @@ class DigitsConfig(LoaderConfig):
     """The 1,797 handwritten digits that scikit-learn ships (Alpaydin & Kaynak 1998)."""
 
     _target_: str = "pochitrain.data.digits.open_digits"
-    image_size: int = 32
-    val_fraction: float = 0.2
-    seed: int = "${seed}"  # type: ignore[assignment]  # interpolation
+    image_size: Annotated[int, Range(ge=8), Range(le=512)] = 32
+    """Pixels; all 1,797 pictures are kept in memory at this size."""
+    val_fraction: Annotated[float, Fraction] = 0.2
+    seed: Seed = "${seed}"  # type: ignore[assignment]  # interpolation
 
 
 @dataclass
@@ -50,13 +72,13 @@ class FolderConfig(LoaderConfig):
     _target_: str = "pochitrain.data.folder.open_folder"
     train_root: str = MISSING
     val_root: str | None = None
-    val_fraction: float | None = None
-    seed: int = "${seed}"  # type: ignore[assignment]  # interpolation
-    on_error: str = "error"
+    val_fraction: Annotated[float | None, Fraction] = None
+    seed: Seed = "${seed}"  # type: ignore[assignment]  # interpolation
+    on_error: Annotated[str, Choice(("error", "skip"))] = "error"
     """error: name every unreadable image and stop; skip: train without them."""
     verify: bool = True
     """Check every image once before training (remembered between runs)."""
-    background: list[int] = field(default_factory=lambda: [255, 255, 255])
+    background: Annotated[list[int], Color] = field(default_factory=lambda: [255, 255, 255])
     """RGB, 0-255: what transparent pixels are composited on."""
 
 
@@ -64,27 +86,39 @@ LOADER_FIELDS = tuple(LoaderConfig.__dataclass_fields__)
 
 
 def check_data(node: Node, root: Node) -> None:
-    require_int(node, "batch_size", "data.", low=1)
-    require_int(node, "num_workers", "data.", low=0, remedy="0 loads in the main process.")
-    require_int(node, "image_size", "data.", low=8)
-    if str(node.get("cache")) not in ("True", "False"):  # what YAML makes of on and off
-        require_choice(node, "cache", ("auto", "on", "off"), "data.")
-    require_range(node, "cache_gb", "data.", low=0)
-    require_int(node, "cache_px", "data.", low=8)
-    require_range(node, "val_fraction", "data.", low=0, high=1, open_low=True, open_high=True)
-    require_choice(node, "on_error", ("error", "skip"), "data.")
-    both = node.get("val_root") is not None and node.get("val_fraction") is not None
+    """The loader's settings, which a kind of data from outside may have too; validation pictures
+    come from one place, and not from the training pictures themselves."""
+    check_fields(LoaderConfig, node, "data.")
+    if node.get("_target_") != FolderConfig._target_ or node["val_root"] is None:
+        return
     require(
-        not both,
+        node["val_fraction"] is None,
         "data.val_fraction",
         "null when data.val_root is given",
-        node.get("val_fraction"),
+        node["val_fraction"],
         "Validation pictures come from one place.",
     )
-    if "background" in node:
-        color = node["background"]
-        ok = len(color) == 3 and all(0 <= part <= 255 for part in color)
-        require(ok, "data.background", "3 integers from 0 to 255 (red, green, blue)", color)
+    shared = find_shared_folder(Path(node["train_root"]), Path(node["val_root"]))
+    require(
+        shared is None,
+        "data.val_root",
+        "a folder of other pictures than data.train_root",
+        node["val_root"],
+        f"{shared} leads to pictures that are trained on. data.val_fraction=0.2 keeps a part of "
+        "the training pictures for validation.",
+    )
+
+
+def find_shared_folder(train_root: Path, val_root: Path) -> Path | None:
+    """`val_root` or the first class folder in it that is, links resolved, part of `train_root`."""
+    train = train_root.resolve()
+    classes = (
+        sorted(path for path in val_root.iterdir() if path.is_dir()) if val_root.is_dir() else []
+    )
+    for folder in (val_root, *classes):
+        if folder.resolve().is_relative_to(train):
+            return folder
+    return None
 
 
 def has_validation(root: Node) -> bool:

@@ -1,11 +1,21 @@
 """Group `loss`: cross entropy and the weight of each class in it."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from omegaconf import MISSING
 
-from pochitrain.config.validators import Node, is_number, require_range
-from pochitrain.error import ConfigError, require
+from pochitrain.config.validators import Node, Numbers, Range
+from pochitrain.error import ConfigError
+
+Weights = Annotated[
+    list[float] | None,
+    Numbers(
+        "one number > 0 per class",
+        Range(gt=0),
+        remedy="Use loss=balanced for automatic weights.",
+    ),
+]
 
 
 @dataclass
@@ -15,8 +25,8 @@ class LossConfig:
     _target_: str = "pochitrain.loss.cross_entropy.build_cross_entropy"
     balance: bool = True
     """Weight of class c = N / (C * n_c), of the training split; unused where weights are given."""
-    class_weights: list[float] | None = None
-    label_smoothing: float = 0.0
+    class_weights: Weights = None
+    label_smoothing: Annotated[float, Range(ge=0, lt=1)] = 0.0
 
 
 @dataclass
@@ -24,23 +34,14 @@ class ManualLossConfig(LossConfig):
     """Weights given by hand: they must be."""
 
     balance: bool = False
-    class_weights: list[float] | None = MISSING
+    class_weights: Weights = MISSING
 
 
 def check_loss(node: Node, root: Node) -> None:
-    require_range(node, "label_smoothing", "loss.", low=0, high=1, open_high=True)
+    """One weight per class, where the number of classes is given too."""
     weights = node.get("class_weights")
-    if weights is None:
-        return
-    ok = len(weights) > 0 and all(is_number(weight) and weight > 0 for weight in weights)
-    require(
-        ok,
-        "loss.class_weights",
-        "one number > 0 per class",
-        weights,
-        "Use loss=balanced for automatic weights.",
-    )
-    check_num_weights(weights, root["model"].get("num_classes"))
+    if weights is not None:
+        check_num_weights(weights, root["model"].get("num_classes"))
 
 
 def check_num_weights(weights: list[float], num_classes: int | None) -> None:

@@ -1,12 +1,15 @@
 """Group `model`: which network, and what it starts from."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from omegaconf import MISSING
 
-from pochitrain.config.validators import Node, require_positive_int
-from pochitrain.error import require
+from pochitrain.config.validators import Node, Range, Rule
+
+
+def is_freeze(value: object) -> bool:
+    return isinstance(value, bool) or (isinstance(value, int) and value >= 1)
 
 
 @dataclass
@@ -15,37 +18,28 @@ class ModelConfig:
 
     _target_: str = "pochitrain.model.classifier.build_classifier"
     name: str = MISSING
-    num_classes: int | None = None
+    num_classes: Annotated[
+        int | None, Range(ge=1, remedy="Leave it null to take it from the data.")
+    ] = None
     pretrained: bool = False
     weights: str | None = None
-    freeze: Any = None
+    """File with the weights to start from; it counts more than `pretrained`."""
+    freeze: Annotated[Any, Rule("an integer >= 1 (epochs), true (for good) or null", is_freeze)] = (
+        None
+    )
     """Train only the last layer: in the first n epochs (an integer), or for good (true)."""
-
-
-def check_model(node: Node, root: Node) -> None:
-    require_positive_int(node, "num_classes", "model.", "Leave it null to take it from the data.")
-    freeze = node.get("freeze")
-    require(
-        freeze is None or isinstance(freeze, bool) or (isinstance(freeze, int) and freeze >= 1),
-        "model.freeze",
-        "an integer >= 1 (epochs), true (for good) or null",
-        freeze,
-    )
-    both = bool(node.get("pretrained")) and node.get("weights") is not None
-    require(
-        not both,
-        "model.weights",
-        "null when model.pretrained=true",
-        node.get("weights"),
-        "Choose one start: torchvision's weights or your own file.",
-    )
 
 
 def model_warnings(node: Node, root: Node) -> list[str]:
     freeze = node.get("freeze")
-    if not freeze:
-        return []
     found = []
+    if node.get("pretrained") and node.get("weights"):
+        found.append(
+            f"model.pretrained=true has no effect, because model.weights={node['weights']} is the "
+            "start of the training."
+        )
+    if not freeze:
+        return found
     if not node.get("pretrained") and not node.get("weights"):
         found.append(
             f"model.freeze={freeze} without model.pretrained=true or model.weights: the frozen "

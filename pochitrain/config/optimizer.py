@@ -1,16 +1,22 @@
-"""Group `optimizer`. The learning rate itself is the root key `learning_rate`."""
+"""Groups `optimizer` and `layer_wise_lr`. The learning rate itself is a key of the root."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from pochitrain.config.validators import Node, require_range
-from pochitrain.error import require
+from pochitrain.config.validators import Node, Numbers, Range, require_regex
+from pochitrain.error import ConfigError, require
+
+LEARNING_RATE = Range(gt=0, le=1)
+NotNegative = Annotated[float, Range(ge=0)]
+Epsilon = Annotated[float, Range(gt=0)]
+Betas = Annotated[list[float], Numbers("two numbers >= 0 and < 1", Range(ge=0, lt=1), count=2)]
 
 
 @dataclass
 class OptimizerConfig:
     _target_: str = "???"
     _partial_: bool = True
-    lr: float = "${learning_rate}"  # type: ignore[assignment]  # interpolation
+    lr: Annotated[float, LEARNING_RATE] = "${learning_rate}"  # type: ignore[assignment]  # interpolation
 
 
 @dataclass
@@ -18,9 +24,9 @@ class AdamConfig(OptimizerConfig):
     """Kingma & Ba 2015, as torch.optim.Adam."""
 
     _target_: str = "torch.optim.Adam"
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
-    eps: float = 1e-8
-    weight_decay: float = 0.0
+    betas: Betas = field(default_factory=lambda: [0.9, 0.999])
+    eps: Epsilon = 1e-8
+    weight_decay: NotNegative = 0.0
     amsgrad: bool = False
 
 
@@ -29,9 +35,9 @@ class AdamWConfig(OptimizerConfig):
     """Loshchilov & Hutter 2019, as torch.optim.AdamW."""
 
     _target_: str = "torch.optim.AdamW"
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
-    eps: float = 1e-8
-    weight_decay: float = 1e-2
+    betas: Betas = field(default_factory=lambda: [0.9, 0.999])
+    eps: Epsilon = 1e-8
+    weight_decay: NotNegative = 1e-2
     amsgrad: bool = False
 
 
@@ -40,24 +46,33 @@ class SGDConfig(OptimizerConfig):
     """Stochastic gradient descent with momentum, as torch.optim.SGD."""
 
     _target_: str = "torch.optim.SGD"
-    momentum: float = 0.9
-    dampening: float = 0.0
-    weight_decay: float = 1e-4
+    momentum: Annotated[float, Range(ge=0, lt=1)] = 0.9
+    dampening: Annotated[float, Range(ge=0, le=1)] = 0.0
+    weight_decay: NotNegative = 1e-4
     nesterov: bool = False
 
 
+@dataclass
+class LayerWiseGraphConfig:
+    use_log_scale: bool = False
+
+
+@dataclass
+class LayerWiseLRConfig:
+    """Ordered rules: regular expression (re.match on the parameter's dotted name) -> rate."""
+
+    enabled: bool = False
+    layer_rates: dict[str, float] = field(default_factory=dict)
+    decay: Annotated[float | None, Range(gt=0, le=1)] = None
+    """Instead of `layer_rates`: each block's rate is `decay` times that of the next one."""
+    no_weight_decay_on_bias_and_norm: bool = False
+    graph_config: LayerWiseGraphConfig = field(default_factory=LayerWiseGraphConfig)
+
+
 def check_optimizer(node: Node, root: Node) -> None:
-    require_range(node, "lr", "optimizer.", low=0, high=1, open_low=True)
-    require_range(node, "weight_decay", "optimizer.", low=0)
-    require_range(node, "momentum", "optimizer.", low=0, high=1, open_high=True)
-    require_range(node, "dampening", "optimizer.", low=0, high=1)
-    require_range(node, "eps", "optimizer.", low=0, open_low=True)
-    if "betas" in node:
-        betas = node["betas"]
-        ok = len(betas) == 2 and all(0 <= beta < 1 for beta in betas)
-        require(ok, "optimizer.betas", "two numbers >= 0 and < 1", betas)
+    """Nesterov's momentum needs momentum, and no dampening."""
     if node.get("nesterov"):
-        ok = node["momentum"] > 0 and node["dampening"] == 0
+        ok = node.get("momentum", 0) > 0 and node.get("dampening", 0) == 0
         require(
             ok,
             "optimizer.nesterov",
@@ -67,4 +82,23 @@ def check_optimizer(node: Node, root: Node) -> None:
         )
 
 
+def check_layer_wise_lr(node: Node, root: Node) -> None:
+    """Rates or a decay where it is enabled, not both; each pattern and rate by itself."""
+    rates = node.get("layer_rates") or {}
+    if node.get("enabled") and not rates and node.get("decay") is None:
+        raise ConfigError(
+            "層別学習率が有効ですが layer_rates が定義されていません: "
+            "layer_wise_lr.layer_rates must map layer names to learning rates when it is enabled, "
+            "got nothing. "
+            "Use layer_wise_lr=resnet for the guide's rates or layer_wise_lr=none."
+        )
+    both = bool(rates) and node.get("decay") is not None
+    require(not both, "layer_wise_lr.decay", "null when layer_rates are given", node.get("decay"))
+    for pattern, rate in rates.items():
+        key = f"layer_wise_lr.layer_rates[{pattern!r}]"
+        require_regex(pattern, key)
+        require(LEARNING_RATE.holds(rate), key, "a learning rate > 0 and <= 1", rate)
+
+
 SCHEMAS = {"adam": AdamConfig, "adamw": AdamWConfig, "sgd": SGDConfig}
+LAYER_WISE_LR = {"layer_wise_lr": LayerWiseLRConfig}

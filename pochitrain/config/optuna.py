@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pochitrain.config.data import has_validation
+from pochitrain.config.monitor import known_direction, monitored_metric
 from pochitrain.config.validators import (
     Node,
     is_number,
@@ -47,8 +48,9 @@ class OptunaConfig:
 
     enabled: bool = False
     study_name: str = "pochitrain_optimization"
-    direction: str = "maximize"
-    """maximize: best val_accuracy of a trial; minimize: its lowest val_loss."""
+    direction: str = "${search_direction:${monitor},${monitor_direction}}"
+    """That of `monitor`, so maximize by default: the best val_accuracy of a trial. minimize with
+    the default `monitor`: its lowest val_loss."""
     n_trials: int = 20
     """Finished trials that the study is to have in the end, earlier runs included."""
     n_jobs: int = 1
@@ -74,18 +76,24 @@ def check_optuna(node: Node, root: Node) -> None:
     if not node.get("enabled"):
         return
     check_search(node)
+    if not has_validation(root):
+        raise ConfigError(
+            "data.val_root must be given for a search, got null. A search compares validation "
+            "results; data.val_fraction=0.2 takes them from the training pictures."
+        )
+    monitored = monitored_metric(root)
+    known = known_direction(monitored, root["monitor_direction"])
     require(
-        has_validation(root),
-        "data.val_root",
-        "given for a search",
-        None,
-        "A search compares validation results; data.val_fraction=0.2 takes them from the "
-        "training pictures.",
+        known in (None, node["direction"]),
+        "optuna.direction",
+        f"{known} with monitor={monitored}",
+        node["direction"],
+        "Leave it out, it follows the metric.",
     )
 
 
 def check_search(node: Node) -> None:
-    """The search by itself; the sweeper asks before it builds anything."""
+    """The settings of the search by themselves, before anything is built."""
     require_choice(node, "direction", ("maximize", "minimize"), "optuna.")
     for key in ("n_trials", "n_jobs", "optuna_epochs", "repeats"):
         require_positive_int(node, key, "optuna.")
@@ -154,7 +162,10 @@ def check_range(entry: Node, kind: str, key: str) -> None:
         rule = f"{'>=' if smallest else '>'} {smallest} when log is true"
         require(ok, f"{key}.low", rule, low)
         require(step is None, f"{key}.step", "null when log is true", step)
-    require(step is None or step > 0, f"{key}.step", "> 0", step)
+    if step is not None:
+        require(step > 0, f"{key}.step", "> 0", step)
+        span = high - low  # type: ignore[operator]
+        require(step <= span, f"{key}.step", f"<= high - low ({span:g})", step)
 
 
 SCHEMAS = {"optuna": OptunaConfig}

@@ -1,8 +1,12 @@
 """Registers every schema in Hydra's ConfigStore, as `schema/<group>/<name>`, and our resolvers."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
+from pochitrain.config.monitor import search_direction
 from pochitrain.config.root import GROUPS, RootConfig
 
 
@@ -14,8 +18,25 @@ def scale_px(size_px: int, numerator: int, denominator: int) -> int:
 def register_config() -> None:
     """Make schemas and resolvers known to Hydra; must run before composing, in every process."""
     OmegaConf.register_resolver("scale_px", scale_px, replace=True)
+    OmegaConf.register_resolver("search_direction", search_direction, replace=True)
     store = ConfigStore.instance()
     store.store(group="schema", name="root", node=RootConfig, package="_global_", replace=True)
     for group, (schemas, _) in GROUPS.items():
         for name, schema in schemas.items():
             store.store(group=f"schema/{group}", name=name, node=schema, replace=True)
+
+
+def register_transforms_of_data(folders: Iterable[Path]) -> None:
+    """Let each option of group `data` have a transform of its name, which config.yaml asks for.
+
+    Where there is no such file it is `imagenet`; a file that is there later counts more.
+
+    Args:
+        folders: config folders.
+    """
+    folders = list(folders)
+    data = {path.stem for folder in folders for path in folder.glob("data/*.yaml")}
+    transforms = {path.stem for folder in folders for path in folder.glob("transform/*.yaml")}
+    for name in data - transforms:
+        node = {"defaults": ["imagenet"]}
+        ConfigStore.instance().store(group="transform", name=name, node=node, replace=True)

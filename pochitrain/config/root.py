@@ -1,21 +1,17 @@
 """The config tree: run-level keys, and the check of the whole tree right after composing."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pochitrain.config import (
-    checkpoint,
-    confusion_matrix,
     data,
     early_stopping,
-    fault,
-    gradient_tracking,
-    layer_wise_lr,
+    insight,
     loss,
     metrics,
     model,
@@ -24,40 +20,75 @@ from pochitrain.config import (
     scheduler,
     transform,
 )
-from pochitrain.config.allow import ALLOWED_TARGETS, refuse_forbidden_targets
-from pochitrain.config.checkpoint import CheckpointConfig
-from pochitrain.config.fault import FaultConfig
+from pochitrain.config.monitor import check_monitor
+from pochitrain.config.target_allowlist import check_allowed, check_target_names
 from pochitrain.config.validators import (
+    Choice,
     Node,
-    is_number,
-    require_choice,
-    require_int,
-    require_positive_int,
-    require_range,
+    Numbers,
+    Range,
+    Rule,
+    Seed,
+    check_fields,
+    is_target_node,
 )
 from pochitrain.error import ConfigError, require
 from pochitrain.text import did_you_mean, first_line
 
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+AtLeastOne = Range(ge=1)
+
+
+def is_device(text: str) -> bool:
+    return re.fullmatch(r"cpu|mps|cuda(:\d+)?", text) is not None
+
+
+@dataclass
+class CheckpointConfig:
+    """When the state of a run is saved."""
+
+    every_epochs: Annotated[int, AtLeastOne] = 1
+    every_minutes: Annotated[float | None, Range(gt=0)] = None
+    """Also in mid-epoch, after this many minutes."""
+    every_steps: Annotated[int | None, AtLeastOne] = None
+    """Also in mid-epoch, after this many optimizer steps."""
+    keep_last: Annotated[int, AtLeastOne] = 2
+    """How many of the newest checkpoints stay on disk; the best one always does. With 2, a damaged
+    newest one costs the time since the one before it, not the run."""
+    in_background: bool = True
+    """Write beside the training; it waits only while the state is copied."""
+
+
+@dataclass
+class FaultConfig:
+    """What a run does when something goes wrong in a batch."""
+
+    nonfinite: Annotated[str, Choice(("stop", "skip"))] = "stop"
+    """A non-finite loss (NaN or infinity). stop: name the images and end; skip: leave the batch
+    out."""
+    out_of_memory: Annotated[str, Choice(("stop", "halve"))] = "stop"
+    """stop: say what would fit, and end; halve: compute each batch in halves (then quarters, ...)
+    and add up their gradients, so that an optimizer step still uses the whole batch."""
 
 
 @dataclass
 class RootConfig:
     """Keys of a run that belong to no group."""
 
-    epochs: int = 10
-    learning_rate: float = 1e-3
-    warmup_epochs: int = 0
+    epochs: Annotated[int, AtLeastOne] = 10
+    learning_rate: Annotated[float, optimizer.LEARNING_RATE] = 1e-3
+    warmup_epochs: Annotated[int, Range(ge=0, remedy="0 starts with the full learning rate.")] = 0
     """The learning rate rises to the scheduler's over this many epochs; 0 = full from the start."""
-    warmup_start_factor: float = 0.1
+    warmup_start_factor: Annotated[float, Range(gt=0, le=1)] = 0.1
     """Part of the learning rate that a warm-up starts with."""
-    ema_decay: float | None = None
+    ema_decay: Annotated[float | None, Range(gt=0, lt=1)] = None
     """Also average the weights with this decay (0.999, 0.9999) and evaluate the average."""
-    batch_size: int = 32
-    seed: int = 0
-    device: str | None = None
+    batch_size: Annotated[int, AtLeastOne] = 32
+    seed: Seed = 0
+    device: Annotated[str | None, Rule("cuda, cuda:N, mps, cpu or null (automatic)", is_device)] = (
+        None
+    )
     """cuda, cuda:1, mps or cpu; null = the first of these that is there."""
-    precision: str = "auto"
+    precision: Annotated[str, Choice(("auto", "fp32", "bf16", "fp16"))] = "auto"
     """auto = bf16 on GPUs that compute in it, else fp32."""
     compile: bool = False
     """Compile the model with torch.compile."""
@@ -66,16 +97,24 @@ class RootConfig:
     cudnn_benchmark: bool = False
     deterministic: bool = False
     """Same bits in every run on a GPU too, where torch has such an algorithm; slower."""
-    gradient_accumulation: int = 1
+    gradient_accumulation: Annotated[int, AtLeastOne] = 1
     """Batches per optimizer step."""
-    gradient_clip_norm: float | None = None
+    gradient_clip_norm: Annotated[float | None, Range(gt=0)] = None
     """Largest L2 norm of all gradients together; null = not clipped."""
-    work_dir: str = "outputs"
+    work_dir: Annotated[str, Rule("a directory", bool)] = "outputs"
     """Parent of the run directories."""
-    resume: str | None = None
+    resume: Annotated[str | None, Rule("auto, a run directory or null", bool)] = None
     """null, auto (the newest unfinished run of the same config) or a run directory."""
-    mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
-    std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    mean: Annotated[list[float], Numbers("3 numbers (red, green, blue)", count=3)] = field(
+        default_factory=lambda: [0.485, 0.456, 0.406]
+    )
+    std: Annotated[
+        list[float], Numbers("3 numbers > 0 (red, green, blue)", Range(gt=0), count=3)
+    ] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    monitor: str = "val_accuracy"
+    """What decides: models/best.pth, early stopping, a search."""
+    monitor_direction: str | None = None
+    """maximize or minimize: for a monitored number that is no metric of pochitrain."""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     fault: FaultConfig = field(default_factory=FaultConfig)
     callbacks: dict[str, Any] = field(default_factory=dict)
@@ -99,28 +138,29 @@ class RootConfig:
 
 Check = Callable[[Node, Node], None]
 
-GROUPS: dict[str, tuple[Mapping[str, type[Any]], Check]] = {
-    "model": (model.SCHEMAS, model.check_model),
+GROUPS: dict[str, tuple[Mapping[str, type[Any]], Check | None]] = {
+    "model": (model.SCHEMAS, None),
     "data": (data.SCHEMAS, data.check_data),
     "transform": (transform.SCHEMAS, transform.check_transform),
     "optimizer": (optimizer.SCHEMAS, optimizer.check_optimizer),
-    "scheduler": (scheduler.SCHEMAS, scheduler.check_scheduler),
+    "scheduler": (scheduler.SCHEMAS, None),
     "loss": (loss.SCHEMAS, loss.check_loss),
-    "layer_wise_lr": (layer_wise_lr.SCHEMAS, layer_wise_lr.check_layer_wise_lr),
+    "layer_wise_lr": (optimizer.LAYER_WISE_LR, optimizer.check_layer_wise_lr),
     "early_stopping": (early_stopping.SCHEMAS, early_stopping.check_early_stopping),
-    "gradient_tracking": (gradient_tracking.SCHEMAS, gradient_tracking.check_gradient_tracking),
+    "gradient_tracking": (insight.GRADIENT_TRACKING, None),
     "metrics": (metrics.SCHEMAS, metrics.check_metrics),
-    "confusion_matrix": (confusion_matrix.SCHEMAS, confusion_matrix.check_confusion_matrix),
+    "confusion_matrix": (insight.CONFUSION_MATRIX, None),
     "optuna": (optuna.SCHEMAS, optuna.check_optuna),
-    "checkpoint": (checkpoint.SCHEMAS, checkpoint.check_checkpoint),
-    "fault": (fault.SCHEMAS, fault.check_fault),
 }
+"""Group -> its schemas by name, and what is checked besides the rules beside their fields: a
+function of (node, whole tree)."""
 WARNINGS = {
     "model": model.model_warnings,
     "loss": loss.loss_warnings,
     "scheduler": scheduler.scheduler_warnings,
     "early_stopping": early_stopping.early_stopping_warnings,
-    "gradient_tracking": gradient_tracking.gradient_tracking_warnings,
+    "metrics": metrics.metrics_warnings,
+    "gradient_tracking": insight.gradient_tracking_warnings,
 }
 
 
@@ -138,11 +178,32 @@ def validate(cfg: DictConfig) -> list[str]:
     """
     refuse_unknown_keys(cfg)
     root = to_plain(cfg)
-    check_root(root)
-    refuse_forbidden_targets(root, [*ALLOWED_TARGETS, *root["allow_targets"]])
-    for group, (_, check) in GROUPS.items():
-        check(root[group], root)
+    check_fields(RootConfig, root)
+    for name, node in root["callbacks"].items():
+        require(is_target_node(node), f"callbacks.{name}", "a node with _target_", node)
+    check_monitor(root)
+    check_allowed(root["allow_targets"])
+    check_target_names(root, root["allow_targets"])
+    for group, (schemas, check) in GROUPS.items():
+        require(isinstance(root[group], dict), group, "a mapping (KEY: VALUE)", root[group])
+        schema = OmegaConf.get_type(cfg[group])
+        if schema is dict:  # a saved tree has no types, an option of the user's has no schema
+            schema = find_schema_of(root[group], schemas.values())
+        if schema is not None:
+            check_fields(schema, root[group], f"{group}.")
+        if check is not None:
+            check(root[group], root)
     return [text for group, find in WARNINGS.items() for text in find(root[group], root)]
+
+
+def find_schema_of(node: Node, schemas: Iterable[type[Any]]) -> type[Any] | None:
+    """The schema that has exactly the keys of `node`, and its `_target_`."""
+    for schema in schemas:
+        fields = schema.__dataclass_fields__
+        target = fields["_target_"].default if "_target_" in fields else None
+        if node.keys() == fields.keys() and node.get("_target_") == target:
+            return schema
+    return None
 
 
 def to_plain(cfg: DictConfig) -> dict[str, Any]:
@@ -213,28 +274,6 @@ def public_fields(schema: type[Any]) -> list[str]:
 
 def find_schema(name: str) -> type[Any] | None:
     """The dataclass called `name` among the root and all groups."""
-    known: list[type[Any]] = [RootConfig]
+    known: list[type[Any]] = [RootConfig, CheckpointConfig, FaultConfig]
     known += [schema for schemas, _ in GROUPS.values() for schema in schemas.values()]
     return next((schema for schema in known if schema.__name__ == name), None)
-
-
-def check_root(root: Node) -> None:
-    for key in ("epochs", "batch_size", "gradient_accumulation"):
-        require_positive_int(root, key)
-    require_int(root, "seed", low=0)
-    require(root["seed"] < 2**63, "seed", "an integer < 2**63", root["seed"])
-    require_range(root, "learning_rate", low=0, high=1, open_low=True)
-    require_range(root, "gradient_clip_norm", low=0, open_low=True)
-    require_range(root, "ema_decay", low=0, high=1, open_low=True, open_high=True)
-    require_choice(root, "precision", PRECISIONS)
-    device = root["device"]
-    ok = device is None or re.fullmatch(r"cpu|mps|cuda(:\d+)?", device) is not None
-    require(ok, "device", "cuda, cuda:N, mps, cpu or null (automatic)", device)
-    ok = len(root["mean"]) == 3 and all(map(is_number, root["mean"]))
-    require(ok, "mean", "3 numbers (red, green, blue)", root["mean"])
-    ok = len(root["std"]) == 3 and all(is_number(value) and value > 0 for value in root["std"])
-    require(ok, "std", "3 numbers > 0 (red, green, blue)", root["std"])
-    for name, node in root["callbacks"].items():
-        ok = isinstance(node, dict) and "_target_" in node
-        require(ok, f"callbacks.{name}", "a node with _target_", node)
-    require(bool(root["work_dir"]), "work_dir", "a directory", root["work_dir"])

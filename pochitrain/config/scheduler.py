@@ -2,9 +2,17 @@
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Annotated
 
-from pochitrain.config.validators import Node, require_int, require_positive_int, require_range
-from pochitrain.error import require
+from pochitrain.config.validators import Node, Range, Rule
+
+CONSTANT_REMEDY = "To keep the learning rate constant use scheduler=none."
+Gamma = Annotated[float, Range(gt=0, le=1, remedy=CONSTANT_REMEDY)]
+Epochs = Annotated[int, Range(ge=0)]
+
+
+def is_rising(epochs: list[int]) -> bool:
+    return bool(epochs) and epochs[0] >= 1 and all(a < b for a, b in pairwise(epochs))
 
 
 @dataclass
@@ -14,7 +22,7 @@ class NoSchedulerConfig:
     _target_: str = "torch.optim.lr_scheduler.ConstantLR"
     _partial_: bool = True
     factor: float = 1.0
-    total_iters: int = 0
+    total_iters: Epochs = 0
 
 
 @dataclass
@@ -23,8 +31,8 @@ class StepLRConfig:
 
     _target_: str = "torch.optim.lr_scheduler.StepLR"
     _partial_: bool = True
-    step_size: int = 30
-    gamma: float = 0.1
+    step_size: Annotated[int, Range(ge=1, remedy=CONSTANT_REMEDY)] = 30
+    gamma: Gamma = 0.1
 
 
 @dataclass
@@ -33,8 +41,10 @@ class MultiStepLRConfig:
 
     _target_: str = "torch.optim.lr_scheduler.MultiStepLR"
     _partial_: bool = True
-    milestones: list[int] = field(default_factory=lambda: [30, 60, 90])
-    gamma: float = 0.1
+    milestones: Annotated[
+        list[int], Rule("rising epochs, each >= 1", is_rising, CONSTANT_REMEDY)
+    ] = field(default_factory=lambda: [30, 60, 90])
+    gamma: Gamma = 0.1
 
 
 @dataclass
@@ -43,8 +53,8 @@ class CosineAnnealingLRConfig:
 
     _target_: str = "torch.optim.lr_scheduler.CosineAnnealingLR"
     _partial_: bool = True
-    T_max: int = "${epochs}"  # type: ignore[assignment]  # interpolation
-    eta_min: float = 0.0
+    T_max: Annotated[int, Range(ge=1, remedy="Usually T_max equals epochs.")] = "${epochs}"  # type: ignore[assignment]  # interpolation
+    eta_min: Annotated[float, Range(ge=0)] = 0.0
 
 
 @dataclass
@@ -53,7 +63,7 @@ class ExponentialLRConfig:
 
     _target_: str = "torch.optim.lr_scheduler.ExponentialLR"
     _partial_: bool = True
-    gamma: float = 0.95
+    gamma: Annotated[float, Range(gt=0, lt=1, remedy=CONSTANT_REMEDY)] = 0.95
 
 
 @dataclass
@@ -62,39 +72,9 @@ class LinearLRConfig:
 
     _target_: str = "torch.optim.lr_scheduler.LinearLR"
     _partial_: bool = True
-    start_factor: float = 1.0
-    end_factor: float = 0.1
-    total_iters: int = 100
-
-
-CONSTANT_REMEDY = "To keep the learning rate constant use scheduler=none."
-
-
-def check_scheduler(node: Node, root: Node) -> None:
-    require_int(root, "warmup_epochs", low=0, remedy="0 starts with the full learning rate.")
-    require_range(root, "warmup_start_factor", low=0, high=1, open_low=True)
-    require_positive_int(node, "step_size", "scheduler.", CONSTANT_REMEDY)
-    require_positive_int(node, "T_max", "scheduler.", "Usually T_max equals epochs.")
-    require_int(node, "total_iters", "scheduler.", low=0)
-    require_range(node, "eta_min", "scheduler.", low=0)
-    require_range(node, "start_factor", "scheduler.", low=0, high=1, open_low=True)
-    require_range(node, "end_factor", "scheduler.", low=0, high=1)
-    open_high = str(node.get("_target_", "")).endswith(".ExponentialLR")
-    require_range(
-        node,
-        "gamma",
-        "scheduler.",
-        low=0,
-        high=1,
-        open_low=True,
-        open_high=open_high,
-        remedy=CONSTANT_REMEDY,
-    )
-    if "milestones" in node:
-        epochs = node["milestones"]
-        rising = all(a < b for a, b in pairwise(epochs))
-        ok = bool(epochs) and all(epoch >= 1 for epoch in epochs) and rising
-        require(ok, "scheduler.milestones", "rising epochs, each >= 1", epochs, CONSTANT_REMEDY)
+    start_factor: Annotated[float, Range(gt=0, le=1)] = 1.0
+    end_factor: Annotated[float, Range(ge=0, le=1)] = 0.1
+    total_iters: Epochs = 100
 
 
 def scheduler_warnings(node: Node, root: Node) -> list[str]:

@@ -1,10 +1,13 @@
 """Group `transform`: what happens to an image before the model sees it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pochitrain.config.validators import Node
+from pochitrain.config.validators import Node, Range, Rule, is_target_node
 from pochitrain.error import ConfigError, require
+
+MAX_SIDE_PX = 4096
+"""A picture of this side takes 200 MB as a tensor."""
 
 
 @dataclass
@@ -13,9 +16,9 @@ class TransformConfig:
 
     train: list[Any] | None = None
     val: list[Any] | None = None
-    batch: Any = None
+    batch: Annotated[Any, Rule("null or a node with _target_", is_target_node)] = None
     """Transform of a whole training batch (mixup, cutmix), or null."""
-    size: int = 224
+    size: Annotated[int, Range(ge=8), Range(le=MAX_SIDE_PX)] = 224
     """Images enter the model at size x size pixels, where the option resizes."""
 
 
@@ -28,13 +31,8 @@ def check_transform(node: Node, root: Node) -> None:
                 f"of _target_ nodes, got {steps!r}. Choose transform=minimal, augment or imagenet."
             )
         for i, step in enumerate(steps):
-            ok = isinstance(step, dict) and "_target_" in step
-            require(ok, f"transform.{split}[{i}]", "a node with _target_", step)
-    batch = node.get("batch")
-    ok = batch is None or (isinstance(batch, dict) and "_target_" in batch)
-    require(ok, "transform.batch", "null or a node with _target_", batch)
-    size = node.get("size", 224)
-    require(isinstance(size, int) and size >= 8, "transform.size", "an integer >= 8", size)
+            key = f"transform.{split}[{i}]"
+            require(is_target_node(step), key, "a node with _target_", step)
 
 
 SCHEMAS = {"transform": TransformConfig}

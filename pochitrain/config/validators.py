@@ -1,9 +1,15 @@
-"""Rules that several groups share; each raises ConfigError with the key and the value seen."""
+"""Rules of single settings. Each stands beside its field, and one check applies them all:
+
+    epochs: Annotated[int, Range(ge=1)] = 10
+
+Rules about several settings at once are functions of their group (`check_optimizer`, ...).
+"""
 
 import math
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, is_dataclass
+from typing import Annotated, Any, Protocol, get_args, get_type_hints
 
 from pochitrain.error import ConfigError, require
 
@@ -11,47 +17,131 @@ Node = Mapping[str, Any]
 """A group of the composed config as plain, resolved Python values."""
 
 
+class FieldRule(Protocol):
+    """What may stand beside a field, in `Annotated`."""
+
+    def check(self, key: str, value: Any, kind: Any) -> None:
+        """Raise ConfigError unless `value`, which is not None, may stand at `key`.
+
+        Args:
+            key: dotted key, for the message.
+            kind: type of the field.
+        """
+
+
+@dataclass(frozen=True)
+class Range:
+    """A finite number (in an integer field, an integer) within the bounds that are given."""
+
+    ge: float = -math.inf
+    gt: float = -math.inf
+    lt: float = math.inf
+    le: float = math.inf
+    remedy: str = ""
+
+    def holds(self, value: Any) -> bool:
+        return is_number(value) and self.ge <= value <= self.le and self.gt < value < self.lt
+
+    def check(self, key: str, value: Any, kind: Any) -> None:
+        signs = {">=": self.ge, ">": self.gt, "<": self.lt, "<=": self.le}
+        bounds = [f"{sign} {x:g}" for sign, x in signs.items() if math.isfinite(x)]
+        whole = kind is int or int in get_args(kind)
+        ok = self.holds(value) and (isinstance(value, int) or not whole)
+        rule = f"{'an integer' if whole else 'a number'} {' and '.join(bounds)}"
+        require(ok, key, rule.rstrip(), value, self.remedy)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    def check(self, key: str, value: Any, kind: Any) -> None:
+        require(value in self.words, key, "one of " + ", ".join(self.words), value)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A list of numbers, at least one of them, each in a range."""
+
+    text: str
+    """The rule in words: `<key> must be <text>`."""
+    each: Range = Range()
+    count: int | None = None
+    remedy: str = ""
+
+    def check(self, key: str, value: Any, kind: Any) -> None:
+        right_length = len(value) == self.count if self.count is not None else len(value) > 0
+        require(
+            right_length and all(map(self.each.holds, value)), key, self.text, value, self.remedy
+        )
+
+
+@dataclass(frozen=True)
+class Regexes:
+    """A list of regular expressions."""
+
+    def check(self, key: str, value: Any, kind: Any) -> None:
+        for i, pattern in enumerate(value):
+            require_regex(pattern, f"{key}[{i}]")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Any other rule about one value."""
+
+    text: str
+    """The rule in words: `<key> must be <text>`."""
+    holds: Callable[[Any], bool]
+    remedy: str = ""
+
+    def check(self, key: str, value: Any, kind: Any) -> None:
+        require(self.holds(value), key, self.text, value, self.remedy)
+
+
+Seed = Annotated[int, Range(ge=0), Rule("an integer < 2**63", lambda value: value < 2**63)]
+"""What torch takes for a seed."""
+
+
+def check_fields(schema: type[Any], values: Node, prefix: str = "") -> None:
+    """Apply the rules beside the fields of `schema`, and of the nodes in it, to `values`.
+
+    None is left out: whether a field may be null is a matter of its type.
+
+    Raises:
+        ConfigError: for the first rule that is broken.
+    """
+    for name, hint in get_type_hints(schema, include_extras=True).items():
+        value = values.get(name)
+        if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
+            check_fields(hint, value, f"{prefix}{name}.")
+        elif value is not None:
+            rules: Iterable[FieldRule] = getattr(hint, "__metadata__", ())
+            for rule in rules:
+                rule.check(prefix + name, value, get_args(hint)[0])
+
+
 def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def is_target_node(value: object) -> bool:
+    return isinstance(value, dict) and "_target_" in value
+
+
 def require_positive_int(node: Node, key: str, prefix: str = "", remedy: str = "") -> None:
     """`node[key]`, where present and not null, is an integer >= 1."""
-    require_int(node, key, prefix, low=1, remedy=remedy)
-
-
-def require_int(node: Node, key: str, prefix: str = "", *, low: int, remedy: str = "") -> None:
-    """`node[key]`, where present and not null, is an integer >= `low`."""
-    value = node.get(key)
-    if value is None:
-        return
-    ok = isinstance(value, int) and not isinstance(value, bool) and value >= low
-    require(ok, prefix + key, f"an integer >= {low}", value, remedy)
+    if node.get(key) is not None:
+        Range(ge=1, remedy=remedy).check(prefix + key, node[key], int)
 
 
 def require_range(
-    node: Node,
-    key: str,
-    prefix: str = "",
-    *,
-    low: float = -math.inf,
-    high: float = math.inf,
-    open_low: bool = False,
-    open_high: bool = False,
-    remedy: str = "",
+    node: Node, key: str, prefix: str = "", *, low: float = -math.inf, high: float = math.inf
 ) -> None:
-    """`node[key]`, where present and not null, is a finite number inside the given range."""
-    value = node.get(key)
-    if value is None:
-        return
-    above = is_number(value) and (value > low if open_low else value >= low)
-    below = is_number(value) and (value < high if open_high else value <= high)
-    bounds = []
-    if low > -math.inf:
-        bounds.append(f"{'>' if open_low else '>='} {low:g}")
-    if high < math.inf:
-        bounds.append(f"{'<' if open_high else '<='} {high:g}")
-    require(above and below, prefix + key, "a number " + " and ".join(bounds), value, remedy)
+    """`node[key]`, where present and not null, is a number from `low` to `high`."""
+    if node.get(key) is not None:
+        Range(ge=low, le=high).check(prefix + key, node[key], float)
 
 
 def require_choice(node: Node, key: str, choices: Iterable[object], prefix: str = "") -> None:

@@ -12,7 +12,10 @@ from PIL import Image
 
 from pochitrain.data.index import PathList
 from pochitrain.data.progress import WaitDisplay
-from pochitrain.error import ConfigError
+from pochitrain.error import ConfigError, require
+from pochitrain.text import shorten_list
+
+REMEDY = "docs/callback.md has an example."
 
 Labels = Sequence[int] | NDArray[np.integer[Any]]
 """Class index of each image of a set, in its order."""
@@ -90,6 +93,44 @@ class DataSplits:
     def count_per_class(self, split: ImageDataset) -> list[int]:
         counts = np.bincount(np.asarray(split.labels), minlength=len(self.class_names))
         return [int(count) for count in counts]
+
+
+def require_splits(found: object) -> DataSplits:
+    """What the function of group `data` returned, if that is data to train on.
+
+    Raises:
+        ConfigError: for another object, or splits that are not as ImageDataset says.
+    """
+    if not isinstance(found, DataSplits):
+        raise ConfigError(
+            "data must give a pochitrain.data.dataset.DataSplits, got "
+            f"{type(found).__name__}. {REMEDY}"
+        )
+    require_dataset(found.train, found.class_names, "data: its training split")
+    if found.val is not None:
+        require_dataset(found.val, found.class_names, "data: its validation split")
+    for name, count in zip(found.class_names, found.count_per_class(found.train), strict=True):
+        require(count > 0, f"data: class {name!r}", "in the training split too", "no picture")
+    return found
+
+
+def require_dataset(dataset: ImageDataset, class_names: list[str], what: str) -> None:
+    """Refuse what is no ImageDataset of these classes.
+
+    Args:
+        what: how the message calls it.
+
+    Raises:
+        ConfigError: for a missing method, no images, or a label that is no index of a class.
+    """
+    parts = ("__len__", "labels", "in_memory", "load", "size", "name")
+    missing = [part for part in parts if not hasattr(dataset, part)]
+    given = type(dataset).__name__
+    require(not missing, what, f"an ImageDataset with {shorten_list(missing)}", given, REMEDY)
+    require(len(dataset) > 0, what, "at least one picture", "none")
+    wrong = {*np.unique(np.asarray(dataset.labels)).tolist()} - set(range(len(class_names)))
+    rule = f"labelled by indices into its {len(class_names)} class names"
+    require(not wrong, what, rule, next(iter(wrong), None))
 
 
 def fingerprint(data: DataSplits) -> str:

@@ -62,19 +62,29 @@ def decode_rgb(
     Raises:
         UnreadableImageError: whatever is wrong with the file.
     """
+    with reasons(), without_warnings(), open_image(source) as image:
+        if least_px is not None and image.format in ("JPEG", "MPO"):
+            shorter = min(image.size)
+            width, height = (-(-side * least_px // shorter) for side in image.size)
+            image.draft(None, (width, height))  # None: in its own mode
+        return to_rgb(image, background)
+
+
+class TooManyPixelsError(UnreadableImageError):
+    """A file whose header announces more pixels than MAX_PIXELS."""
+
+
+@contextmanager
+def reasons() -> Iterator[None]:
+    """Inside, whatever a decoder raises becomes an UnreadableImageError that says why."""
     try:
-        with without_warnings(), open_image(source) as image:
-            if least_px is not None and image.format in ("JPEG", "MPO"):
-                shorter = min(image.size)
-                width, height = (-(-side * least_px // shorter) for side in image.size)
-                image.draft(None, (width, height))  # None: in its own mode
-            return to_rgb(image, background)
+        yield
     except UnreadableImageError:
         raise
     except UnidentifiedImageError:
         raise UnreadableImageError("not a picture") from None
     except Image.DecompressionBombError:
-        raise UnreadableImageError(f"more than {MAX_PIXELS:,} pixels") from None
+        raise TooManyPixelsError(f"more than {MAX_PIXELS:,} pixels") from None
     except FileNotFoundError:
         raise UnreadableImageError("the file is gone") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, zlib.error, ...
@@ -94,8 +104,12 @@ def open_image(source: str | Path | IO[bytes]) -> Image.Image:
 
 
 def upright_size(source: str | Path) -> tuple[int, int]:
-    """Width and height in pixels that `decode_rgb` will give, read from the header."""
-    with without_warnings(), open_image(source) as image:
+    """Width and height in pixels that `decode_rgb` will give, read from the header.
+
+    Raises:
+        UnreadableImageError: whatever is wrong with the header.
+    """
+    with reasons(), without_warnings(), open_image(source) as image:
         width, height = image.size
         rotated = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
     return (height, width) if rotated else (width, height)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pochitrain.data.dataset import Labels
+from pochitrain.error import require
 from pochitrain.seed import derive_seed
 
 SampleKey = tuple[int, int]
@@ -79,3 +80,18 @@ class EpochBatches:
         num_samples, size = len(self.labels), self.batch_size
         joined = self.shuffle and num_samples > size > 1 and num_samples % size == 1
         return -(-num_samples // size) - joined
+
+
+def check_accumulation(gradient_accumulation: int, num_batches: int) -> None:
+    """An optimizer step ends with the epoch, so it cannot have more batches than one.
+
+    Raises:
+        ConfigError: if it is to have more.
+    """
+    require(
+        gradient_accumulation <= num_batches,
+        "gradient_accumulation",
+        f"at most the number of batches in an epoch ({num_batches})",
+        gradient_accumulation,
+        f"For one optimizer step per epoch use gradient_accumulation={num_batches}.",
+    )

@@ -1,1 +1,1 @@
-"""The training loop: it is handed finished objects, builds nothing and reads no config."""
+"""The training loop. It is given finished objects, builds nothing and reads no config."""

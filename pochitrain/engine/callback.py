@@ -10,14 +10,21 @@
         on_epoch_end            state.history[-1] is this epoch; the checkpoint is written after it
     on_fit_end
 
-A callback reads the state and may only set `state.stop_reason`, add numbers to the `extra` of the
-epoch's record, and at on_epoch_start freeze parts of the model. One that remembers something puts
-it into `state_dict`, so that a resumed run is the same run.
+Callbacks hear of an event in the order of `run/callback.py`: averaged weights, those of the person,
+then the ones that write files and decide (tables, early stopping, the report to a search).
 
-On resume the state and the memory of the callbacks are loaded before on_fit_start, which must not
-forget them. In the middle of an epoch on_epoch_start comes again, with `state.batch` > 0: prepare
-the model again, but do not reset what the first batches added up. A run that was stopped in
-validation does it anew, so on_validation_start comes again too.
+Whether an epoch is the best (`state.is_best`, `state.best`) is decided, and the scheduler stepped,
+as soon as the monitored number is there: before on_epoch_end if it is a metric, else at
+on_epoch_end right after the callback that adds it to `extra`.
+
+A callback reads the state and may only set `state.stop_reason`, add numbers to the `extra` of the
+epoch's record, and at on_epoch_start freeze parts of the model. What it keeps from one event to a
+later one belongs in its `state_dict`, so that a resumed run is the same run.
+
+On resume, the state of the run and of the callbacks is loaded before on_fit_start, which must not
+reset it. In the middle of an epoch on_epoch_start comes again, with `state.batch` > 0: prepare the
+model again, but keep what the first batches added up. A run that was stopped in validation begins
+the validation again, so on_validation_start comes again too.
 """
 
 from typing import Any
@@ -43,7 +50,7 @@ class Callback:
     def on_fit_end(self, state: TrainState) -> None: ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Memory of this callback: tensors and plain values."""
+        """State to save: tensors, numbers, text, lists and dicts."""
         return {}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ no code in it can run:
     model, optimizer, scheduler, scaler, random, epoch, batch, step, sums, history, best,
     stop_reason, num_microbatches, num_skipped
                     as TrainState
-    callbacks       memory of each callback, by name
+    callbacks       state of each callback, by name
     class_names, transforms, config, versions, monitor, precision, data
 
 The folder holds `last.pth`, before it `last_1.pth`, `last_2.pth`, ... (`checkpoint.keep_last` files
@@ -39,7 +39,7 @@ from pochitrain.text import first_line
 
 FORMAT = 1
 PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device)
-"""Types of values, beside None, tensors and containers, that are read back without running code."""
+"""Types that `weights_only=True` reads back, besides None, tensors and containers."""
 
 
 @dataclass
@@ -48,26 +48,29 @@ class CheckpointWriter:
 
     folder: Path
     metadata: dict[str, Any]
-    """What stays the same in a run: class_names, transforms, config, versions."""
+    """What is the same in every checkpoint of a run: class_names, transforms, config, ..."""
     every_epochs: int = 1
     every_steps: int | None = None
     every_minutes: float | None = None
     keep_last: int = 2
     in_background: bool = True
-    """Off: training waits until the file is on the disk."""
+    """False: training waits until the file is on the disk."""
     written: float = field(default_factory=time.monotonic)
+    """When the latest checkpoint was taken, in seconds of the monotonic clock."""
     written_step: int = 0
+    """`state.step` of the latest checkpoint."""
     job: "WriteJob | None" = None
+    """The write under way, or one whose result nobody has asked for yet."""
 
     def end_of_epoch(self, state: TrainState, callbacks: Sequence[Callback]) -> None:
-        """Save if it is time, if the epoch is the best, or if it is the last."""
+        """Save if this epoch is due, the best so far, or the last."""
         final = state.epoch >= state.epochs or state.stop_reason is not None
         if state.epoch % self.every_epochs and not final and not state.is_best:
             return
         self.save_last(state, callbacks, best=state.is_best)
 
     def is_due(self, state: TrainState) -> bool:
-        """In mid-epoch: whether `every_steps` or `every_minutes` have passed."""
+        """Whether to save in the middle of an epoch: `every_steps` or `every_minutes` passed."""
         if self.every_steps is not None and state.step - self.written_step >= self.every_steps:
             return True
         minutes = (time.monotonic() - self.written) / 60  # not the wall clock, which people set
@@ -78,8 +81,11 @@ class CheckpointWriter:
     ) -> None:
         """Copy the state now and write it; an earlier write is finished first.
 
+        Args:
+            best: also as `best.pth`.
+
         Raises:
-            PochiError: if this or an earlier one cannot be written.
+            PochiError: if this or an earlier checkpoint cannot be written.
         """
         content = snapshot(
             {
@@ -97,6 +103,7 @@ class CheckpointWriter:
             self.finish()
 
     def write(self, content: dict[str, Any], best: bool) -> None:
+        """Replace `last.pth` (and `best.pth`) atomically."""
         self.folder.mkdir(parents=True, exist_ok=True)
         last = self.folder / "last.pth"
         write_with(last, lambda file: torch.save(content, file), lambda: self.keep_earlier(last))
@@ -104,7 +111,7 @@ class CheckpointWriter:
             link(last, self.folder / "best.pth")
 
     def keep_earlier(self, last: Path) -> None:
-        """Give the checkpoint that is about to be replaced, and those before it, their next name.
+        """Rename last_1.pth to last_2.pth and so on, and make last_1.pth a second name of last.pth.
 
         `last.pth` itself stays where it is until the new one takes its place.
         """
@@ -115,7 +122,7 @@ class CheckpointWriter:
                     link(last, older)
                 else:
                     os.replace(newer, older)
-        for path in earlier_checkpoints(self.folder):  # an earlier part of the run may keep more
+        for path in earlier_checkpoints(self.folder):  # keep_last may have been larger once
             if path not in names:
                 path.unlink()
 
@@ -129,16 +136,15 @@ class CheckpointWriter:
             return
         job, self.job = self.job, None
         job.thread.join()
-        if isinstance(
-            job.error, (OSError, RuntimeError)
-        ):  # torch raises RuntimeError for a full disk
+        # torch raises a RuntimeError for a full disk.
+        if isinstance(job.error, (OSError, RuntimeError)):
             raise PochiError(cannot_write(self.folder / "last.pth", job.error)) from job.error
         if job.error is not None:
             raise job.error
 
 
 class WriteJob:
-    """A function that runs in a thread; its error is kept for whoever waits for it."""
+    """A function that runs in a thread; its error is kept for the thread that waits for it."""
 
     def __init__(self, work: Callable[[], None]) -> None:
         self.work = work
@@ -154,7 +160,7 @@ class WriteJob:
 
 
 def cannot_write(path: Path, error: BaseException) -> str:
-    """What to say about a checkpoint that could not be written."""
+    """The message for a checkpoint that could not be written."""
     root = first_os_error(error) or error
     reason = root.strerror if isinstance(root, OSError) and root.strerror else str(root)
     try:
@@ -167,7 +173,7 @@ def cannot_write(path: Path, error: BaseException) -> str:
 
 
 def first_os_error(error: BaseException | None) -> OSError | None:
-    """What the system said at first: torch closes the file in an `except` and fails once more."""
+    """The error of the system behind `error`; torch raises a second one as it closes the file."""
     found = None
     while error is not None:
         found = error if isinstance(error, OSError) else found
@@ -196,22 +202,25 @@ def callback_names(callbacks: Sequence[Callback]) -> list[str]:
 def restore_callback_states(
     callbacks: Sequence[Callback], saved: dict[str, dict[str, Any]]
 ) -> None:
-    """The reverse of `memory`; a callback that had nothing to save is left as it is made."""
+    """The reverse of `callback_states`; a callback that had no state is left as it was built."""
     for name, callback in zip(callback_names(callbacks), callbacks, strict=True):
         if name in saved:
             callback.load_state_dict(saved[name])
 
 
 def snapshot(value: Any, path: str = "") -> Any:
-    """A copy on the CPU that later training does not change.
+    """A deep copy on the CPU that later training does not change.
+
+    Args:
+        path: of `value` in the checkpoint, for the message.
 
     Raises:
-        PochiError: for what `torch.load(weights_only=True)` would refuse when it is too late.
+        PochiError: for a value that `torch.load(weights_only=True)` would refuse to read back.
     """
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)
     if type(value) in (dict, Counter, OrderedDict):
-        twin = copy.copy(value)  # keeps the attributes that torch hangs on some
+        twin = copy.copy(value)  # keeps the attributes that torch adds to a state dict
         twin.clear()
         for key, item in value.items():
             twin[snapshot(key, f"{path}.{key}")] = snapshot(item, f"{path}.{key}")
@@ -247,16 +256,16 @@ def link(source: Path, target: Path) -> None:
 
 
 def earlier_checkpoints(folder: Path) -> list[Path]:
-    """`last_1.pth`, `last_2.pth`, ...: newest first; not a `last_copy.pth` of the user's."""
+    """`last_1.pth`, `last_2.pth`, ..., newest first; no other file, such as `last_copy.pth`."""
     found = (path for path in folder.glob("last_*.pth") if path.stem[5:].isdecimal())
     return sorted(found, key=lambda path: int(path.stem[5:]))
 
 
 def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:
-    """Read a checkpoint; nothing in it is executed.
+    """Read a checkpoint; no code in it is run.
 
     Raises:
-        ConfigError: no such file, truncated, another format, or pickled code inside.
+        ConfigError: no such file, a damaged one, another format, or pickled code inside.
     """
     file = Path(path)
     if not file.is_file():
@@ -268,11 +277,11 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dic
         raise ConfigError(
             f"The checkpoint {file} holds pickled code or is damaged; it is not loaded "
             f"({first_line(error)})."
-        ) from None
-    except Exception as error:  # of damage, the reader raises almost anything
+        ) from error
+    except Exception as error:  # torch raises almost anything for a damaged file
         raise ConfigError(
             f"The checkpoint {file} is damaged or truncated ({first_line(error)})."
-        ) from None
+        ) from error
     if not isinstance(content, dict) or "format" not in content:
         raise ConfigError(f"{file} is not a checkpoint of pochitrain (no format version in it).")
     if content["format"] != FORMAT:
@@ -284,10 +293,10 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dic
 
 
 def require_checksums(file: Path) -> None:
-    """Compare the checksums in the file, which torch does not: it would load other numbers.
+    """Verify the checksums in the file; torch does not, and would load wrong numbers.
 
     Raises:
-        zipfile.BadZipFile: if a part of it differs, or it is no such file.
+        zipfile.BadZipFile: if a checksum differs, or the file is not a zip archive.
     """
     with zipfile.ZipFile(file) as archive:
         torn = archive.testzip()

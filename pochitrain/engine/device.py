@@ -9,10 +9,10 @@ from pochitrain.error import ConfigError
 
 
 def select_device(name: str | None) -> torch.device:
-    """The device called `name`; None = the first of cuda, mps, cpu that is there.
+    """The device called `name`; None = the first of cuda, mps and cpu that this machine has.
 
     Raises:
-        ConfigError: if there is no such device.
+        ConfigError: if this machine has no such device.
     """
     if name is None:
         if torch.cuda.is_available():
@@ -34,6 +34,7 @@ def select_device(name: str | None) -> torch.device:
 
 
 def available_devices() -> list[str]:
+    """Names that `device` can have on this machine: `cuda`, `cuda:0`, ..., `mps`, `cpu`."""
     found = ["cpu"]
     if torch.backends.mps.is_available():
         found.insert(0, "mps")
@@ -52,16 +53,19 @@ class Precision:
     scaler: torch.amp.GradScaler
 
     def autocast(self) -> AbstractContextManager[None]:
+        """Around a forward pass and its loss."""
         on = self.dtype is not None
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=on)
 
     @property
     def name(self) -> str:
+        """fp32, bf16 or fp16."""
         names = {None: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
         return names[self.dtype]
 
     @property
     def warnings(self) -> list[str]:
+        """What to tell the user about this choice."""
         if self.dtype is not torch.float16 or self.device.type != "cpu":
             return []
         return [
@@ -71,12 +75,12 @@ class Precision:
 
 
 def select_precision(name: str, device: torch.device) -> Precision:
-    """Precision called `name`: auto, fp32, bf16 or fp16 (with gradient scaling).
+    """The precision called `name`: auto, fp32, bf16 or fp16 (with gradient scaling).
 
-    auto is bf16 on a GPU that computes in it (compute capability >= 8), else fp32.
+    auto is bf16 on a GPU with fast bf16 (compute capability >= 8), else fp32.
 
     Raises:
-        ConfigError: if the device does not compute in it.
+        ConfigError: if the device does not support it.
     """
     if name == "auto":
         fast = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)

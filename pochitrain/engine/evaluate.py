@@ -1,7 +1,6 @@
-"""Loss, accuracy and confusion matrix of a model on a split."""
+"""What a model's answers on a split add up to."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -9,16 +8,7 @@ from torch import Tensor, nn
 from pochitrain.data.loader import Batch
 from pochitrain.engine.device import Precision
 from pochitrain.engine.state import RunningMetrics
-
-
-@dataclass
-class Evaluation:
-    loss: float
-    """Mean."""
-    accuracy: float
-    """Percent."""
-    confusion: Tensor
-    """int64 on the CPU, shape (C, C), rows = true class, columns = predicted class."""
+from pochitrain.metric.metric import Evaluation
 
 
 def loss_sums(criterion: nn.Module, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,12 +26,22 @@ def loss_sums(criterion: nn.Module, logits: Tensor, labels: Tensor) -> tuple[Ten
 
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module, batches: Iterable[Batch], criterion: nn.Module, precision: Precision
+    model: nn.Module,
+    batches: Iterable[Batch],
+    criterion: nn.Module,
+    precision: Precision,
+    top_k: Collection[int] = (),
 ) -> Evaluation:
-    """Run `model` in evaluation mode over `batches`; nothing is read back before the end."""
+    """Run `model` in evaluation mode over `batches`; nothing is read back before the end.
+
+    Args:
+        top_k: each k for which to count the images whose true class is among the k likeliest.
+    """
     model.eval()
     sums = RunningMetrics(precision.device)
     confusion: Tensor | None = None
+    limits = torch.tensor(sorted(top_k), dtype=torch.int64, device=precision.device)
+    hits = torch.zeros_like(limits)
     for images, labels, _ in batches:
         with precision.autocast():
             logits = model(images)
@@ -52,6 +52,21 @@ def evaluate(
         cells = torch.bincount(labels * num_classes + predicted, minlength=num_classes**2)
         confusion = cells if confusion is None else confusion + cells
         side = num_classes
+        if top_k:
+            hits += (rank_of_truth(logits, labels)[:, None] < limits).sum(dim=0)
     assert confusion is not None, "a validation split has at least one picture"
-    mean_loss, accuracy = sums.result()
-    return Evaluation(mean_loss, accuracy, confusion.reshape(side, side).cpu())
+    mean_loss, _ = sums.result()
+    counts = dict(zip(sorted(top_k), hits.tolist(), strict=True))
+    return Evaluation(mean_loss, confusion.reshape(side, side).cpu().numpy(), counts)
+
+
+def rank_of_truth(scores_NC: Tensor, labels_N: Tensor) -> Tensor:
+    """How many classes come before the true one, int64, shape (N,): 0 for a right answer.
+
+    Of equal scores the lower class comes first, as argmax has it. NaN comes before everything, so
+    that a broken answer is never right.
+    """
+    own_N1 = scores_NC.gather(1, labels_N[:, None])
+    lower = torch.arange(scores_NC.shape[1], device=labels_N.device) < labels_N[:, None]
+    ahead_NC = ~(scores_NC <= own_N1) | ((scores_NC == own_N1) & lower)
+    return ahead_NC.sum(dim=1)

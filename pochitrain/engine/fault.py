@@ -1,7 +1,7 @@
-"""Batches that cannot be used: a loss that is no number, and memory that is too small."""
+"""Batches that cannot be used: a non-finite loss (NaN or infinity), and too little memory."""
 
 import logging
-from collections.abc import Iterator, Sequence
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,63 +22,68 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class FaultPolicy:
+    """What a run does about a batch that cannot be used: the group `fault` of the config."""
+
     nonfinite: Literal["stop", "skip"] = "stop"
+    """About a non-finite loss: end the run, or leave the batch out."""
     out_of_memory: Literal["stop", "halve"] = "stop"
+    """About too little memory: end the run, or compute each batch in smaller parts."""
 
 
-class FiniteLoss:
-    """Refuses or skips batches whose loss is NaN or infinite.
+class FiniteLossCheck:
+    """Stops the run at a non-finite loss, or skips its batch.
 
-    To skip a batch the loss must be read before it is used. To stop, it is enough to read it one
-    batch later, when a GPU has it ready anyway; `settle` reads what is still open, before anything
-    is saved.
+    Reading a loss makes the CPU wait for a GPU. To skip a batch, its loss must be read before it is
+    used. To stop, it is enough to read it one batch later, when the GPU has it ready anyway;
+    `check_pending` reads the latest one before anything is saved.
     """
 
     def __init__(self, policy: Literal["stop", "skip"], dataset: ImageDataset) -> None:
         self.policy = policy
         self.dataset = dataset
-        self.unread: tuple[Tensor, Tensor, str] | None = None
+        self.pending: tuple[Tensor, Tensor, str] | None = None
 
     def accept(self, loss: Tensor, batch: Batch, state: TrainState) -> bool:
         """Whether to use this batch.
 
         Args:
-            loss: of the batch, shape ().
+            loss: of the batch or a part of it, shape ().
 
         Raises:
-            PochiError: under the policy stop, for this batch or the one before it.
+            PochiError: under the policy `stop`, for this loss or the one before it.
         """
-        self.settle()
+        self.check_pending()
         where = f"epoch {state.epoch + 1}, batch {state.batch + 1}"
         if self.policy == "stop":
-            self.unread = (loss.detach(), batch.indices, where)
+            self.pending = (loss.detach(), batch.indices, where)
             if loss.device.type == "cpu":
-                self.settle()
+                self.check_pending()
             return True
         value = loss.item()
-        if value - value == 0:  # false for NaN and for both infinities
+        if math.isfinite(value):
             return True
         state.num_skipped += 1
         log.warning("%s", f"Left out {where}: its loss is {value}. {self.names(batch.indices)}")
         return False
 
-    def settle(self) -> None:
-        """Read the loss that is still open.
+    def check_pending(self) -> None:
+        """Read the latest loss, if it has not been read yet.
 
         Raises:
             PochiError: if it is not finite.
         """
-        if self.unread is None:
+        if self.pending is None:
             return
-        (loss, indices, where), self.unread = self.unread, None
+        (loss, indices, where), self.pending = self.pending, None
         value = loss.item()
-        if value - value != 0:
+        if not math.isfinite(value):
             raise PochiError(
                 f"The loss became {value} in {where}. {self.names(indices)} Lower learning_rate, "
                 "set gradient_clip_norm, or leave such batches out with fault.nonfinite=skip."
             )
 
     def names(self, indices: Tensor) -> str:
+        """A sentence that names the images at `indices` (positions in the dataset)."""
         listed = [self.dataset.name(int(i)) for i in indices]
         return f"Pictures of the batch: {shorten_list(listed, MAX_NAMES)}."
 
@@ -103,15 +108,3 @@ def out_of_memory_message(error: BaseException, batch: Batch, accumulation: int)
         f"gradient_accumulation={2 * accumulation} (as many pictures per optimizer step), "
         "fault.out_of_memory=halve (does so by itself), or precision=bf16."
     )
-
-
-def split_batch(batch: Batch, num_microbatches: int) -> Iterator[Batch]:
-    """The batch in parts of nearly equal size.
-
-    None of them is a single sample, which batch norm cannot work on, unless the batch is one."""
-    num_microbatches = max(1, min(num_microbatches, len(batch.images) // 2))
-    columns: Sequence[Sequence[Tensor]] = [
-        column.tensor_split(num_microbatches) for column in batch
-    ]
-    for images, labels, indices in zip(*columns, strict=True):
-        yield Batch(images, labels, indices)

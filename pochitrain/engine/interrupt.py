@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: the batch is finished and the state saved, then it ends."""
+"""Signals that ask a run to stop: it finishes the batch, saves its state, then ends."""
 
 import os
 import signal
@@ -22,10 +22,10 @@ class StopRequest:
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
         self.immediate = False
-        """Set where nothing has to be finished first: already the first signal interrupts."""
+        """Whether already the first signal interrupts, because nothing needs to be finished."""
 
     def end_of_training(self) -> None:
-        """From now on everything is saved.
+        """Everything is saved; from now on a signal interrupts at once.
 
         Raises:
             Interrupted: if a signal came after the last batch.
@@ -35,10 +35,13 @@ class StopRequest:
             raise self.error("after the last epoch")
 
     def watch(self, items: Iterable[T], where: str) -> Iterator[T]:
-        """`items`, as long as no signal came.
+        """The same items, until a signal comes.
+
+        Args:
+            where: as in `error`.
 
         Raises:
-            Interrupted: before the next item, once one came.
+            Interrupted: before the next item, once a signal came.
         """
         for item in items:
             if self.signal is not None:
@@ -46,7 +49,7 @@ class StopRequest:
             yield item
 
     def error(self, where: str) -> Interrupted:
-        """What ends the run; `where` is a phrase such as "in epoch 3, after 12 batches"."""
+        """The error that ends the run; `where` is a phrase, "in epoch 3, after 12 batches"."""
         assert self.signal is not None
         return Interrupted(f"Stopped by {self.signal.name} {where}.", 128 + self.signal)
 
@@ -67,7 +70,7 @@ def stop_on_signal(request: StopRequest) -> Iterator[None]:
             raise KeyboardInterrupt
         if request.signal is None:
             request.signal = signal.Signals(number)
-            # print() may be in the middle of a line of the code that was interrupted.
+            # Not print(): the code that was interrupted may be inside a print() of its own.
             hint = " Ctrl+C again stops at once." if number == signal.SIGINT else ""
             text = f"\n{request.signal.name}: finishing the batch, then saving.{hint}\n"
             os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, text.encode())

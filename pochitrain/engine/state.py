@@ -2,11 +2,15 @@
 
 import random
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from pochitrain.error import ConfigError
+from pochitrain.metric.metric import Metric
+from pochitrain.metric.table import find_metric
 
 
 @dataclass
@@ -25,22 +29,44 @@ class EpochRecord:
     """Name of a layer-wise rule -> learning rate used in this epoch."""
     extra: dict[str, float] = field(default_factory=dict)
     """CSV column -> number that a callback adds (the results of averaged weights)."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Further metrics of validation, in the order of their columns. Empty in old checkpoints."""
 
-    def value(self, metric: str) -> float:
-        """The metric called `metric`; NaN where there was no validation."""
-        value = getattr(self, metric)
-        return float("nan") if value is None else float(value)
+    def numbers(self) -> dict[str, float]:
+        """What can be monitored: metrics and what callbacks added, by column."""
+        own = {
+            "train_loss": self.train_loss,
+            "train_accuracy": self.train_accuracy,
+            "val_loss": self.val_loss,
+            "val_accuracy": self.val_accuracy,
+        }
+        there = {name: value for name, value in own.items() if value is not None}
+        return {**self.extra, **self.metrics, **there}
+
+    def value(self, name: str) -> float:
+        """The number in column `name`; NaN where there is none."""
+        return float(self.numbers().get(name, float("nan")))
 
 
-@dataclass
 class Monitor:
-    """Which metric decides about the best epoch."""
+    """Which number of an epoch decides whether it is better than another."""
 
-    metric: Literal["val_accuracy", "val_loss", "train_loss"]
+    def __init__(self, metric: str, known: Metric | None = None) -> None:
+        """Watch the column `metric`.
 
-    @property
-    def higher_is_better(self) -> bool:
-        return self.metric == "val_accuracy"
+        Args:
+            known: its direction and unit, where it is none of the metrics that ship.
+        """
+        known = known or find_metric(metric)
+        if known is None or known.higher_is_better is None:
+            raise ConfigError(
+                f"monitor must be a metric of pochitrain or have a direction, got {metric!r}."
+            )
+        self.metric = metric
+        self.higher_is_better = known.higher_is_better
+        self.format = known.format
+        """A value with its unit, as people read it."""
+        self.unit = known.unit
 
     def improves(self, value: float, best: float | None) -> bool:
         """Strictly better, so that ties keep the earlier epoch; NaN never is."""
@@ -112,19 +138,48 @@ class TrainState:
     best: Best | None = None
     is_best: bool = False
     """Whether the epoch that has just ended is the best so far."""
+    is_judged: bool = True
+    """Whether that is decided; not until the monitored number of the epoch is there."""
     confusion: Tensor | None = None
     """Of the latest validation, int64, shape (C, C), rows = true class."""
     stop_reason: str | None = None
     """Why the run ends before its last epoch; callbacks may set it."""
 
     def record(self, record: EpochRecord) -> None:
-        """Add a finished epoch and update the best one."""
+        """Add a finished epoch, and judge it if the monitored number is there."""
         self.history.append(record)
-        value = record.value(self.monitor.metric)
-        before = None if self.best is None else self.best.value
-        self.is_best = self.monitor.improves(value, before)
+        self.is_best = self.is_judged = False
+        if self.monitor.metric in record.numbers():
+            self.judge()
+
+    def judge(self) -> None:
+        """Decide whether the latest epoch is the best so far.
+
+        Raises:
+            ConfigError: if no epoch has had the monitored number.
+        """
+        value = self.latest(self.monitor.metric)
+        self.is_judged = True
+        self.is_best = self.monitor.improves(value, None if self.best is None else self.best.value)
         if self.is_best:
-            self.best = Best(record.epoch, value, self.confusion)
+            self.best = Best(self.history[-1].epoch, value, self.confusion)
+
+    def latest(self, metric: str, key: str = "monitor") -> float:
+        """The number called `metric` of the latest epoch; NaN if only earlier ones have it.
+
+        Args:
+            key: of the config, which says that it is wanted.
+
+        Raises:
+            ConfigError: if no epoch has had it.
+        """
+        if not any(metric in record.numbers() for record in self.history):
+            latest = self.history[-1]
+            raise ConfigError(
+                f"{key} must be a column of this run, got {metric!r}, which nothing has added by "
+                f"the end of epoch {latest.epoch}. Columns: {', '.join(sorted(latest.numbers()))}."
+            )
+        return self.history[-1].value(metric)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything above except configuration, as tensors and plain values."""

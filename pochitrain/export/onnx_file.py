@@ -100,7 +100,7 @@ def require_packages() -> None:
     except ImportError as error:
         raise PochiError(
             f"Exporting needs the extra (no {error.name} here): pip install 'pochitrain[onnx]'."
-        ) from None
+        ) from error
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """A trained classifier, ready to answer: from a checkpoint or from an exported ONNX file."""
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,15 +10,17 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 from torch import Tensor, nn
 
-from pochitrain.config.allow import refuse_forbidden_targets
 from pochitrain.config.component import Components
 from pochitrain.data.decode import UnreadableImageError
 from pochitrain.engine.checkpoint import load_checkpoint
 from pochitrain.engine.device import Precision, select_device, select_precision
 from pochitrain.error import ConfigError, PochiError
+from pochitrain.inference.budget import PixelBudget, plan_budget
+from pochitrain.inference.fact import check_facts, check_graph, parse_facts, read_size
 from pochitrain.text import first_line
 from pochitrain.transform.pipeline import build_pipeline
 
@@ -70,7 +71,7 @@ class TorchNetwork:
                 raise ConfigError(
                     f"The model needs larger pictures than {width} x {height} px "
                     f"({first_line(error)}). Resize them."
-                ) from None
+                ) from error
         return logits.float()
 
 
@@ -121,20 +122,30 @@ class Classifier:
     """The nodes that `pipeline` was built from."""
     fingerprint: str | None = None
     """Of the images of the run (see `data.dataset`)."""
+    input_size: tuple[int, int] | None = None
+    """Height and width of what it was trained on, or takes; None = not known."""
 
-    def prepare(self, image: Image.Image) -> Tensor:
+    def plan_budget(self, batch_size: int, max_pixels: int | None = None) -> PixelBudget:
+        """How many pixels may go through at once (see `inference.budget`)."""
+        return plan_budget(self.pipeline, self.input_size, batch_size, max_pixels)
+
+    def prepare(self, image: Image.Image, budget: PixelBudget) -> Tensor:
         """What the network sees of an image in RGB: float32, shape (3, H, W).
 
         Raises:
+            InputTooLargeError: if it has more pixels than `budget` allows.
             UnreadableImageError: if the transform fails on it.
         """
+        budget.require_source(image.size)
         try:
-            return self.pipeline(image)
+            result = self.pipeline(image)
         except Exception as error:  # steps may be of the person's own
             width, height = image.size
             raise UnreadableImageError(
                 f"transform.val fails on {width} x {height} pixels: {first_line(error)}"
             ) from error
+        budget.require_pixels(result.shape[-1], result.shape[-2])
+        return result
 
     @property
     def background(self) -> tuple[int, int, int]:
@@ -170,7 +181,7 @@ def load_classifier(
         nodes, tensors = content["transforms"]["val"], model_tensors(content)
         check_facts(config, names, nodes)
     except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"The checkpoint {file} is incomplete ({error!r}).") from None
+        raise ConfigError(f"The checkpoint {file} is incomplete ({error!r}).") from error
     parts = Components(OmegaConf.create(config), allow)
     pipeline = load_pipeline(parts, nodes)
     model = build_network(parts, len(names))
@@ -182,21 +193,10 @@ def load_classifier(
     chosen = select_precision(precision or config.get("precision", "fp32"), target)
     network = TorchNetwork(model, chosen, memory_format)
     allowed, fingerprint = list(allow), content.get("data")
-    return Classifier(network, names, pipeline, config, file, allowed, list(nodes), fingerprint)
-
-
-def check_facts(config: Any, names: Any, nodes: Any) -> None:
-    """The shape of what a file says about its model; it may come from anywhere.
-
-    Raises:
-        TypeError: if it is not what we write.
-    """
-    if not (isinstance(config, Mapping) and isinstance(config["data"], Mapping)):
-        raise TypeError("config is no tree of settings")
-    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
-        raise TypeError("class_names is no list of names")
-    if not (isinstance(nodes, list) and nodes and all(isinstance(node, Mapping) for node in nodes)):
-        raise TypeError("transforms.val is no list of nodes")
+    size = read_size(content.get("input_size"))
+    return Classifier(
+        network, names, pipeline, config, file, allowed, list(nodes), fingerprint, size
+    )
 
 
 def choose_device(asked: str | None, trained_on: str | None) -> torch.device:
@@ -235,7 +235,7 @@ def load_state(model: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> N
     except RuntimeError as error:
         raise ConfigError(
             f"The checkpoint {file} does not fit its own model ({first_line(error)})."
-        ) from None
+        ) from error
 
 
 def load_pipeline(parts: Components, nodes: Sequence[Any]) -> Callable[[Image.Image], Tensor]:
@@ -245,10 +245,12 @@ def load_pipeline(parts: Components, nodes: Sequence[Any]) -> Callable[[Image.Im
 
 
 def build(parts: Components, key: str, node: Any) -> Any:
-    """What a node of a checkpoint describes; nothing is imported for a target not allowed."""
-    with in_words_of_flags():
-        refuse_forbidden_targets(node, parts.allowed, key)
-        return parts.build(key, OmegaConf.create(node))
+    """What a node of a checkpoint describes, in errors with our flags."""
+    try:
+        with in_words_of_flags():
+            return parts.build(key, node)
+    except OmegaConfBaseException as error:  # an interpolation that is none, and the like
+        raise ConfigError(f"{key} cannot be built: {first_line(error)}") from None
 
 
 @contextmanager
@@ -289,21 +291,23 @@ def load_onnx(file: Path, allow: Sequence[str] = ()) -> Classifier:
     """
     try:
         import onnxruntime
-    except ImportError:
-        raise PochiError("ONNX files need the extra: pip install 'pochitrain[onnx]'.") from None
+    except ImportError as error:
+        raise PochiError(
+            f"ONNX files need the extra ({error}): pip install 'pochitrain[onnx]'."
+        ) from error
     try:
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises classes of its C extension
         raise ConfigError(
             f"{file} cannot be read as an ONNX model ({first_line(error)})."
-        ) from None
+        ) from error
     stored = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if stored is None:
         raise ConfigError(
             f"{file} holds no class names and transforms. Export it with `pochi export RUN`."
         )
     try:
-        metadata = json.loads(stored)
+        metadata = parse_facts(stored)
         config, names, nodes = (
             metadata["config"],
             metadata["class_names"],
@@ -311,9 +315,18 @@ def load_onnx(file: Path, allow: Sequence[str] = ()) -> Classifier:
         )
         check_facts(config, names, nodes)
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{file} holds damaged metadata ({error!r}).") from None
+        raise ConfigError(f"{file} holds damaged metadata ({error!r}).") from error
     parts = Components(OmegaConf.create(config), allow)
     pipeline = load_pipeline(parts, nodes)
-    network = OnnxNetwork(session)
-    fingerprint = metadata.get("data")
-    return Classifier(network, names, pipeline, config, file, list(allow), nodes, fingerprint)
+    size = check_graph(session, file, len(names))
+    return Classifier(
+        OnnxNetwork(session),
+        names,
+        pipeline,
+        config,
+        file,
+        list(allow),
+        nodes,
+        metadata.get("data"),
+        size,
+    )

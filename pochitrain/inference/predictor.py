@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, overload
 
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from pochitrain.data.decode import UnreadableImageError, decode_rgb, to_rgb
 from pochitrain.error import ConfigError, DataError, PochiError
+from pochitrain.inference.budget import MEGA, count_pixels
 from pochitrain.inference.classifier import Classifier, load_classifier
 
 Picture = str | Path | Image.Image | npt.NDArray[Any]
@@ -48,12 +48,15 @@ class Predictor:
         ['cat', 'dog']
     """
 
-    def __init__(self, classifier: Classifier, batch_size: int = 32) -> None:
+    def __init__(
+        self, classifier: Classifier, batch_size: int = 32, max_pixels: int | None = None
+    ) -> None:
         """Wrap a loaded classifier; most people call `load`."""
         if batch_size < 1:
             raise ConfigError(f"batch_size must be >= 1, got {batch_size!r}.")
         self.classifier = classifier
         self.batch_size = batch_size
+        self.budget = classifier.plan_budget(batch_size, max_pixels)
 
     @classmethod
     def load(
@@ -63,6 +66,7 @@ class Predictor:
         device: str | None = None,
         batch_size: int = 32,
         allow: Sequence[str] = (),
+        max_input_megapixels: float | None = None,
     ) -> "Predictor":
         """Load a run directory (its best model), a checkpoint or an exported ONNX file.
 
@@ -71,12 +75,19 @@ class Predictor:
                 first of cuda, mps, cpu.
             batch_size: images per forward pass, >= 1.
             allow: callables of your own that its transforms or model name, such as `mypackage.*`.
+            max_input_megapixels: of all images in a forward pass, after the transform; None = 4,
+                or a batch of the images that the model was made for, where that is more.
 
         Raises:
-            ConfigError: no such file, a damaged or foreign one, a target that is not allowed, or a
-                batch size below 1.
+            ConfigError: no such file, a damaged or foreign one, a target that is not allowed, a
+                batch size below 1, or fewer pixels than one image of the model's own size.
         """
-        return cls(load_classifier(path, device, allow), batch_size)
+        if max_input_megapixels is not None and not max_input_megapixels > 0:
+            raise ConfigError(f"max_input_megapixels must be > 0, got {max_input_megapixels!r}.")
+        max_pixels = (
+            None if max_input_megapixels is None else max(1, int(max_input_megapixels * MEGA))
+        )
+        return cls(load_classifier(path, device, allow), batch_size, max_pixels)
 
     @property
     def class_names(self) -> list[str]:
@@ -96,7 +107,8 @@ class Predictor:
             A `Prediction` for one image, a list of them, in order, for several.
 
         Raises:
-            DataError: for a file that is no readable image, naming it.
+            DataError: for a file that is no readable image, naming it, or an image that has more
+                pixels than may go through the network.
             PochiError: if the network answers with NaN.
             TypeError: for anything else than a path, a PIL image or an array as above.
         """
@@ -108,15 +120,14 @@ class Predictor:
         """What the network sees: float32, shape (3, H, W)."""
         image = self.open(picture)
         try:
-            return self.classifier.prepare(image)
+            return self.classifier.prepare(image, self.budget)
         except UnreadableImageError as error:
             raise DataError(f"Cannot classify a picture: {error}.") from error
 
     def classify(self, tensors: Iterable[Tensor]) -> list[Prediction]:
         """The answers for prepared images, in their order."""
-        remaining = iter(tensors)  # of a batch, only the small tensors are in memory together
-        found = []
-        while batch := list(islice(remaining, self.batch_size)):
+        found = []  # of a batch, only the small tensors are in memory together
+        for batch in self.budget.batches(tensors, self.batch_size, count_pixels):
             found += self.answer(batch)
         return found
 
@@ -146,7 +157,7 @@ class Predictor:
             return decode_rgb(picture, background)
         except Exception as error:  # an image that is read only now fails in any way
             name = picture if isinstance(picture, (str, Path)) else "a PIL picture or array"
-            raise DataError(f"Cannot read {name}: {error}.") from None
+            raise DataError(f"Cannot read {name}: {error}.") from error
 
     def describe(self, probabilities: list[float]) -> Prediction:
         names = self.classifier.class_names

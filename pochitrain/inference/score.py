@@ -1,16 +1,25 @@
 """How good predictions are. N images, C classes."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+
+from pochitrain.engine.evaluate import rank_of_truth
+from pochitrain.metric.metric import Evaluation, Metric, compute_metrics, wanted_top_k
+from pochitrain.metric.table import METRICS, balanced_accuracy
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 NUM_BINS = 15
 """Bins of the calibration error, as in Guo et al. 2017."""
+
+ON_PREDICTIONS = tuple(metric for name, metric in METRICS.items() if name != "val_loss")
+"""The metrics that need no loss."""
 
 
 @dataclass
@@ -39,6 +48,14 @@ class Scores:
     weighted: ClassScore
     confusion: Integers
     """Shape (C, C), rows = true class."""
+    metrics: dict[Metric, float]
+    """The same numbers as in training_metrics.csv."""
+
+    def shown(self) -> list[str]:
+        """`metrics` for the terminal, without those that have a line of their own."""
+        above = ("val_accuracy", "val_balanced_accuracy", "val_macro_f1")
+        rest = {metric: value for metric, value in self.metrics.items() if metric.name not in above}
+        return [f"{metric.label} {metric.format(value)}" for metric, value in rest.items()]
 
     def summary(self) -> dict[str, Any]:
         """The scores of the whole set, for inference_summary.json."""
@@ -49,11 +66,16 @@ class Scores:
             "balanced_accuracy": self.balanced_accuracy,
             "expected_calibration_error": self.expected_calibration_error,
             **{f"macro_{key}": asdict(self.macro)[key] for key in keys},
+            **{metric.name.removeprefix("val_"): value for metric, value in self.metrics.items()},
         }
 
 
 def score(
-    probabilities_NC: Floats, labels_N: Integers, class_names: list[str], k: int = 5
+    probabilities_NC: Floats,
+    labels_N: Integers,
+    class_names: list[str],
+    k: int = 5,
+    metrics: Sequence[Metric] = ON_PREDICTIONS,
 ) -> Scores:
     """Compare predictions with the truth.
 
@@ -65,6 +87,7 @@ def score(
         probabilities_NC: rows add up to 1.
         labels_N: true classes.
         k: a prediction is right "in the top k" if the truth is among the k likeliest classes.
+        metrics: what else to compute.
     """
     from sklearn.metrics import confusion_matrix
     from sklearn.metrics import precision_recall_fscore_support as prf
@@ -79,17 +102,21 @@ def score(
         for name, p, r, f, support in zip(class_names, *table, strict=True)
     ]
     macro, weighted = (average(labels_N, predicted, kind) for kind in ("macro", "weighted"))
-    right = int((predicted == labels_N).sum())
+    ranks_N = rank_of_truth(torch.from_numpy(probabilities_NC), torch.from_numpy(labels_N))
+    hits = {limit: int((ranks_N < limit).sum()) for limit in {k, *wanted_top_k(metrics)}}
+    confusion = confusion_matrix(labels_N, predicted, labels=every).astype(np.int64)
+    evaluation = Evaluation(float("nan"), confusion, hits)
     return Scores(
-        accuracy=100 * right / len(labels_N),
-        top_k_accuracy=top_k_accuracy(probabilities_NC, labels_N, k),
+        accuracy=evaluation.accuracy,
+        top_k_accuracy=100 * hits[k] / len(labels_N),
         k=k,
-        balanced_accuracy=100 * mean_recall(classes),
+        balanced_accuracy=balanced_accuracy(confusion),
         expected_calibration_error=expected_calibration_error(probabilities_NC, labels_N),
         classes=classes,
         macro=macro,
         weighted=weighted,
-        confusion=confusion_matrix(labels_N, predicted, labels=every).astype(np.int64),
+        confusion=confusion,
+        metrics=dict(zip(metrics, compute_metrics(metrics, evaluation).values(), strict=True)),
     )
 
 
@@ -100,18 +127,6 @@ def average(labels_N: Integers, predicted_N: Integers, kind: str) -> ClassScore:
     precision, recall, f1_score, _ = prf(labels_N, predicted_N, average=kind, zero_division=0)
     name = f"{kind} avg"
     return ClassScore(name, float(precision), float(recall), float(f1_score), len(labels_N))
-
-
-def mean_recall(classes: list[ClassScore]) -> float:
-    """Balanced accuracy: the mean recall of the classes that have images."""
-    return float(np.mean([entry.recall for entry in classes if entry.support]))
-
-
-def top_k_accuracy(probabilities_NC: Floats, labels_N: Integers, k: int) -> float:
-    """Percent of images whose true class is among the k likeliest."""
-    likeliest = np.argsort(-probabilities_NC, axis=1, kind="stable")[:, :k]
-    hits = int((likeliest == labels_N[:, None]).any(axis=1).sum())
-    return 100 * hits / len(labels_N)
 
 
 def expected_calibration_error(

@@ -99,7 +99,9 @@ def open_validation(classifier: Classifier) -> ImageDataset:
     if node.get("on_error") == "error":
         node["verify"] = False  # all could be read then; one that cannot now is reported
     parts = Components(OmegaConf.create(config), classifier.allow)
-    data: DataSplits = build(parts, "data", node)
+    data = build(parts, "data", node)
+    if not isinstance(data, DataSplits):
+        raise ConfigError(f"The run does not say where its pictures are. {REMEDY}")
     if data.val is None:
         raise ConfigError(f"The run was trained without validation pictures. {REMEDY}")
     if data.class_names != classifier.class_names:

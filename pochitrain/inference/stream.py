@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from pochitrain.data.worker import (
     start_method,
     translate_worker_errors,
 )
+from pochitrain.inference.budget import PixelBudget, count_pixels
 from pochitrain.inference.classifier import Classifier
 from pochitrain.seed import seeded_cpu
 
@@ -45,9 +47,9 @@ class Answers:
 class Decoded(Dataset[Sample]):
     """Decodes and transforms as in validation."""
 
-    def __init__(self, dataset: ImageDataset, classifier: Classifier) -> None:
+    def __init__(self, dataset: ImageDataset, classifier: Classifier, budget: PixelBudget) -> None:
         self.dataset = dataset
-        self.prepare = classifier.prepare
+        self.prepare = partial(classifier.prepare, budget=budget)
         self.seed = int(classifier.config.get("seed", 0))
 
     def __len__(self) -> int:
@@ -91,18 +93,25 @@ def classify(
     dataset: ImageDataset,
     batch_size: int,
     num_workers: int | None = None,
+    max_pixels: int | None = None,
 ) -> Answers:
     """Run all images of `dataset` through the network.
 
     Args:
-        batch_size: images per forward pass.
+        batch_size: images per forward pass, fewer where they have more pixels than is allowed.
         num_workers: loader processes; None = 0 for images in memory, else half the cores.
+        max_pixels: of a forward pass; an image that has more counts as unreadable. None = as much
+            as the model needs (see `plan_budget`).
+
+    Raises:
+        ConfigError: if `max_pixels` is less than one image of the model's own size.
     """
+    budget = classifier.plan_budget(batch_size, max_pixels)
     num_classes = len(classifier.class_names)
     logits = torch.full((len(dataset), num_classes), float("nan"))
     unreadable: dict[int, str] = {}
     speed = Stopwatch()
-    for stacks, bad in load_batches(classifier, dataset, batch_size, num_workers):
+    for stacks, bad in load_batches(classifier, dataset, batch_size, num_workers, budget):
         unreadable.update(bad)
         before = time.perf_counter()
         for indices, images in stacks:
@@ -134,19 +143,38 @@ class Stopwatch:
 
 
 def load_batches(
-    classifier: Classifier, dataset: ImageDataset, batch_size: int, num_workers: int | None
+    classifier: Classifier,
+    dataset: ImageDataset,
+    batch_size: int,
+    num_workers: int | None,
+    budget: PixelBudget,
 ) -> Iterator[tuple[list[Stacked], dict[int, str]]]:
+    """The dataset in order. Images whose sizes are known come in batches from the loader
+    processes, others one by one: together they could be too many pixels there already."""
     if num_workers is None:
         num_workers = 0 if dataset.in_memory else min(default_num_workers(), len(dataset))
+    at_once = budget.images_at_once(batch_size)
     loader: DataLoader[Any] = DataLoader(
-        Decoded(dataset, classifier),
-        batch_size=batch_size,
+        Decoded(dataset, classifier, budget),
+        batch_size=at_once,
         num_workers=num_workers,
-        collate_fn=stack,
+        collate_fn=as_it_is if at_once is None else stack,
         worker_init_fn=outlive_signals,
         multiprocessing_context=start_method(num_workers),
         pin_memory=classifier.network.device.type == "cuda",
         prefetch_factor=4 if num_workers else None,
         generator=torch.Generator().manual_seed(0),
     )
-    yield from translate_worker_errors(loader)
+    loaded: Iterator[Any] = translate_worker_errors(loader)
+    if at_once is None:
+        loaded = map(stack, budget.batches(loaded, batch_size, sample_pixels))
+    yield from loaded
+
+
+def as_it_is(sample: Any) -> Any:
+    return sample
+
+
+def sample_pixels(sample: Sample) -> int:
+    image = sample[1]
+    return 0 if image is None else count_pixels(image)

@@ -21,10 +21,12 @@ class PythonCode:
 
     Args:
         names: variables of the file that stand for a value, such as mean and std.
+        literal: write `_target_` nodes as dictionaries, not as the calls that they stand for.
     """
 
-    def __init__(self, names: dict[str, Any] | None = None) -> None:
+    def __init__(self, names: dict[str, Any] | None = None, literal: bool = False) -> None:
         self.names = names or {}
+        self.literal = literal
         self.imports: set[str] = set()
 
     def render(self, value: Any, indent: int = 0) -> str:
@@ -34,7 +36,7 @@ class PythonCode:
 
     def layout(self, value: Any, indent: int | None) -> str:
         """On one line if `indent` is None."""
-        if isinstance(value, dict) and "_target_" in value:
+        if isinstance(value, dict) and "_target_" in value and not self.literal:
             return self.node(value, indent)
         if isinstance(value, dict):
             return self.dictionary(value, indent)
@@ -109,7 +111,7 @@ def is_call(value: Any) -> bool:
         return all(map(is_call, value))
     if not isinstance(value, dict):
         return True
-    if not all(map(is_call, value.values())):
+    if not all(isinstance(key, str) and is_call(entry) for key, entry in value.items()):
         return False
     target = value.get("_target_")
     if target is None:

@@ -14,16 +14,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from pochitrain.legacy.capture import Record, Recorder, public_name
-from pochitrain.legacy.selection import escape
+from pochitrain.legacy.value import ConfigNode
+from pochitrain.text import escape_interpolations
 
 REFERENCE = "pochitrain.transform.reference.load_reference"
 VALUE = "pochitrain.transform.value"
 MAX_TENSOR = 4096
 """Elements of a tensor or an array that is still written into a config."""
-
-
-class ConfigNode(dict[str, Any]):
-    """A node in a Python config that no constructor call stands for; taken as it is."""
 
 
 class NodeWriter:
@@ -104,7 +101,7 @@ class NodeWriter:
         if isinstance(value, enum.Enum):
             return self.special(value, path)
         if isinstance(value, str):
-            return escape(value)
+            return escape_interpolations(value)
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, numbers.Real):  # NumPy's scalars too

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
-from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
 from pochitrain.config.data import FolderConfig
 from pochitrain.config.early_stopping import EarlyStoppingConfig
-from pochitrain.config.gradient_tracking import GradientTrackingConfig
-from pochitrain.config.layer_wise_lr import LayerWiseGraphConfig, LayerWiseLRConfig
+from pochitrain.config.insight import ConfusionMatrixConfig, GradientTrackingConfig
 from pochitrain.config.metrics import MetricsConfig
 from pochitrain.config.model import ModelConfig
+from pochitrain.config.optimizer import LayerWiseGraphConfig, LayerWiseLRConfig
 from pochitrain.config.optuna import OptunaConfig
 from pochitrain.config.root import RootConfig
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pochitrain.error import ConfigError
+from pochitrain.error import ConfigError, require
 from pochitrain.legacy.capture import Recorder
 from pochitrain.legacy.option import FLAT_OPTUNA, OPTIONS
 from pochitrain.text import did_you_mean
@@ -99,7 +99,9 @@ def read_source(path: str | Path, argument: str = "--config") -> str:
         )
     try:
         with open(path, "rb") as file:
-            return importlib.util.decode_source(file.read())
+            content = file.read()
+        require(path.suffix == ".py", argument, "a Python file (NAME.py)", str(path))
+        return importlib.util.decode_source(content)
     except OSError as error:
         raise ConfigError(
             f"{argument} must be a Python file that can be read, got {str(path)!r} "

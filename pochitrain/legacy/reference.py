@@ -4,7 +4,7 @@ import functools
 import re
 from typing import Any
 
-from pochitrain.config.trust import TrustedFiles
+from pochitrain.config.target_allowlist import TrustedFiles
 from pochitrain.error import ConfigError
 from pochitrain.legacy.read import PythonConfig, read_python_config
 

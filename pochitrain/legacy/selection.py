@@ -1,23 +1,33 @@
 """Which option each group has, and what differs from it: the common form of .py and .yaml."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from pochitrain.config.root import GROUPS, RootConfig
+from pochitrain.config.root import RootConfig
+from pochitrain.legacy.composition import (
+    OPTION_GROUPS,
+    Tree,
+    compose_option,
+    default_options,
+    list_shipped,
+)
 from pochitrain.legacy.option import PER_COMMAND
-from pochitrain.paths import config_directory
+from pochitrain.text import escape_interpolations
 
-OPTION_GROUPS = tuple(group for group in GROUPS if (config_directory() / group).is_dir())
-"""Groups that are chosen by option; the others (checkpoint, fault) are nodes of the root."""
+REGISTERED = ("legacy", "legacy_search")
+"""Options that a file of `--config` is while its command runs (register.py); no names to write."""
+
+SWITCHED = {"optuna": {"enabled": False}}
+"""A config that is kept trains; searching belongs to a command."""
 
 
 @dataclass
 class Option:
-    """A shipped option of a group and the values that differ from it."""
+    """An option of a group and the values that differ from it."""
 
     base: str | None
     """Name of the option; None where `values` is the whole node."""
@@ -30,34 +40,82 @@ class Selection:
     options: dict[str, Option] = field(default_factory=dict)
 
 
-def select_from_plain(plain: Mapping[str, Any]) -> Selection:
+def select_from_plain(
+    plain: Mapping[str, Any], choices: Mapping[str, str] | None = None
+) -> Selection:
     """The selection that composes to `plain`.
+
+    A group keeps the option that was chosen, as far as that option is found and values on top of it
+    say the node. Otherwise it gets the shipped option that leaves the least to say, or, where none
+    has the node's `_target_` and keys, the whole node.
 
     Args:
         plain: a composed config as plain values, interpolations resolved.
+        choices: the option of each group (hydra.runtime.choices).
     """
-    default = OmegaConf.to_container(OmegaConf.structured(RootConfig))
-    assert isinstance(default, dict)
-    root = {}
-    for item in fields(RootConfig):
-        name = item.name
-        if name in OPTION_GROUPS or name in PER_COMMAND or name not in plain:
-            continue
-        changed = differences(plain[name], default[name])
-        if changed is not SAME:
-            root[name] = changed
+    return select_from_tree(Tree(as_kept(plain)), choices)
+
+
+def select_from_tree(tree: Tree, choices: Mapping[str, str] | None = None) -> Selection:
+    """As `select_from_plain`, from what `as_kept` gives."""
     options = {}
     for group in OPTION_GROUPS:
-        node = plain.get(group)
-        if isinstance(node, dict):
-            node = {key: node[key] for key in node if f"{group}.{key}" not in PER_COMMAND}
-            base = find_base(group, node)
-            options[group] = (
-                Option(None, node)
-                if base is None
-                else Option(base, changed_values(node, option_defaults(group, base, plain)))
-            )
-    return Selection(root, options)
+        if isinstance(tree.plain.get(group), dict):
+            chosen = choose(group, choices or {})
+            found = None if chosen is None else vary(chosen, group, tree)
+            options[group] = found or find_closest(group, tree)
+    return Selection(find_root(tree.plain), options)
+
+
+def as_kept(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """`plain` without what belongs to one command."""
+    kept = {key: value for key, value in plain.items() if key not in PER_COMMAND}
+    for group, values in SWITCHED.items():
+        if isinstance(kept.get(group), dict):
+            kept[group] = {**kept[group], **values}
+    return kept
+
+
+def find_root(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the root that differ from their defaults."""
+    default: Any = OmegaConf.to_container(OmegaConf.structured(RootConfig))
+    keys = [key for key in plain if key not in OPTION_GROUPS]
+    return changed_values({key: plain[key] for key in keys}, default)
+
+
+def choose(group: str, choices: Mapping[str, str]) -> str | None:
+    """The option that the run chose; None if it has no name that can be written."""
+    if group in SWITCHED:
+        return default_options()[group]
+    name = choices.get(group)
+    return None if name in REGISTERED else name
+
+
+def find_closest(group: str, tree: Tree) -> Option:
+    """The shipped option of the node's class with the least to say on top of it."""
+    found = [
+        option
+        for name in list_shipped(group)
+        if (option := vary(name, group, tree)) and "_target_" not in option.values
+    ]
+    whole = Option(None, dict(tree.plain[group]))
+    return min(found, key=lambda option: len(repr(option.values)), default=whole)
+
+
+def vary(name: str, group: str, tree: Tree) -> Option | None:
+    """Option `name` with what makes it the node of `group`; None if no values on top of it do."""
+    base = compose_option(group, name)
+    if base is None:
+        return None
+    try:
+        values = changed_values(tree.plain[group], tree.resolve(group, base))
+    except OmegaConfBaseException:  # an interpolation that leads nowhere here
+        return None
+    return (
+        Option(name, values)
+        if tree.is_made_of(group, base, escape_interpolations(values))
+        else None
+    )
 
 
 class Same:
@@ -70,68 +128,12 @@ SAME = Same()
 def differences(value: Any, default: Any) -> Any:
     """`value` without the entries that are as in `default`; SAME if nothing differs."""
     if isinstance(value, dict) and isinstance(default, dict) and set(default) <= set(value):
-        found = {
-            key: changed
-            for key, entry in value.items()
-            if (changed := differences(entry, default.get(key, SAME))) is not SAME
-        }
-        return found or SAME
+        return changed_values(value, default) or SAME
     same = type(value) is type(default) and value == default
     return SAME if same else value
 
 
-def changed_values(node: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]:
+def changed_values(node: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
     """Entries of `node` that are not as in `default`; entries that `node` lacks do not count."""
     found = {key: differences(value, default.get(key, SAME)) for key, value in node.items()}
     return {key: value for key, value in found.items() if value is not SAME}
-
-
-def find_base(group: str, node: Mapping[str, Any]) -> str | None:
-    """The shipped option that `node` is a variation of; None if it is not one of ours."""
-    schemas, _ = GROUPS[group]
-    for name, schema in schemas.items():
-        known = {item.name: item.default for item in fields(schema)}
-        if set(node) <= set(known) and node.get("_target_") == known.get("_target_"):
-            return choose_option(group, name, node)
-    return None
-
-
-def choose_option(group: str, schema: str, node: Mapping[str, Any]) -> str:
-    if group == "model":
-        shipped = (config_directory() / "model" / f"{node['name']}.yaml").is_file()
-        return str(node["name"]) if shipped else "torchvision"
-    if group == "loss":
-        if node["class_weights"] is not None:
-            return "manual"
-        return "balanced" if node["balance"] else "uniform"
-    if group in ("data", "optimizer", "scheduler"):
-        return schema
-    return {"transform": "minimal", "layer_wise_lr": "none", "optuna": "none"}.get(group, "default")
-
-
-def option_defaults(group: str, option: str, root: Mapping[str, Any]) -> dict[str, Any]:
-    """The node of a shipped option as it stands in its YAML file, resolved under `root`."""
-    written = OmegaConf.load(config_directory() / group / f"{option}.yaml")
-    values = OmegaConf.to_container(written)
-    assert isinstance(values, dict)
-    schema_name = values.pop("defaults")[0].rpartition("/")[2].removesuffix("@_here_")
-    schema = GROUPS[group][0][schema_name]
-    whole = OmegaConf.create({key: entry for key, entry in root.items() if key not in GROUPS})
-    whole[group] = OmegaConf.merge(OmegaConf.structured(schema), values)
-    node = OmegaConf.to_container(whole[group], resolve=True)
-    assert isinstance(node, dict)
-    return {str(key): entry for key, entry in node.items()}
-
-
-def escape(value: Any) -> Any:
-    """`value` with `${` in its texts made literal for OmegaConf.
-
-    Backslashes in front of it would escape the escape, so they are doubled.
-    """
-    if isinstance(value, str):
-        return re.sub(r"(\\*)\$\{", r"\1\1\\${", str(value))
-    if isinstance(value, dict):
-        return {key: escape(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [escape(entry) for entry in value]
-    return value

@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 from pochitrain.config.root import RootConfig
 from pochitrain.config.scheduler import SCHEMAS as SCHEDULER_SCHEMAS
 from pochitrain.error import ConfigError
+from pochitrain.legacy.composition import OPTION_GROUPS, default_options
 from pochitrain.legacy.node import NodeWriter
 from pochitrain.legacy.option import (
     DEFAULT_WORK_DIR,
@@ -20,21 +21,9 @@ from pochitrain.legacy.option import (
     SCHEDULERS,
 )
 from pochitrain.legacy.read import PythonConfig
-from pochitrain.legacy.selection import OPTION_GROUPS, Option, Selection
-from pochitrain.legacy.value import check_value, plain_value
+from pochitrain.legacy.selection import Option, Selection
+from pochitrain.legacy.value import check_value, config_node, follow_learning_rate, plain_value
 from pochitrain.text import did_you_mean
-
-DEFAULT_OPTIONS = {
-    "model": "resnet18",
-    "data": "folder",
-    "transform": "minimal",
-    "optimizer": "adam",
-    "scheduler": "cosineannealinglr",
-    "loss": "balanced",
-    "layer_wise_lr": "none",
-    "optuna": "none",
-}
-"""What conf/config.yaml chooses where a file chooses nothing; the other groups have `default`."""
 
 
 @dataclass
@@ -55,15 +44,8 @@ def translate(config: PythonConfig) -> Translation:
     """
     settings = {name: plain_setting(name, value) for name, value in config.settings.items()}
     refuse_flat_optuna(config)
-    found = Translation(Selection({"work_dir": DEFAULT_WORK_DIR}))
-    options = found.selection.options
-    options["data"] = Option("folder")
-    translate_rows(settings, found.selection)
-    translate_model(settings, options)
-    translate_optimizer(settings, options)
-    translate_scheduler(settings, options, found.warnings)
-    translate_loss(settings, options)
-    translate_dictionaries(settings, options)
+    found = Translation(Selection())
+    found.selection = translate_settings(settings, found.warnings)
     translate_transforms(config, settings, found)
     apply_overrides(config, settings, found)
     if "save_every" in settings:
@@ -74,9 +56,28 @@ def translate(config: PythonConfig) -> Translation:
     return found
 
 
+def translate_settings(settings: Mapping[str, Any], warnings: list[str] | None = None) -> Selection:
+    """The selection that plain settings stand for: all but transforms and overrides.
+
+    Args:
+        warnings: receives one line for each setting that has no effect.
+
+    Raises:
+        ConfigError: for a setting that is wrong in itself.
+    """
+    selection = Selection({"work_dir": DEFAULT_WORK_DIR}, {"data": Option("folder")})
+    translate_rows(settings, selection)
+    translate_model(settings, selection.options)
+    translate_optimizer(settings, selection.options)
+    translate_scheduler(settings, selection.options, [] if warnings is None else warnings)
+    translate_loss(settings, selection.options)
+    translate_dictionaries(settings, selection.options)
+    return selection
+
+
 def option_of(options: dict[str, Option], group: str) -> Option:
     """The option of `group`, made from the default one if the file has not chosen yet."""
-    return options.setdefault(group, Option(DEFAULT_OPTIONS.get(group, "default")))
+    return options.setdefault(group, Option(default_options()[group]))
 
 
 def plain_setting(name: str, value: Any) -> Any:
@@ -215,7 +216,9 @@ def translate_transforms(
             "image_size has no effect, because the file has transforms of its own."
         )
     writer = NodeWriter(config.path, config.names, config.recorder)
-    values: dict[str, Any] = {"train": None, "val": None}
+    # Where overrides choose an option, its steps hold.
+    chosen = "transform" in (settings.get("overrides") or {})
+    values: dict[str, Any] = {} if chosen else {"train": None, "val": None}
     for name in given:
         if settings[name] is not None:
             values[name.removesuffix("_transform")] = writer.steps(settings[name], name)
@@ -267,17 +270,21 @@ def nested_optuna(config: PythonConfig) -> str:
 
 
 def apply_overrides(config: PythonConfig, settings: Mapping[str, Any], found: Translation) -> None:
-    """`overrides = {"optimizer.momentum": 0.8, "data": "digits"}`: what no old name can say."""
+    """`overrides`: what no old name can say.
+
+    `{"data": "digits"}` chooses an option, `{"optimizer": {"_target_": ...}}` is a whole node,
+    `{"optimizer.momentum": 0.8}` sets a value, whichever of them stands first.
+    """
     given = check_value(settings.get("overrides") or {}, dict[str, Any], "overrides")
     writer = NodeWriter(config.path, config.names, config.recorder)
-    options = found.selection.options
-    for key, raw in given.items():
-        value = writer.node(raw, f"overrides[{key!r}]")
+    options, root = found.selection.options, found.selection.root
+    for key, raw in sorted(given.items(), key=lambda item: "." in item[0]):
+        value = writer.node(config_node(raw), f"overrides[{key!r}]")
         group, _, rest = key.partition(".")
         if group not in OPTION_GROUPS:
             if group not in RootConfig.__dataclass_fields__ or group in PER_COMMAND:
                 raise ConfigError(f"overrides[{key!r}] is not a key that a file may set.")
-            set_nested(found.selection.root, key, value)
+            set_nested(root, key, value)
         elif rest:
             set_nested(option_of(options, group).values, rest, value)
         elif isinstance(value, str):
@@ -286,7 +293,13 @@ def apply_overrides(config: PythonConfig, settings: Mapping[str, Any], found: Tr
         elif isinstance(value, dict):
             options[group] = Option(None, value)
         else:
-            raise ConfigError(f"overrides[{key!r}] must be the name of an option, got {value!r}.")
+            raise ConfigError(
+                f"overrides[{key!r}] must be the name of an option or a dictionary, got {value!r}."
+            )
+    optimizer = options.get("optimizer")
+    if optimizer is not None and optimizer.base is None:
+        rate = root.get("learning_rate", RootConfig.learning_rate)
+        follow_learning_rate(optimizer.values, rate)
     found.references += writer.references
 
 

@@ -8,10 +8,28 @@ from pathlib import PurePath
 from typing import Any, Union, get_args, get_origin
 
 from pochitrain.error import require
-from pochitrain.legacy.node import ConfigNode
-from pochitrain.legacy.selection import escape
+from pochitrain.text import escape_interpolations
 
 NAMES = {int: "an integer", float: "a number", bool: "True or False", str: "a text"}
+
+
+class ConfigNode(dict[str, Any]):
+    """A node in a Python config that no constructor call stands for; taken as it is."""
+
+
+def config_node(value: Any) -> Any:
+    """`value` with its dictionaries, lists included, as nodes: a `_target_` in them is one."""
+    if isinstance(value, Mapping):
+        return ConfigNode({key: config_node(entry) for key, entry in value.items()})
+    if isinstance(value, (list, tuple)):
+        return [config_node(entry) for entry in value]
+    return value
+
+
+def follow_learning_rate(node: dict[str, Any], learning_rate: float) -> None:
+    """Let the rate of an optimizer that is written whole follow the root key, which it equals."""
+    if node.get("lr") == learning_rate:
+        node["lr"] = "${learning_rate}"
 
 
 def plain_value(value: Any) -> Any:
@@ -59,7 +77,7 @@ def check_value(value: Any, hint: Any, name: str) -> Any:
     require(has_type(value, hint), name, NAMES[hint], value)
     if hint is str:
         require(value != "???", name, 'another text than "???", which means missing', value)
-        return escape(value)
+        return escape_interpolations(value)
     return hint(value)
 
 

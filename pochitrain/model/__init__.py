@@ -1,1 +1,1 @@
-"""Networks: torchvision's classifiers with a head for our classes."""
+"""torchvision's classifiers with a head for the classes of the data."""

@@ -1,4 +1,4 @@
-"""The blocks that a network is made of, from the dotted names of its parameters."""
+"""The blocks that a model is made of, from the dotted names of its parameters."""
 
 from collections import Counter
 from collections.abc import Iterable

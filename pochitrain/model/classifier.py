@@ -1,4 +1,4 @@
-"""Any torchvision classification model, its head replaced."""
+"""Any classification model of torchvision, with another head."""
 
 import difflib
 import os
@@ -26,11 +26,12 @@ def build_classifier(
     Args:
         name: name in torchvision.models.list_models(module=torchvision.models).
         pretrained: start from torchvision's default weights (cached in TORCH_HOME).
-        weights: start from a local state dict; tensors of another shape (the head) are left out.
-        freeze: a matter of training (callback.freeze), here only because the config node has it.
+        weights: start from a local state dict instead; tensors of another shape (the head) are
+            left out.
+        freeze: not used here; the config node has it for callback.freeze.
 
     Raises:
-        ConfigError: unknown name, no network, a file that is no state dict of this model.
+        ConfigError: unknown name, no network, or a file that is not a state dict of this model.
     """
     known = models.list_models(module=models)
     if name not in known:
@@ -43,7 +44,7 @@ def build_classifier(
     # These two warn unless they are told how to start.
     options = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
     model: nn.Module = models.get_model(name, weights=None, **options)
-    if pretrained:
+    if pretrained and weights is None:  # else the file replaces them anyway
         load_pretrained(model, name)
     replace_head(model, num_classes, name)
     if weights is not None:
@@ -52,7 +53,11 @@ def build_classifier(
 
 
 def load_pretrained(model: nn.Module, name: str) -> None:
-    """Load torchvision's default (best published) ImageNet weights into `model`."""
+    """Load torchvision's default (best published) ImageNet weights into `model`.
+
+    Raises:
+        ConfigError: if they are not in the cache and cannot be downloaded.
+    """
     entry = models.get_model_weights(name).DEFAULT
     try:
         state = entry.get_state_dict(progress=True, check_hash=True, weights_only=True)
@@ -62,14 +67,14 @@ def load_pretrained(model: nn.Module, name: str) -> None:
             f"model.pretrained=true needs {os.path.basename(entry.url)}, which cannot be "
             f"downloaded ({error}). Put the file in {folder} (from {entry.url}), or train from "
             "scratch with model.pretrained=false."
-        ) from None
+        ) from error
     model.load_state_dict(state)
     if hasattr(model, "transform_input"):  # these weights expect torchvision's other normalisation
         setattr(model, "transform_input", True)
 
 
 def replace_head(model: nn.Module, num_classes: int, name: str) -> None:
-    """Replace the last layer that makes class scores by one for `num_classes`.
+    """Replace the last layer, which gives the class scores, by one for `num_classes` classes.
 
     In torchvision that is the last Linear of the model, or, in SqueezeNet, its last Conv2d.
     The auxiliary classifiers of GoogLeNet and Inception are removed: they need 299 px and a loss
@@ -93,10 +98,10 @@ def replace_head(model: nn.Module, num_classes: int, name: str) -> None:
 
 
 def load_local_weights(model: nn.Module, path: str) -> None:
-    """Load a state dict; a head for another number of classes is left as it was made.
+    """Load a state dict; a head for another number of classes keeps its initial weights.
 
     Raises:
-        ConfigError: no such file, no state dict, or tensors that this model does not have.
+        ConfigError: no such file, not a state dict, or tensors that this model does not have.
     """
     file = Path(path)
     if not file.is_file():
@@ -107,9 +112,9 @@ def load_local_weights(model: nn.Module, path: str) -> None:
         text = first_line(error)
         raise ConfigError(
             f"model.weights must be a state dict saved by torch.save, got {path!r} ({text})."
-        ) from None
+        ) from error
     if isinstance(loaded, dict) and "model" in loaded and isinstance(loaded["model"], dict):
-        loaded = loaded["model"]  # a checkpoint of ours
+        loaded = loaded["model"]  # one of our checkpoints
     own = model.state_dict()
     if not isinstance(loaded, dict) or not loaded.keys() & own.keys():
         raise ConfigError(f"model.weights must hold tensors of this model, got {path!r}.")

@@ -1,4 +1,4 @@
-"""The trial of a network before training: what it cannot take is wrong input, not a failed run."""
+"""A trial of the model before training, so that images it cannot take count as wrong input."""
 
 import copy
 
@@ -16,17 +16,17 @@ def smoke_test(model: nn.Module, images: Tensor, num_classes: int, *, training: 
 
     Args:
         images: float32, shape (B, 3, H, W).
-        training: as in training (batch norm uses the batch), else as in validation.
+        training: in training mode (batch norm uses the batch), else in evaluation mode.
 
     Raises:
-        ConfigError: if it fails, or does not give scores of shape (B, num_classes).
+        ConfigError: if it fails, or its scores do not have the shape (B, num_classes).
     """
     try:
         with seeded_cpu(0, "trial"):
             # forward, because calling a compiled model would compile it for this batch
             scores = copy.deepcopy(model).train(training).forward(images)
     except torch.OutOfMemoryError:
-        return  # of training itself there is more to say
+        return  # training will run out of memory too, and has a better message
     except Exception as error:
         raise ConfigError(explain(error, images)) from error
     wanted = (len(images), num_classes)
@@ -39,7 +39,7 @@ def smoke_test(model: nn.Module, images: Tensor, num_classes: int, *, training: 
 
 
 def explain(error: Exception, images: Tensor) -> str:
-    """What to change, for an error of the forward pass."""
+    """The message for an error of the forward pass: what to change."""
     text = first_line(error)
     size = f"{images.shape[-1]} x {images.shape[-2]} px"
     if "more than 1 value per channel" in text:

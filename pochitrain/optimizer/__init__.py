@@ -1,1 +1,1 @@
-"""What torch's optimizers are given: groups of parameters, each with a learning rate."""
+"""Parameter groups for torch's optimizers, each with a learning rate."""

@@ -1,4 +1,4 @@
-"""Layer-wise learning rates: which parameter learns how fast."""
+"""Layer-wise learning rates: the rate of each parameter."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ NamedParameters = Iterable[tuple[str, nn.Parameter]]
 
 @dataclass
 class RateRule:
-    """Some parameters and their learning rate before any schedule."""
+    """Some parameters and their learning rate, before any schedule."""
 
     name: str | None
     """The pattern or block as the CSV column `lr_<name>` shows it; None for the rest."""
@@ -24,6 +24,7 @@ class RateRule:
 
     @property
     def num_values(self) -> int:
+        """Numbers in all its tensors."""
         return sum(parameter.numel() for _, parameter in self.parameters)
 
 
@@ -36,13 +37,13 @@ def assign_rates(
 
     Args:
         layer_rates: ordered; regular expression -> learning rate.
-        learning_rate: of what no pattern matches.
+        learning_rate: of the parameters that no pattern matches.
 
     Returns:
-        One rule per pattern, in order; then, if anything is left, one without a name.
+        One rule per pattern, in order; then, if parameters are left, one without a name.
 
     Raises:
-        ConfigError: a pattern that matches nothing, or nothing that is left by earlier ones.
+        ConfigError: for a pattern that matches nothing, or only what earlier patterns took.
     """
     named = list(named_parameters)
     rules = [RateRule(pattern, float(rate)) for pattern, rate in layer_rates.items()]
@@ -57,7 +58,15 @@ def assign_rates(
 
 
 def refuse_idle_pattern(pattern: str, patterns: list[str], names: list[str]) -> None:
-    """Say why `pattern` got no parameter."""
+    """Refuse a pattern that got no parameter, and say why it did not.
+
+    Args:
+        pattern: one of `patterns`.
+        names: of all parameters.
+
+    Raises:
+        ConfigError: always.
+    """
     key = f"layer_wise_lr.layer_rates[{pattern!r}]"
     matched = [name for name in names if re.match(pattern, name)]
     if not matched:
@@ -87,11 +96,12 @@ def decay_rates(
     decay: float,
     learning_rate: float,
 ) -> list[RateRule]:
-    """Rates that fall geometrically with the distance from the head.
+    """One rule per block, with rates that fall geometrically with the distance from the head.
 
     rate = learning_rate * decay ** (blocks between this one and the last), as in ULMFiT (Howard &
-    Ruder 2018) and BEiT (Bao et al. 2022). Blocks that only normalise or hold a bare embedding
-    are no depth of their own: they go with the block before them, at the start with the one after.
+    Ruder 2018) and BEiT (Bao et al. 2022). A block without a weight matrix (a normalisation, a bare
+    embedding) does not count as a block of its own: it gets the rate of the block before it, or at
+    the start of the model of the one after it.
 
     Args:
         block_of: parameter name -> block, in the order of the model.
@@ -123,7 +133,7 @@ def build_parameter_groups(
 ) -> list[dict[str, Any]]:
     """Parameter groups for a torch optimizer.
 
-    A rule with a name gives its group(s) the key `name`, which is logged with the group's rate.
+    The groups of a rule with a name get the key `name`, under which their rate is logged.
 
     Args:
         no_weight_decay_on_bias_and_norm: put vectors and scalars (biases, the scales and shifts

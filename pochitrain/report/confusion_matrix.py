@@ -15,9 +15,10 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
+from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.error import ConfigError
 from pochitrain.report.figure import empty_figure, save_figure
+from pochitrain.text import restore_cell
 
 Counts = NDArray[np.int64]
 
@@ -58,7 +59,7 @@ def read_confusion(csv_path: Path) -> tuple[list[str], Counts]:
     with csv_path.open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     counts = np.array([[int(cell) for cell in row[1:]] for row in rows], dtype=np.int64)
-    return header[1:], counts
+    return [restore_cell(name) for name in header[1:]], counts
 
 
 def draw_confusion_matrix(csv_path: Path, png_path: Path, style: ConfusionMatrixConfig) -> None:

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pochitrain.metric.table import find_metric
 from pochitrain.report.figure import (
     BLUE,
     GREEN,
@@ -15,17 +16,22 @@ from pochitrain.report.figure import (
     PURPLE,
     add_bottom_legend,
     add_side_legend,
+    empty_figure,
     new_figure,
     save_figure,
     series_color,
+    style_axes,
 )
+
+METRIC_COLORS = (BLUE, ORANGE, GREEN, PURPLE)
 
 RATE_PREFIX = "lr_"
 """Columns of training_metrics.csv that hold the rate of one layer-wise rule."""
 
 
 def draw_curves(csv_path: Path, folder: Path, *, log_rates: bool = False) -> list[Path]:
-    """Draw loss.png, accuracy.png and, for layer-wise rates, layer_rates.png.
+    """Draw loss.png, accuracy.png, metrics.png where there are further metrics, and, for
+    layer-wise rates, layer_rates.png.
 
     Args:
         csv_path: training_metrics.csv.
@@ -40,6 +46,9 @@ def draw_curves(csv_path: Path, folder: Path, *, log_rates: bool = False) -> lis
     written = [folder / "loss.png", folder / "accuracy.png"]
     save_figure(draw_loss(table), written[0])
     save_figure(draw_accuracy(table, with_rate=not layers), written[1])
+    if metrics := further_metrics(table):
+        written.append(folder / "metrics.png")
+        save_figure(draw_metrics(table, metrics), written[-1])
     if layers:
         written.append(folder / "layer_rates.png")
         save_figure(draw_layer_rates(table, layers, log_rates), written[-1])
@@ -73,6 +82,40 @@ def draw_accuracy(table: pd.DataFrame, with_rate: bool) -> Figure:
         right.spines["top"].set_visible(False)
     add_bottom_legend(figure)
     return figure
+
+
+def further_metrics(table: pd.DataFrame) -> list[str]:
+    """The columns of validation metrics besides loss and accuracy, as far as they hold numbers."""
+    own = ("val_loss", "val_accuracy")
+    names = [str(column) for column in table.columns if str(column).startswith("val_")]
+    return [name for name in names if name not in own and table[name].notna().any()]
+
+
+def draw_metrics(table: pd.DataFrame, columns: list[str]) -> Figure:
+    """One line per metric; axes for those in percent above axes for the others."""
+    groups = {unit: [name for name in columns if unit_of(name) == unit] for unit in ("%", "")}
+    groups = {unit: names for unit, names in groups.items() if names}
+    figure = empty_figure((8, 1 + 3 * len(groups)))
+    figure.suptitle("Validation metrics")
+    rows = figure.subplots(len(groups), sharex=True, squeeze=False)[:, 0]
+    for axes, (unit, names) in zip(rows, groups.items(), strict=True):
+        style_axes(axes, "epoch" if axes is rows[-1] else "", unit or "score")
+        for name in names:
+            axes.plot(
+                table["epoch"],
+                table[name],
+                color=METRIC_COLORS[columns.index(name) % len(METRIC_COLORS)],
+                linestyle=LINE_STYLES[columns.index(name) // len(METRIC_COLORS) % 4],
+                marker="o" if len(table) <= MAX_MARKED else None,
+                label=name.removeprefix("val_").replace("_", " "),
+            )
+    add_side_legend(figure, len(columns))
+    return figure
+
+
+def unit_of(name: str) -> str:
+    metric = find_metric(name)
+    return "" if metric is None else metric.unit
 
 
 def draw_layer_rates(table: pd.DataFrame, columns: list[str], log_scale: bool) -> Figure:

@@ -39,12 +39,16 @@ def new_figure(
     figure = empty_figure(size)
     axes = figure.add_subplot()
     axes.set_title(title)
+    style_axes(axes, xlabel, ylabel)
+    return figure, axes
+
+
+def style_axes(axes: Axes, xlabel: str, ylabel: str) -> None:
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.spines[["top"]].set_visible(False)
-    return figure, axes
 
 
 def series_color(i: int, num: int) -> tuple[float, float, float, float]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
+from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.report.confusion_matrix import draw_confusion_matrix
 from pochitrain.report.curve import draw_curves
 from pochitrain.report.gradient import draw_gradients

@@ -1,6 +1,7 @@
 """The callbacks of a training run, in the order in which they hear of an event."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,18 @@ from pochitrain.callback.tensorboard import TensorBoard, require_tensorboard
 from pochitrain.callback.trial_report import TrialReport
 from pochitrain.callback.weight_ema import WeightEMA
 from pochitrain.config.component import Components, plain
+from pochitrain.config.signature import offer
 from pochitrain.data.loader import EpochLoader
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.device import Precision
-from pochitrain.engine.evaluate import Evaluation, evaluate
+from pochitrain.engine.evaluate import evaluate
 from pochitrain.engine.interrupt import StopRequest
-from pochitrain.error import require
+from pochitrain.error import ConfigError, require
+from pochitrain.metric.metric import Evaluation, Metric, wanted_top_k
 from pochitrain.model.block import find_blocks
-from pochitrain.sweep.link import current_trial
+from pochitrain.run.metric import build_monitor
+from pochitrain.sweep import current_trial
+from pochitrain.text import first_line
 
 
 def build_callbacks(
@@ -33,6 +38,7 @@ def build_callbacks(
     class_names: Sequence[str],
     ema: WeightEMA | None,
     user_callbacks: Sequence[Callback] = (),
+    metrics: Sequence[Metric] = (),
 ) -> list[Callback]:
     """What the groups of the config ask for; files go below `folder`."""
     callbacks: list[Callback] = []
@@ -51,8 +57,9 @@ def build_callbacks(
         callbacks.append(TensorBoard(folder / "tensorboard"))
     node = cfg.early_stopping
     if node.enabled:
+        monitor = build_monitor(cfg, node.monitor, metrics, "early_stopping.monitor")
         callbacks.append(
-            EarlyStopping(patience=node.patience, min_delta=node.min_delta, monitor=node.monitor)
+            EarlyStopping(patience=node.patience, min_delta=node.min_delta, monitor=monitor)
         )
     trial = current_trial()
     if trial is not None:
@@ -60,24 +67,54 @@ def build_callbacks(
     return callbacks
 
 
-def build_user_callbacks(parts: Components) -> list[Callback]:
-    """The callbacks that the config names by `_target_`.
+def build_user_callbacks(
+    parts: Components, model: nn.Module, class_names: Sequence[str]
+) -> list[Callable[[Path], Callback]]:
+    """The callbacks that the config names by `_target_`, each to be called with the run directory.
+
+    A target whose signature has `model`, `class_names` or `folder` gets them. One that asks for no
+    folder is built here, before there is a run directory; of one that does, all is checked here
+    but what its code does.
 
     Raises:
-        ConfigError: for an object that is none.
+        ConfigError: for an object that is none, or arguments that it does not take.
     """
-    built = []
-    for name in parts.cfg.callbacks:
-        callback = parts.build(f"callbacks.{name}")
-        require(
-            isinstance(callback, Callback),
-            f"callbacks.{name}",
-            "a subclass of pochitrain.engine.callback.Callback",
-            type(callback).__name__,
-            "docs/callback.md has an example.",
-        )
-        built.append(callback)
-    return built
+    return [build_user_callback(parts, name, model, class_names) for name in parts.cfg.callbacks]
+
+
+def build_user_callback(
+    parts: Components, name: Any, model: nn.Module, class_names: Sequence[str]
+) -> Callable[[Path], Callback]:
+    key = f"callbacks.{name}"
+    node = dict(plain(parts.cfg.callbacks[name]))
+    offered = offer(node, model=model, class_names=list(class_names))
+    wants_folder = bool(offer(node, folder=Path()))
+    partial: Any = parts.build(key, **offered, _partial_=True)
+
+    def build(**later: Path) -> Callback:
+        try:
+            found = partial(**later)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{key} cannot be built: {first_line(error)}") from error
+        require_callback(isinstance(found, Callback), key, type(found).__name__)
+        return found  # type: ignore[no-any-return]
+
+    if not wants_folder:
+        built = build()
+        return lambda folder: built
+    target = partial.func
+    if isinstance(target, type):
+        require_callback(issubclass(target, Callback), key, target.__name__)
+    try:
+        signature(target).bind(*partial.args, **partial.keywords, folder=Path())
+    except TypeError as error:
+        raise ConfigError(f"{key} cannot be built: {error}") from None
+    return lambda folder: build(folder=folder)
+
+
+def require_callback(ok: bool, key: str, given: str) -> None:
+    rule = "a subclass of pochitrain.engine.callback.Callback"
+    require(ok, key, rule, given, "docs/callback.md has an example.")
 
 
 def tracks_gradients(cfg: DictConfig) -> bool:
@@ -101,12 +138,14 @@ def build_ema(
     precision: Precision,
     metadata: dict[str, Any],
     stop_request: StopRequest,
+    metrics: Sequence[Metric],
 ) -> WeightEMA | None:
     """The average of the weights, if `ema_decay` is given.
 
     Args:
         metadata: what every checkpoint of the run holds.
         stop_request: looked at between batches.
+        metrics: what to compute of the average besides loss and accuracy.
     """
     if cfg.ema_decay is None:
         return None
@@ -114,10 +153,11 @@ def build_ema(
     def validate(averaged: nn.Module) -> Evaluation:
         assert val_loader is not None
         batches = stop_request.watch(val_loader.epoch(0), "in the evaluation of the average")
-        return evaluate(averaged, batches, criterion, precision)
+        return evaluate(averaged, batches, criterion, precision, wanted_top_k(metrics))
 
     path = folder / "models" / "ema.pth"
-    return WeightEMA(path, model, cfg.ema_decay, validate if val_loader else None, metadata)
+    watch = validate if val_loader else None
+    return WeightEMA(path, model, cfg.ema_decay, watch, metadata, metrics)
 
 
 def check_callbacks(cfg: DictConfig, model: nn.Module) -> None:

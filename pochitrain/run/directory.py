@@ -1,4 +1,4 @@
-"""The run directory and the files that say what the run was."""
+"""The run directory, and the files that describe the run."""
 
 import json
 import os
@@ -34,8 +34,12 @@ def open_run_directory(cfg: DictConfig) -> Path:
     """Make the directory of this run.
 
     An explicit hydra.run.dir (in a sweep hydra.sweep.dir and subdir) is taken as it is; otherwise
-    it is the next free `<work_dir>/YYYYMMDD_NNN`. Hydra is told, so that
+    it is the next free `<work_dir>/YYYYMMDD_NNN`. It becomes Hydra's output directory too, so that
     ${hydra:runtime.output_dir} and --experimental-rerun find it.
+
+    Raises:
+        ConfigError: if it holds a run already, or `work_dir` cannot be written to.
+        PochiError: if the explicit directory cannot be made.
     """
     parent, explicit = requested_directory(cfg)
     path = make_run_directory(parent) if explicit is None else require_new_directory(explicit)
@@ -55,7 +59,10 @@ def tell_hydra(path: Path) -> None:
 
 
 def requested_directory(cfg: DictConfig) -> tuple[Path, Path | None]:
-    """Where run directories go, and the one that the person or a sweeper gave to Hydra, if any."""
+    """The parent of run directories, and the directory that the user or a sweeper gave to Hydra.
+
+    The second is None where the run directory is to be the next free one in the parent.
+    """
     if not HydraConfig.initialized():
         return Path(cfg.work_dir), None
     node = HydraConfig.get()
@@ -76,7 +83,7 @@ def save_hydra_files(cfg: DictConfig, hydra_cfg: Any, folder: Path) -> None:
 
 
 def collect_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide about results."""
+    """Versions of Python and of the packages on which results depend."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -87,11 +94,11 @@ def collect_versions() -> dict[str, str]:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit and cleanliness of the current folder's repository, if it is one."""
+    """Commit of the current folder's repository and whether files differ from it; None without."""
 
-    def ask(*words: str) -> str:
+    def ask(*arguments: str) -> str:
         result = subprocess.run(
-            ["git", *words], capture_output=True, text=True, timeout=10, check=True
+            ["git", *arguments], capture_output=True, text=True, timeout=10, check=True
         )
         return result.stdout.strip()
 
@@ -102,11 +109,15 @@ def git_state() -> dict[str, Any] | None:
 
 
 def save_metadata(path: Path, cfg: DictConfig, metadata: dict[str, Any]) -> None:
-    """config.yaml (resolved) and environment.json, to which each continuation adds its own."""
+    """Write config.yaml (resolved) and environment.json, to which each resumed part adds its own.
+
+    Args:
+        metadata: more entries for environment.json.
+    """
     write_text(path / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-    program, words = typed_command()
+    program, arguments = typed_command()
     content = {
-        "command": shlex.join([*program, *words]),
+        "command": shlex.join([*program, *arguments]),
         "folder": os.getcwd(),
         "versions": collect_versions(),
         "git": git_state(),

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 import torch
 from omegaconf import OmegaConf
-from rich.console import Console
 
+from pochitrain.console import open_console
 from pochitrain.error import ConfigError, PochiError
 from pochitrain.export.onnx_file import INPUT, OUTPUT, require_packages, write_onnx
 from pochitrain.export.parity import Parity, compare
@@ -53,7 +53,7 @@ def export(settings: ExportSettings) -> Path:
         ConfigError: for a model or data that cannot be used.
         PochiError: if the answers differ.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console()
     require_packages()
     classifier = load_classifier(settings.model, "cpu", settings.allow, precision="fp32")
     if not isinstance(classifier.network, TorchNetwork):
@@ -112,12 +112,12 @@ def output_file(settings: ExportSettings, classifier: Classifier) -> Path:
         raise ConfigError(
             f"--output must be a file in a folder that can be written to, got {str(target)!r} "
             f"({error.strerror}). Choose another with --output FILE."
-        ) from None
+        ) from error
 
 
 def first_image(classifier: Classifier, dataset: Any) -> torch.Tensor:
     """The first readable image as the network sees it, float32, shape (1, 3, H, W)."""
-    decoded = Decoded(dataset, classifier)
+    decoded = Decoded(dataset, classifier, classifier.plan_budget(1))
     for index in range(len(decoded)):
         _, image, _ = decoded[index]
         if image is not None:

@@ -14,10 +14,12 @@ from rich.console import Console
 
 from pochitrain.atomic import write_text
 from pochitrain.callback.confusion_csv import format_confusion
-from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
+from pochitrain.config.insight import ConfusionMatrixConfig
+from pochitrain.console import open_console
 from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.decode import UnreadableImageError
 from pochitrain.error import ConfigError
+from pochitrain.inference.budget import MEGA
 from pochitrain.inference.classifier import Classifier, load_classifier
 from pochitrain.inference.score import Scores, score
 from pochitrain.inference.source import Source, open_source
@@ -30,6 +32,8 @@ from pochitrain.inference.table import (
 )
 from pochitrain.paths import make_numbered_directory
 from pochitrain.report.gallery import MAX_MISTAKES, Mistake, format_gallery
+from pochitrain.run.metric import saved_metrics
+from pochitrain.text import printable
 
 
 @dataclass
@@ -43,6 +47,7 @@ class InferSettings:
     batch_size: int | None = None
     num_workers: int | None = None
     top_k: int = 5
+    max_input_megapixels: int | None = None
     allow: Sequence[str] = ()
 
 
@@ -55,12 +60,14 @@ def infer(settings: InferSettings) -> Path | None:
     Raises:
         ConfigError: for a model or data that cannot be used.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console()
     classifier = load_classifier(settings.model, settings.device, settings.allow)
     source = open_source(classifier, settings.data)
     require_writable(settings, classifier)
     batch_size = settings.batch_size or int(classifier.config["batch_size"])
-    answers = classify(classifier, source.dataset, batch_size, settings.num_workers)
+    limit = settings.max_input_megapixels
+    max_pixels = None if limit is None else limit * MEGA
+    answers = classify(classifier, source.dataset, batch_size, settings.num_workers, max_pixels)
     probabilities = torch.softmax(answers.logits.double(), dim=1).numpy()
     if settings.data is not None and Path(settings.data).is_file():
         print_one(console, classifier, answers, probabilities, settings)
@@ -70,7 +77,8 @@ def infer(settings: InferSettings) -> Path | None:
     scores = None
     if source.labelled and len(answers.indices):
         labels = np.array([source.dataset.labels[i] for i in answers.indices.tolist()])
-        scores = score(probabilities, labels, classifier.class_names, settings.top_k)
+        metrics = saved_metrics(classifier, source.warnings)
+        scores = score(probabilities, labels, classifier.class_names, settings.top_k, metrics)
     folder = make_output(settings, classifier)
     files = write_files(folder, classifier, source, answers, rows, scores)
     print_summary(console, classifier, source, answers, scores)
@@ -103,7 +111,7 @@ def make_output(settings: InferSettings, classifier: Classifier) -> Path:
             return folder
         return make_numbered_directory(run_folder(classifier), "inference")
     except OSError as error:
-        raise ConfigError(not_writable(str(error.filename), str(error.strerror))) from None
+        raise ConfigError(not_writable(str(error.filename), str(error.strerror))) from error
 
 
 def require_writable(settings: InferSettings, classifier: Classifier) -> None:
@@ -225,10 +233,11 @@ def print_one(
     if answers.unreadable:
         raise ConfigError(f"--data {settings.data}: {answers.unreadable[0]}.")
     order = np.argsort(-probabilities[0], kind="stable")[: settings.top_k]
-    width = max(cell_len(classifier.class_names[i]) for i in order)
+    names = {i: printable(classifier.class_names[i]) for i in order}
+    width = max(map(cell_len, names.values()))
     for i in order:
         bar = "█" * round(40 * probabilities[0][i])
-        name = set_cell_size(classifier.class_names[i], width)
+        name = set_cell_size(names[i], width)
         console.print(f"{name}  {100 * probabilities[0][i]:6.2f} %  {bar}", markup=False)
 
 
@@ -258,6 +267,7 @@ def print_summary(
             f"balanced  {scores.balanced_accuracy:.2f} %, macro F1 {scores.macro.f1_score:.4f}, "
             f"calibration error {scores.expected_calibration_error:.4f}"
         )
+        print_plain(f"metrics   {', '.join(scores.shown())}")
     if answers.timed:
         forward, total = answers.timed / answers.forward_s, answers.timed / answers.total_s
         print_plain(f"speed     {total:.1f} images/s end to end, {forward:.1f} forward only")

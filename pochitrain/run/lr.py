@@ -2,24 +2,24 @@
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 
 from pochitrain.config.component import Components
+from pochitrain.console import open_console
 from pochitrain.optimizer.layer_wise_lr import RateRule, build_parameter_groups
-from pochitrain.run.train import find_rate_rules
+from pochitrain.run.build import find_rate_rules
 
 
 def show_rates(cfg: DictConfig, warnings: list[str], every_parameter: bool) -> None:
     """Print a table: rule -> tensors, parameters, rate; then, if asked for, every parameter.
 
     Raises:
-        ConfigError: a rule that takes nothing, as in training.
+        ConfigError: as in training, for example for a pattern that matches no parameter.
     """
-    console = Console(highlight=False, soft_wrap=True)
-    for note in warnings:
-        console.print(f"Warning: {note}", style="yellow", markup=False)
+    console = open_console()
+    for warning in warnings:
+        console.print(f"Warning: {warning}", style="yellow", markup=False)
     parts = Components(cfg)
     rules = find_rate_rules(cfg, build_untrained(parts))
     console.print(summary_table(rules))

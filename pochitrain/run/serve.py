@@ -6,9 +6,9 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
-
+from pochitrain.console import open_console
 from pochitrain.error import ConfigError, PochiError
+from pochitrain.inference.budget import MEGA
 from pochitrain.inference.predictor import Predictor
 
 SHUTDOWN_S = 3
@@ -26,6 +26,8 @@ class ServeSettings:
     max_mb: int = 20
     max_megapixels: int = 50
     max_files: int = 16
+    max_input_megapixels: int | None = None
+    allowed_host: Sequence[str] = ()
     allow: Sequence[str] = ()
 
 
@@ -37,34 +39,33 @@ def serve(settings: ServeSettings) -> None:
         PochiError: if the extra is not installed.
     """
     try:
-        import uvicorn
+        import uvicorn  # noqa: F401
 
         from pochitrain.serve.app import build_app
+        from pochitrain.serve.connection import build_server
         from pochitrain.serve.limit import Limits
     except ImportError as error:
         raise PochiError(
             f"pochi serve needs the extra: pip install 'pochitrain[serve]' ({error})."
-        ) from None
-    predictor = Predictor.load(settings.model, device=settings.device, allow=settings.allow)
-    million = 1_000_000
-    limits = Limits(
-        settings.max_mb * million, settings.max_megapixels * million, settings.max_files
+        ) from error
+    predictor = Predictor.load(
+        settings.model,
+        device=settings.device,
+        batch_size=settings.max_files,
+        allow=settings.allow,
+        max_input_megapixels=settings.max_input_megapixels,
     )
+    limits = Limits(settings.max_mb * MEGA, settings.max_megapixels * MEGA, settings.max_files)
     listener = listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console()
     console.print(f"model    {predictor.classifier.source}", markup=False)
     console.print(f"page     http://{shown}:{port}/", markup=False)
     console.print(f"API      http://{shown}:{port}/docs", markup=False)
-    config = uvicorn.Config(
-        build_app(predictor, limits),
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=SHUTDOWN_S,
-    )
+    app = build_app(predictor, limits, [settings.host, *settings.allowed_host])
     logging.getLogger("uvicorn.error").addFilter(is_no_cancellation)
-    uvicorn.Server(config).run(sockets=[listener])
+    build_server(app, limits.max_body_files, SHUTDOWN_S).run(sockets=[listener])
 
 
 def is_no_cancellation(record: logging.LogRecord) -> bool:
@@ -88,4 +89,4 @@ def listen(host: str, port: int) -> socket.socket:
         raise ConfigError(
             f"--host and --port must be a free address of this machine, got {host}:{port} "
             f"({error.strerror or error}). Try another --port."
-        ) from None
+        ) from error

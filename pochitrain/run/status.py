@@ -1,4 +1,4 @@
-"""`status.json` of a run directory, and the lock of the process that works in it."""
+"""`status.json` of a run directory, and the lock of the process that is training in it."""
 
 import json
 import os
@@ -21,7 +21,11 @@ LOCK = ".lock"
 
 
 def write_status(folder: Path, status: str, state: TrainState) -> None:
-    """Say how far the run is: `running`, `interrupted`, `failed` or `finished`."""
+    """Write status.json: how far the run is.
+
+    Args:
+        status: `running`, `interrupted`, `failed` or `finished`.
+    """
     best = None if state.best is None else {"epoch": state.best.epoch, "value": state.best.value}
     content = {
         "status": status,
@@ -29,6 +33,7 @@ def write_status(folder: Path, status: str, state: TrainState) -> None:
         "batch": state.batch,
         "epochs": state.epochs,
         "monitor": state.monitor.metric,
+        "unit": state.monitor.unit,
         "best": best,
         "stop_reason": state.stop_reason,
     }
@@ -50,18 +55,18 @@ def is_finished(folder: Path) -> bool:
 
 @contextmanager
 def lock_run(folder: Path) -> Iterator[None]:
-    """Inside, this process alone works in the run directory.
+    """Inside, no other process trains in the run directory.
 
-    A POSIX record lock: it ends with the process, however that ends, and loader processes do not
-    inherit it.
+    A POSIX record lock: it is released when the process ends, however it ends, and loader processes
+    do not inherit it.
 
     Raises:
-        ConfigError: if another process works in it.
+        ConfigError: if another process holds it.
     """
     handle = try_lock(folder)
     if handle is None:
         raise ConfigError(
-            f"resume must be a run that nobody works on, got {str(folder)!r}, which another "
+            f"resume must be a run that is not being trained, got {str(folder)!r}, which another "
             "process is training. Stop that one first."
         )
     try:
@@ -71,7 +76,7 @@ def lock_run(folder: Path) -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether another process works in the run directory."""
+    """Whether another process is training in the run directory."""
     handle = try_lock(folder)
     if handle is None:
         return True
@@ -80,6 +85,7 @@ def is_locked(folder: Path) -> bool:
 
 
 def try_lock(folder: Path) -> int | None:
+    """An open file whose lock this process holds; None if another process holds it."""
     handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     if sys.platform == "win32":
         return handle

@@ -54,11 +54,9 @@ def print_end(console: Console, state: TrainState, folder: Path, files: list[Pat
         console.print("No epoch gave a usable metric.", style="yellow")
     else:
         name = state.monitor.metric.replace("_", " ")
-        unit = " %" if state.monitor.metric.endswith("accuracy") else ""
-        value = f"{state.best.value:.2f}" if unit else f"{state.best.value:.4f}"
+        value = state.monitor.format(state.best.value)
         console.print(
-            f"Best epoch {state.best.epoch} of {state.epoch}: {name} {value}{unit}",
-            style="bold",
+            f"Best epoch {state.best.epoch} of {state.epoch}: {name} {value}", style="bold"
         )
     console.print(f"Written to {folder}:")
     names = [str(file.relative_to(folder)) for file in files if file.exists()]

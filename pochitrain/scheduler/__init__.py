@@ -1,1 +1,1 @@
-"""What torch's learning-rate schedulers lack."""
+"""Learning-rate schedules that torch does not have."""

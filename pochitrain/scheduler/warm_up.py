@@ -1,8 +1,10 @@
 """A slow start in front of any scheduler."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
+from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 
@@ -11,8 +13,12 @@ class WarmUp(LRScheduler):
 
     In epoch e (0-based) the factor is start_factor + (1 - start_factor) * e / epochs until it
     reaches 1. The other scheduler counts its epochs from the start of the run, so milestones and
-    T_max mean the same with and without a warm-up (timm without --warmup-prefix). It never sees
-    the factor: torch's schedulers compute the next rate from the present one.
+    T_max mean the same with and without a warm-up (timm without --warmup-prefix).
+
+    torch's own constructs differ: SequentialLR starts the other scheduler after the warm-up.
+    ChainedScheduler lets each scheduler compute its next rate from the common one, which is wrong
+    for CosineAnnealingLR with eta_min > 0, and it refuses ReduceLROnPlateau. Here the other
+    scheduler never sees the factor.
     """
 
     def __init__(self, scheduler: LRScheduler, epochs: int, start_factor: float) -> None:
@@ -30,11 +36,16 @@ class WarmUp(LRScheduler):
         self.rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         self.apply_factor()
 
-    def apply_factor(self) -> None:
+    def get_last_lr(self) -> list[float | Tensor]:
+        """The rates that the latest step set, one per parameter group, as in torch."""
         share = min(1.0, self.last_epoch / self.epochs)
         factor = self.start_factor + (1 - self.start_factor) * share
-        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate * factor
+        return [rate * factor for rate in self.rates]
+
+    def apply_factor(self) -> None:
+        """Set the rates of the optimizer."""
+        for group, rate in zip(self.optimizer.param_groups, self.get_last_lr(), strict=True):
+            group["lr"] = rate
 
     def step(self, *metric: Any) -> None:
         """Go to the next epoch; `metric` is handed on to ReduceLROnPlateau."""
@@ -46,6 +57,7 @@ class WarmUp(LRScheduler):
         self.apply_factor()
 
     def state_dict(self) -> dict[str, Any]:
+        """Epoch and rates of both schedulers, without the optimizer."""
         return {
             "inner": self.inner.state_dict(),
             "last_epoch": self.last_epoch,
@@ -60,8 +72,15 @@ class WarmUp(LRScheduler):
 
 
 def step_scheduler(scheduler: LRScheduler, metric: float) -> None:
-    """Go to the next epoch; only ReduceLROnPlateau looks at `metric`."""
+    """Go to the next epoch.
+
+    Args:
+        metric: value of the monitored metric in the epoch that has ended, for ReduceLROnPlateau.
+    """
     inner = scheduler.inner if isinstance(scheduler, WarmUp) else scheduler
     needs_metric = isinstance(inner, ReduceLROnPlateau)
     step: Callable[..., None] = scheduler.step
-    step(*([metric] if needs_metric else []))
+    with warnings.catch_warnings():
+        # Wrong after a resume in validation, or where every optimizer step so far was skipped.
+        warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler\.step\(\)` before")
+        step(*([metric] if needs_metric else []))

@@ -12,15 +12,25 @@ import anyio
 from fastapi import FastAPI, File, HTTPException, UploadFile
 from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
-from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel, Field
 from torch import Tensor
 
 from pochitrain import __version__
-from pochitrain.data.decode import UnreadableImageError, decode_rgb, open_image
+from pochitrain.data.decode import (
+    TooManyPixelsError,
+    UnreadableImageError,
+    decode_rgb,
+    open_image,
+    reasons,
+)
 from pochitrain.error import ConfigError, PochiError
+from pochitrain.inference.budget import MEGA, InputTooLargeError, count_pixels
 from pochitrain.inference.predictor import Prediction, Predictor
-from pochitrain.serve.limit import BodyLimit, Limits
+from pochitrain.serve.host import AllowedHosts
+from pochitrain.serve.limit import BodyLimit, Limits, PixelGate
+
+MAX_DECODERS = 8
+"""Requests whose pictures are decoded, or lie decoded, at once; the network is one thread."""
 
 
 class ClassProbability(BaseModel):
@@ -61,19 +71,24 @@ class Problem(BaseModel):
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The body is not multipart/form-data."},
+    408: {"model": Problem, "description": "The body came too slowly."},
     413: {"model": Problem, "description": "Too many bytes, pixels or pictures."},
     415: {"model": Problem, "description": "A file that is no readable picture."},
     500: {"model": Problem, "description": "The model gave no numbers."},
+    503: {"model": Problem, "description": "Too many requests at once."},
 }
 
 
-def build_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
+def build_app(
+    predictor: Predictor, limits: Limits | None = None, hosts: Sequence[str] = ()
+) -> FastAPI:
     """The application; it holds no state besides the model.
 
     Args:
         predictor: decodes in worker threads, as many at a time as there are cores, and computes in
             one.
         limits: what a request may cost.
+        hosts: names that it answers under besides localhost and addresses.
     """
     limits = limits or Limits()
     app = FastAPIOffline(  # its /docs load nothing from elsewhere
@@ -83,9 +98,14 @@ def build_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
         redoc_url=None,
         swagger_ui_parameters={"validatorUrl": None},
     )
-    app.add_middleware(BodyLimit, max_bytes=limits.max_bytes)
+    app.add_middleware(BodyLimit, limits=limits)
+    app.add_middleware(AllowedHosts, names=hosts)
     # More threads than cores would only hold more decoded images in memory at once.
-    decoders = anyio.CapacityLimiter(os.cpu_count() or 1)
+    decoders = min(os.cpu_count() or 1, MAX_DECODERS)
+    threads = anyio.CapacityLimiter(decoders)
+    # One more request is with the network; others wait with their files as they came.
+    requests = anyio.CapacityLimiter(decoders + 1)
+    gate = PixelGate(2 * limits.max_pixels)
     # Torch uses all cores for one call, and keeps a pool of threads for each thread that calls it.
     network = ThreadPoolExecutor(1, "network")
 
@@ -98,10 +118,11 @@ def build_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
             raise HTTPException(413, f"At most {limits.max_files} pictures, got {len(files)}.")
         names = [file.filename or "picture" for file in files]
         contents = [file.file for file in files]  # large ones are on the disk until their turn
-        prepare = partial(prepare_all, predictor, names, contents, limits.max_pixels)
-        tensors = await anyio.to_thread.run_sync(prepare, limiter=decoders)
-        compute = partial(classify_all, predictor, tensors)
-        found = await asyncio.get_running_loop().run_in_executor(network, compute)
+        prepare = partial(prepare_all, predictor, names, contents, limits.max_pixels, gate)
+        async with requests:
+            tensors = await anyio.to_thread.run_sync(prepare, limiter=threads)
+            compute = partial(classify_all, predictor, tensors)
+            found = await asyncio.get_running_loop().run_in_executor(network, compute)
         return describe_answer(names, found)
 
     @app.get("/health", tags=["service"])
@@ -133,17 +154,55 @@ def describe_model(predictor: Predictor) -> ModelFacts:
 
 
 def prepare_all(
-    predictor: Predictor, names: list[str], contents: Sequence[IO[bytes]], max_pixels: int
+    predictor: Predictor,
+    names: list[str],
+    contents: Sequence[IO[bytes]],
+    max_pixels: int,
+    gate: PixelGate,
 ) -> list[Tensor]:
-    """What the network sees of each image; one whole image is in memory at a time."""
-    background = predictor.classifier.background
-    try:
-        return [
-            predictor.prepare(load_picture(name, content, max_pixels, background))
-            for name, content in zip(names, contents, strict=True)
-        ]
-    except PochiError as error:  # cannot be treated as in training
-        raise HTTPException(415, str(error)) from None
+    """What the network sees of each image; one whole image is in memory at a time.
+
+    Raises:
+        HTTPException: 413 if one, or all together, have too many pixels; 415 if one cannot be read
+            or not be treated as in training.
+    """
+    tensors: list[Tensor] = []
+    left = predictor.budget.max_pixels
+    for name, content in zip(names, contents, strict=True):
+        try:
+            tensors.append(prepare_one(predictor, content, max_pixels, gate))
+        except (InputTooLargeError, TooManyPixelsError) as error:
+            raise HTTPException(413, f"{name}: {error}.") from None
+        except UnreadableImageError as error:
+            raise HTTPException(415, f"{name}: {error}.") from None
+        left -= count_pixels(tensors[-1])
+        if left < 0:
+            raise HTTPException(
+                413,
+                f"The pictures have more than {predictor.budget.max_pixels / MEGA:g} megapixels "
+                "for the model together. Send fewer at a time.",
+            )
+    return tensors
+
+
+def prepare_one(
+    predictor: Predictor, content: IO[bytes], max_pixels: int, gate: PixelGate
+) -> Tensor:
+    """What the network sees of an image; its size is read from the header before it is decoded.
+
+    Raises:
+        InputTooLargeError: if it has too many pixels, or would get too many.
+        UnreadableImageError: if it cannot be read, or the transform fails on it.
+    """
+    budget, classifier = predictor.budget, predictor.classifier
+    with reasons():
+        size = open_image(content).size
+    budget.require_source(size)
+    if budget.widest(size) > max_pixels:
+        raise InputTooLargeError(f"{size[0]} x {size[1]} is more than {max_pixels:,} pixels")
+    content.seek(0)
+    with gate.hold(budget.widest(size)):
+        return classifier.prepare(decode_rgb(content, classifier.background), budget)
 
 
 def classify_all(predictor: Predictor, tensors: list[Tensor]) -> list[Prediction]:
@@ -171,27 +230,3 @@ def describe_answer(names: list[str], predictions: list[Prediction]) -> Answer:
             for name, found in zip(names, predictions, strict=True)
         ]
     )
-
-
-def load_picture(
-    name: str, content: IO[bytes], max_pixels: int, background: tuple[int, int, int]
-) -> Image.Image:
-    """The image in a file; its size is read from the header before it is decoded.
-
-    Raises:
-        HTTPException: 413 if it has too many pixels, 415 if it cannot be read.
-    """
-    try:
-        width, height = open_image(content).size
-        if width * height <= max_pixels:
-            content.seek(0)
-            return decode_rgb(content, background)
-    except UnreadableImageError as error:
-        raise HTTPException(415, f"{name}: {error}.") from None
-    except Image.DecompressionBombError:
-        raise HTTPException(413, f"{name}: more than {max_pixels:,} pixels.") from None
-    except UnidentifiedImageError:
-        raise HTTPException(415, f"{name}: not a picture.") from None
-    except Exception as error:  # decoders of odd formats raise almost anything
-        raise HTTPException(415, f"{name}: {type(error).__name__}.") from None
-    raise HTTPException(413, f"{name}: {width} x {height} is more than {max_pixels:,} pixels.")

@@ -7,15 +7,9 @@ from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 
-from pochitrain.sweep.link import Pruned
+from pochitrain.sweep.private_api import job_result
+from pochitrain.sweep.trial_task import Pruned
 from pochitrain.sweep.worker import ProcessLauncher
-
-BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
-
-
-def runs_here(config: Any, num_jobs: int, is_search: bool) -> bool:
-    """Whether jobs run in this process: Hydra's basic launcher, and not several at a time."""
-    return config.hydra.launcher._target_ == BASIC and not (is_search and num_jobs > 1)
 
 
 class Launching:
@@ -59,7 +53,7 @@ class Launching:
                 returned += self.launcher.launch([list(overrides)], initial_job_idx=first + i)
                 if returned[-1].status != JobStatus.COMPLETED:
                     break
-                if isinstance(returned[-1]._return_value, Pruned):
+                if isinstance(job_result(returned[-1]), Pruned):
                     break
         except Exception as error:
             future.set_exception(error)

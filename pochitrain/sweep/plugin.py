@@ -4,79 +4,74 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf
-from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig
 
-from pochitrain.config.optuna import check_search
-from pochitrain.error import require
-
-TARGETS = (
+SAMPLER_TARGETS = (
     "hydra_plugins.hydra_optuna_sweeper.*",
     "optuna.samplers.*",
-    "optuna.pruners.*",
-    "pochitrain.sweep.*",
+    "pochitrain.sweep.sampler.ResumableGridSampler",
+    "pochitrain.sweep.sampler.build_sampler",
 )
-"""What a sampler or pruner node of the config may name."""
+PRUNER_TARGETS = ("optuna.pruners.*", "pochitrain.sweep.pruner.build_pruner")
+APPLICATION_TARGETS = ("pochitrain.search.application.SearchApplication",)
+"""What the nodes of the sweeper may name, besides what the application's own allow-list has."""
 
 
-class PochiSweeper(OptunaSweeper):
+class PochiSweeper(Sweeper):
     """The stock Optuna sweeper's fields and search spaces, with a driver of its own."""
 
     def __init__(
         self,
         sampler: Any,
-        direction: Any,
-        storage: Any | None,
-        study_name: str | None,
-        n_trials: int,
-        n_jobs: int,
-        max_failure_rate: float,
-        custom_search_space: str | None,
-        params: DictConfig | None,
         pruner: Any = None,
-        search: Any = None,
+        direction: Any = "minimize",
+        application: Any = None,
+        **settings: Any,
     ) -> None:
-        """Build the driver of the search.
-
+        """
         Args:
+            sampler: node of an Optuna sampler, or of a grid sampler that lacks its points.
             pruner: node of an Optuna pruner; None never prunes.
-            search: group `optuna` of our own application; None in other applications.
+            direction: minimize, maximize, or one of these per objective.
+            application: node of an object with the methods of `sweep.application.Application`;
+                None for a plain Hydra application.
+            settings: the other fields of `SweepSettings`.
 
         Raises:
-            ConfigError: wrong settings in `search`.
+            ConfigError: wrong settings of the application.
         """
         from hydra.utils import instantiate
+        from optuna.pruners import NopPruner
 
-        if search is not None:
-            check_search(OmegaConf.to_container(search, resolve=True))  # type: ignore[arg-type]
-            # Trainings watch what group optuna says; they have one objective.
-            rule = f"what optuna.direction says ({search.direction})"
-            require(direction == search.direction, "hydra.sweeper.direction", rule, direction)
-        from pochitrain.sweep.driver import SearchDriver
+        from pochitrain.sweep.application import PlainApplication
+        from pochitrain.sweep.settings import SweepSettings, list_directions
 
-        self.sweeper = SearchDriver(
-            instantiate(sampler, _execution_whitelist_=TARGETS),
-            direction,
-            storage,
-            study_name,
-            n_trials,
-            n_jobs,
-            max_failure_rate,
-            custom_search_space,
-            params,
-            pruner=None if pruner is None else instantiate(pruner, _execution_whitelist_=TARGETS),
-            search=search,
+        def build(node: Any, allowed: tuple[str, ...], default: Any) -> Any:
+            built = None if node is None else instantiate(node, _execution_whitelist_=allowed)
+            return default() if built is None else built
+
+        self.application = build(application, APPLICATION_TARGETS, PlainApplication)
+        self.settings = SweepSettings(
+            sampler=instantiate(sampler, _execution_whitelist_=SAMPLER_TARGETS),
+            pruner=build(pruner, PRUNER_TARGETS, NopPruner),
+            directions=list_directions(direction),
+            **settings,
         )
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        self.sweeper.setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        from pochitrain.sweep.driver import SweepDriver
+
+        self.driver = SweepDriver(
+            self.settings, self.application, hydra_context, task_function, config
+        )
 
     def sweep(self, arguments: list[str]) -> None:
-        self.sweeper.sweep(arguments)
+        self.driver.sweep(arguments)
 
 
 @dataclass
@@ -129,7 +124,7 @@ class PochiSweeperConf(OptunaSweeperConf):
     # MISSING, and the choice in the defaults list: a default of None would overrule the list
     # and nothing would ever be pruned.
     pruner: Any = MISSING
-    search: Any = None
+    application: Any = None
 
 
 PRUNERS: dict[str, type[PrunerConfig]] = {

@@ -1,4 +1,4 @@
-"""Pruners by the guide's names."""
+"""Pruners by Optuna's class names."""
 
 from optuna import pruners
 
@@ -7,7 +7,7 @@ LOWEST_SHARE = 25.0
 
 
 def build_pruner(name: str | None, num_epochs: int) -> pruners.BasePruner:
-    """The pruner that `optuna.pruner` names; None is NopPruner (Optuna itself would take Median).
+    """The pruner with the class name `name`; None is NopPruner (Optuna itself would take Median).
 
     Args:
         num_epochs: of a trial, the largest step that Hyperband can expect.

@@ -1,15 +1,22 @@
-"""Samplers by the guide's names, and a grid that can be resumed."""
+"""Samplers by Optuna's class names, and a grid that can be resumed."""
 
 import functools
 import itertools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna import samplers
 from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+
+from pochitrain.sweep.private_api import (
+    grid_of,
+    has_fixed_parameters,
+    read_grid_point,
+    write_grid_point,
+)
 
 
 class ResumableGridSampler(samplers.GridSampler):
@@ -20,22 +27,19 @@ class ResumableGridSampler(samplers.GridSampler):
     """
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        if {"grid_id", "fixed_params"} & trial.system_attrs.keys():
+        if has_fixed_parameters(trial):
             return
-        storage = study._storage
+        space, num_points = grid_of(self)
         settled: set[int] = set()
         failed: set[int] = set()
-        for other in storage.get_all_trials(study._study_id, deepcopy=False):
-            grid_id = other.system_attrs.get("grid_id")
-            if grid_id is None or other.system_attrs["search_space"] != self._search_space:
-                continue
-            (failed if other.state == TrialState.FAIL else settled).add(grid_id)
-        points = range(len(self._all_grids))
+        for other in study.get_trials(deepcopy=False):
+            point = read_grid_point(other, space)
+            if point is not None:
+                (failed if other.state == TrialState.FAIL else settled).add(point)
+        points = range(num_points)
         untried = [point for point in points if point not in settled | failed]
         again = [point for point in points if point in failed - settled]
-        grid_id = next(itertools.chain(untried, again, points))
-        storage.set_trial_system_attr(trial._trial_id, "search_space", self._search_space)
-        storage.set_trial_system_attr(trial._trial_id, "grid_id", grid_id)
+        write_grid_point(study, trial, space, next(itertools.chain(untried, again, points)))
 
     def after_trial(
         self,
@@ -44,11 +48,11 @@ class ResumableGridSampler(samplers.GridSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """Nothing: the driver counts."""
+        """Nothing: the sweep itself counts its trials."""
 
 
 def build_sampler(name: str, seed: int | None) -> Any:
-    """The sampler that `optuna.sampler` names, with Optuna's own defaults.
+    """The sampler with the class name `name`, with Optuna's own defaults.
 
     The stock plugin's TPE config switches off two of them (`multivariate`, `constant_liar`).
     A grid is a partial: it still needs its points.
@@ -71,6 +75,6 @@ def is_grid(sampler: Any) -> bool:
     )
 
 
-def complete_grid(sampler: Any, points: dict[str, Any]) -> ResumableGridSampler:
+def complete_grid(sampler: Any, points: Mapping[str, Sequence[Any]]) -> ResumableGridSampler:
     """The grid sampler over `points` (parameter -> its values)."""
     return ResumableGridSampler(points, **sampler.keywords)

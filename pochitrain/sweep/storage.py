@@ -2,7 +2,7 @@
 
 import os
 import re
-from pathlib import Path
+import shlex
 from typing import Any
 
 import optuna
@@ -17,36 +17,49 @@ SQLITE = "sqlite:///"
 JOURNAL_SUFFIXES = (".journal", ".log", ".jsonl")
 
 
-def resolve_storage(url: Any) -> Any:
+def resolve_storage(url: Any, key: str = "storage") -> Any:
     """`url` with absolute paths, so that jobs in other folders find it; None = in memory.
 
     A storage object of Optuna, which only code can give, stays what it is.
 
+    Args:
+        key: of the setting, for messages.
+
     Raises:
-        ConfigError: not a URL.
+        ConfigError: not a URL, or a file in a folder that does not exist.
     """
     if url is None or isinstance(url, BaseStorage):
         return url
     text = str(url)
-    if text.startswith(JOURNAL):
-        return JOURNAL + os.path.abspath(os.path.expanduser(text.removeprefix(JOURNAL)))
-    if text.startswith(SQLITE):
-        path = text.removeprefix(SQLITE)
-        if path.startswith("file:") or path in ("", ":memory:"):
-            return text
-        return SQLITE + os.path.abspath(os.path.expanduser(path))
     if text.endswith(JOURNAL_SUFFIXES) and "://" not in text:
-        return JOURNAL + os.path.abspath(os.path.expanduser(text))
+        text = JOURNAL + text
+    for scheme in (JOURNAL, SQLITE):
+        if text.startswith(scheme):
+            path = text.removeprefix(scheme)
+            if scheme == SQLITE and (path.startswith("file:") or path in ("", ":memory:")):
+                return text
+            path = os.path.abspath(os.path.expanduser(path))
+            require_folder(os.path.dirname(path.partition("?")[0]), text, key)
+            return scheme + path
     if "://" not in text:
         raise ConfigError(
-            f"optuna.storage must be a URL, got {text!r}. Examples: sqlite:///study.db, "
+            f"{key} must be a URL, got {text!r}. Examples: sqlite:///study.db, "
             "journal://study.journal, postgresql://user@host/database; null keeps it in memory."
         )
     return text
 
 
-def open_storage(url: str | BaseStorage | None) -> BaseStorage:
-    """The storage at `url` (as `resolve_storage` gives it); files and folders are made.
+def require_folder(folder: str, url: str, key: str) -> None:
+    """A mistyped folder must not be made: the search would start again in a new study there."""
+    if not os.path.isdir(folder):
+        raise ConfigError(
+            f"{key} must be a file in a folder that exists, got {url!r}. "
+            f"Make the folder first: mkdir -p {shlex.quote(folder)}"
+        )
+
+
+def open_storage(url: str | BaseStorage | None, key: str = "storage") -> BaseStorage:
+    """The storage at `url` (as `resolve_storage` gives it); a file is made if there is none.
 
     Raises:
         ConfigError: it cannot be reached or opened.
@@ -57,19 +70,15 @@ def open_storage(url: str | BaseStorage | None) -> BaseStorage:
         return url
     try:
         if url.startswith(JOURNAL):
-            path = Path(url.removeprefix(JOURNAL))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return JournalStorage(JournalFileBackend(str(path)))
+            return JournalStorage(JournalFileBackend(url.removeprefix(JOURNAL)))
         if url.startswith(SQLITE):
-            folder = Path(url.removeprefix(SQLITE)).parent
-            folder.mkdir(parents=True, exist_ok=True)
             # Trials in other processes write too: wait for the lock instead of failing.
             return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
         return RDBStorage(url)
     except Exception as error:  # the driver's own exception types are not known here
         text = first_line(error)
         raise ConfigError(
-            f"optuna.storage must be a storage that can be opened, got {redact(url)!r} "
+            f"{key} must be a storage that can be opened, got {redact(url)!r} "
             f"({type(error).__name__}: {redact(text)})."
         ) from error
 

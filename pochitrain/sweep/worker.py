@@ -1,24 +1,28 @@
-"""Trials in processes of their own: one that lasts per place, so torch is imported once in each."""
+"""Trials in worker processes, which last: what is slow to import is imported once in each."""
 
 import multiprocessing
 import os
 import queue
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 
 import cloudpickle
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from pochitrain.error import PochiError
+from pochitrain.sweep.private_api import failed_job, run_job_in_worker
 
 STOP_S = 3.0
 """How long a worker may take to end before it is killed."""
+
+Prepare = Callable[[int, DictConfig], None]
+"""(number of the worker, config) -> what an application does at the start of each worker."""
 
 
 def serve(connection: Connection, place: int, num_threads: int, payload: bytes) -> None:
@@ -27,41 +31,26 @@ def serve(connection: Connection, place: int, num_threads: int, payload: bytes) 
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(num_threads)  # before torch is imported
     threading.Thread(target=die_with_parent, daemon=True).start()
-    from hydra_plugins.hydra_joblib_launcher._core import execute_job
-
-    context, config, task_function, singletons = cloudpickle.loads(payload)
-    choose_gpu(place, config)
+    context, config, task_function, singletons, prepare = cloudpickle.loads(payload)
+    prepare(place, config)
     try:
         while True:
             index, overrides = connection.recv()
-            returned = execute_job(
-                index, overrides, context, config, task_function, 0, singletons, False
+            returned = run_job_in_worker(
+                index, overrides, context, config, task_function, singletons
             )
-            returned.cfg = returned.hydra_cfg = None  # nobody asks; they may not be picklable
+            returned.cfg = returned.hydra_cfg = None  # not needed, and perhaps not picklable
             connection.send(returned)
     except (EOFError, OSError, KeyboardInterrupt):
         return  # the search has ended, or this training was told to stop
 
 
 def die_with_parent() -> None:
-    """End this process when the search is killed, or its trial would go on for nobody."""
+    """End this process when the search is killed: its result could not be reported any more."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def choose_gpu(place: int, config: DictConfig) -> None:
-    """One GPU per worker, round robin; a device that the config names is left alone."""
-    if config.get("device") not in (None, "cuda"):
-        return
-    import torch
-
-    count = torch.cuda.device_count()
-    if count > 1:
-        given = os.environ.get("CUDA_VISIBLE_DEVICES")
-        names = given.split(",") if given else [str(index) for index in range(count)]
-        os.environ["CUDA_VISIBLE_DEVICES"] = names[place % count]
 
 
 class Worker:
@@ -118,9 +107,14 @@ class ProcessLauncher(Launcher):
     breaks the pool for all trials, and its workers cannot have a GPU each.
     """
 
-    def __init__(self, num_workers: int, num_threads: int) -> None:
-        self.num_workers = num_workers
+    def __init__(self, num_workers: int, num_threads: int, prepare: Prepare) -> None:
+        """
+        Args:
+            num_threads: OMP_NUM_THREADS and MKL_NUM_THREADS of each worker.
+            prepare: called in each worker before its first job.
+        """
         self.num_threads = num_threads
+        self.prepare = prepare
         self.free: queue.Queue[int] = queue.Queue()
         self.workers: dict[int, Worker] = {}
         for place in range(num_workers):
@@ -130,8 +124,9 @@ class ProcessLauncher(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
+        state = Singleton.get_state()
         self.payload = cloudpickle.dumps(
-            (hydra_context, config, task_function, Singleton.get_state())
+            (hydra_context, config, task_function, state, self.prepare)
         )
 
     def launch(
@@ -153,7 +148,7 @@ class ProcessLauncher(Launcher):
             return self.workers[place].run(index, overrides)
         except PochiError as error:
             self.workers.pop(place).stop()
-            return JobReturn(overrides=overrides, status=JobStatus.FAILED, _return_value=error)
+            return failed_job(overrides, error)
 
     def close(self) -> None:
         for place in list(self.workers):

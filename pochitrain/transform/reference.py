@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pochitrain.config.trust import TrustedFiles
+from pochitrain.config.target_allowlist import TrustedFiles
 from pochitrain.error import ConfigError
 
 

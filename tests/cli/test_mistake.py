@@ -35,6 +35,9 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
         "layer_wise_lr.layer_rates.fc is not a key of the config. "
         "To add it write +layer_wise_lr.layer_rates={...}.",
     ),
+    ("scheduler=..", f"scheduler must be one of {SCHEDULERS}, got '..'."),
+    ("scheduler=../loss/uniform", f"scheduler must be one of {SCHEDULERS}, got '../loss/uniform'."),
+    ("scheduler=/", f"scheduler must be one of {SCHEDULERS}, got None."),
     ("scheduler=None", f"scheduler must be one of {SCHEDULERS}, got null. ..."),
     ("+x=1", "x is not a key of the config. Choices: epochs, learning_rate, ..."),
     (
@@ -100,6 +103,12 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
         "batch_size=null",
         "batch_size must be a value other than null, got null. Leave it out to keep its default.",
     ),
+    (
+        "data=folder data.train_root=null",
+        "data.train_root must be a value other than null, got null. "
+        "It has no default: write data.train_root=VALUE.",
+    ),
+    ("resume=", "resume must be auto, a run directory or null, got ''."),
     ("batch_size=0", "batch_size must be an integer >= 1, got 0."),
     ("learning_rate=0", "learning_rate must be a number > 0 and <= 1, got 0.0."),
     ("learning_rate=2", "learning_rate must be a number > 0 and <= 1, got 2.0."),
@@ -133,6 +142,13 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
         "data.train_root must be given, it has no default. Add data.train_root=... to the command.",
     ),
     ("data.num_workers=-1", "data.num_workers must be an integer >= 0, got -1. ..."),
+    (
+        "data.num_workers=100000",
+        "data.num_workers must be an integer <= ...",
+    ),
+    ("data.seed=-1", "data.seed must be an integer >= 0, got -1."),
+    ("data.image_size=100000", "data.image_size must be an integer <= 512, got 100000."),
+    ("transform.size=100000", "transform.size must be an integer <= 4096, got 100000."),
     ("data.val_fraction=1", "data.val_fraction must be a number > 0 and < 1, got 1.0."),
     (
         "data=folder data.train_root=a data.val_root=b data.val_fraction=0.2",
@@ -162,7 +178,7 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
     ("loss.label_smoothing=1", "loss.label_smoothing must be a number >= 0 and < 1, got 1.0."),
     (
         "early_stopping.monitor=accuracy",
-        "early_stopping.monitor must be one of val_accuracy, val_loss, got 'accuracy'.",
+        "early_stopping.monitor must be one of val_accuracy, val_loss, val_balanced_accuracy, ...",
     ),
     (
         "data=folder data.train_root=a early_stopping.enabled=true",
@@ -177,11 +193,13 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
     ("metrics.export=maybe", "metrics.export must be true or false, got 'maybe'."),
     (
         "optimizer._target_=os.system",
-        "optimizer._target_ must be a callable that a config may run, got 'os.system'. "
+        "optimizer._target_ must be an optimizer of torch.optim, got 'os.system'. "
         "If you trust it, allow it on the command line: 'allow_targets=[os.system]'.",
     ),
-    ("transform.batch={_target_:os.system}", "transform.batch._target_ must be a callable ..."),
+    ("transform.batch={_target_:os.system}", "transform.batch._target_ must be pochitrain...."),
     ("allow_targets=os.system", "allow_targets must be a list, got 'os.system'. ..."),
+    ("allow_targets=[[1]]", "allow_targets[0] must be the dotted name of a class or function, ..."),
+    ("allow_targets=[null]", "allow_targets[0] must be a string, got null."),
     (
         "callbacks.x=1",
         "callbacks.x is not a key of the config. To add it write +callbacks.x=VALUE.",
@@ -192,6 +210,13 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
     ("--config-name=nosuch", "--config-name must be a config file, got 'nosuch', which is ..."),
     ("--config-dir=/nosuch", "--config-dir must be a folder with config files, got '/nosuch', ..."),
 ]
+
+
+NO_PACKAGE = (
+    "experiment/mine.yaml must start with the line '# @package _global_' and set keys of the "
+    "config below it (epochs: 20). It lacks that line, is empty, or holds something other than "
+    "keys."
+)
 
 
 def check_message(seen: str, wanted: str) -> None:
@@ -241,6 +266,18 @@ DATA_MISTAKES: list[tuple[str, str]] = [
         "Classes: cat, dog.",
     ),
     (
+        FOLDER + "data.val_root=photos",
+        "data.val_root must be a folder of other pictures than data.train_root, got 'photos'. ...",
+    ),
+    (
+        FOLDER + "transform.size=32 gradient_accumulation=7",
+        "gradient_accumulation must be at most the number of batches in an epoch (1), got 7. ...",
+    ),
+    (
+        FOLDER + "loss._target_=torch.nn.MSELoss",
+        "loss must be computable from logits, shape (B, C), and class indices, shape (B,), ...",
+    ),
+    (
         "data=folder data.train_root=empty",
         "data.train_root must not hold empty class folders, got empty/dog. Add pictures ...",
     ),
@@ -259,8 +296,10 @@ DATA_MISTAKES: list[tuple[str, str]] = [
         "Add torchvision.transforms.ToTensor before Normalize.",
     ),
     (
-        FOLDER + "transform.val=[{_target_:torchvision.transforms.v2.Nosuch}]",
-        "transform.val[0] cannot be built: ...",
+        FOLDER + "transform.val=[{_target_:torchvision.transforms.v2.Resise}]",
+        "transform.val[0]._target_ must be a transform of torchvision.transforms or "
+        "torchvision.transforms.v2, or a layer of torch.nn, got "
+        "'torchvision.transforms.v2.Resise', which is not there. Did you mean Resize? ...",
     ),
     (
         FOLDER + "transform.train.0.sise=3",
@@ -280,7 +319,7 @@ DATA_MISTAKES: list[tuple[str, str]] = [
         "optimizer cannot be built: ...",
     ),
     (
-        FOLDER + "+callbacks.mine={_target_:torch.nn.Identity}",
+        FOLDER + "+callbacks.mine={_target_:torch.nn.Identity} allow_targets=[torch.nn.Identity]",
         "callbacks.mine must be a subclass of pochitrain.engine.callback.Callback, got 'Identity'. "
         "docs/callback.md has an example.",
     ),
@@ -363,7 +402,14 @@ def test_no_network_names_the_file_and_the_way_out(
             "optimizer.weight_decai is not a key of the config. "
             "Did you mean optimizer.weight_decay? ...",
         ),
-        ("defaults:\n  - override /optimizer: best\n", "optimizer must be one of adam, adamw, ..."),
+        (
+            "defaults:\n  - override /optimizer: best\n",
+            "optimizer must be one of adam, adamw, sgd, got 'best'. "
+            "experiment/mine.yaml chooses it. If it is an option of your own, name the folder that "
+            "holds optimizer/best.yaml: "
+            "--config-dir DIR, or 'hydra.searchpath=[file://DIR]' beside another --config-dir.",
+        ),
+        ("- epochs\n", NO_PACKAGE),
         ("optimizer: [\n", "A config file is not YAML: while parsing ..."),
         ("allow_targets: [os.system]\n", "allow_targets must be given on the command line, ..."),
     ],
@@ -380,11 +426,54 @@ def test_mistake_in_a_file_of_the_person(
     assert not (tmp_path / "outputs").exists()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "epochs: 3\n",
+        "",
+        "- epochs\n",
+        "# my first try\n# @package _global_\n",
+        "defaults:\n  - override /optimizer: sgd\nepochs: 3\n",
+    ],
+)
+def test_experiment_without_its_first_line(pochi: Callable, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "conf" / "experiment" / "mine.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text, encoding="utf-8")
+    outcome = pochi("--config-dir=conf", "experiment=mine", "--cfg=job")
+    assert (outcome.code, outcome.err) == (2, f"{NO_PACKAGE}\n")
+
+
+def test_option_that_is_a_list(pochi: Callable, tmp_path: Path) -> None:
+    path = tmp_path / "conf" / "optimizer" / "mine.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("- lr\n", encoding="utf-8")
+    outcome = pochi("--config-dir=conf", "optimizer=mine")
+    assert outcome.code == 2
+    check_message(outcome.err, "optimizer must be a mapping (KEY: VALUE), got ['lr'].")
+
+
+def test_python_config_that_is_none(pochi: Callable, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("epochs = 3\n", encoding="utf-8")
+    outcome = pochi("--config", "notes.txt")
+    assert outcome.code == 2
+    check_message(outcome.err, "--config must be a Python file (NAME.py), got 'notes.txt'.")
+
+
+def test_option_that_only_the_python_config_knows(pochi: Callable, tmp_path: Path) -> None:
+    (tmp_path / "old.py").write_text("overrides = {'optimizer': 'nadam'}\n", encoding="utf-8")
+    outcome = pochi("--config", "old.py")
+    assert outcome.code == 2
+    assert "got 'nadam'. " in outcome.err
+    assert " old.py chooses it. " in outcome.err
+    assert "optimizer/nadam.yaml: --config-dir DIR" in outcome.err
+
+
 def test_mistake_in_a_sweep_is_found_before_the_first_job(pochi: Callable, tmp_path: Path) -> None:
     outcome = pochi("--multirun", "epochs=1,x")
     assert outcome.code == 2
     check_message(outcome.err, "epochs must be an integer, got 'x'.")
-    assert [path.name for path in tmp_path.glob("outputs/*")] == ["multirun.yaml"]  # Hydra's own
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_the_table_is_long_enough() -> None:

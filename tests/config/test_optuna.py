@@ -12,7 +12,8 @@ FLOAT = {"type": "float", "low": 0.1, "high": 0.5}
 
 
 def settings(**changes: Any) -> dict[str, Any]:
-    return asdict(OptunaConfig(enabled=True, **changes))
+    """Of a composed config: the direction is an interpolation in the schema."""
+    return asdict(OptunaConfig(**{"enabled": True, "direction": "maximize", **changes}))
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,8 @@ def test_wrong_settings(changes: dict[str, Any], message: str) -> None:
         ({**FLOAT, "log": 1.5}, "x.log must be true or false, got 1.5"),
         ({**FLOAT, "log": True, "step": 0.1}, "x.step must be null when log is true, got 0.1"),
         ({**FLOAT, "step": 0.0}, "x.step must be > 0, got 0.0"),
+        ({**FLOAT, "step": 0.5}, r"x.step must be <= high - low \(0.4\), got 0.5"),
+        ({"type": "int", "low": 1, "high": 3, "step": 3}, r"x.step must be <= high - low \(2\)"),
         ({"type": "int", "low": 0, "high": 1.5}, "x.high must be an integer, got 1.5"),
         ({"type": "int", "low": 0, "high": 3, "log": True}, "x.low must be >= 1 when log"),
         ({"type": "categorical"}, "x.choices must be given for type categorical"),

@@ -6,7 +6,7 @@ The whole tree is composed and checked as a run would; torch plays no part.
 import pytest
 from hydra import compose, initialize_config_dir
 
-from pochitrain.config.layer_wise_lr import check_layer_wise_lr
+from pochitrain.config.optimizer import check_layer_wise_lr
 from pochitrain.config.registry import register_config
 from pochitrain.config.root import validate
 from pochitrain.error import ConfigError
@@ -71,6 +71,10 @@ def test_a_pattern_that_is_no_regular_expression():
 
 
 WARNED = [
+    (
+        ["model.pretrained=true", "model.weights=mine.pth"],
+        "model.pretrained=true has no effect, because model.weights=mine.pth is the start",
+    ),
     (["data.balanced_sampling=true"], "With balanced sampling use loss=uniform"),
     (["warmup_epochs=10", "epochs=10"], "never reaches the full learning rate"),
     (["model.freeze=2"], "the frozen part of the model is random"),

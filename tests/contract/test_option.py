@@ -16,6 +16,7 @@ from pochitrain.config.component import Components
 from pochitrain.config.root import GROUPS, RootConfig, validate
 from pochitrain.data.dataset import DataSplits
 from pochitrain.error import ConfigError
+from pochitrain.loss.criterion import build_criterion
 from pochitrain.paths import config_directory
 from pochitrain.transform.pipeline import build_pipeline, try_pipeline
 
@@ -180,7 +181,7 @@ def test_scheduler_steps_and_goes_on_after_saving(composed: Compose, option: str
 
 @pytest.mark.parametrize("option", options("loss"))
 def test_loss_has_a_gradient(composed: Compose, option: str) -> None:
-    criterion = Components(composed(f"loss={option}")).build("loss", num_images_per_class=[30, 10])
+    criterion = build_criterion(Components(composed(f"loss={option}")), [30, 10])
     logits = torch.randn(4, 2, requires_grad=True)
     loss = criterion(logits, torch.tensor([0, 1, 1, 0]))
     assert loss.ndim == 0

@@ -115,6 +115,7 @@ class Counter(Callback):
     def on_epoch_end(self, state: TrainState) -> None:
         self.seen["epochs"].append({"epoch": state.epoch})
         self.seen["mean"] = np.mean([record.train_loss for record in state.history])
+        state.history[-1].extra["mean_loss"] = float(self.seen["mean"])
 
     def state_dict(self) -> dict[str, Any]:
         return self.seen

@@ -9,7 +9,7 @@ from fault_program import Program, run_differences
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from pochitrain.cli.override import to_hydra
-from pochitrain.run.resume import quoted
+from pochitrain.text import quote_override
 
 TARGETS = "allow_targets=[fault_part.*]"
 
@@ -85,7 +85,7 @@ def test_longer_and_damaged(program: Program) -> None:
     killed = program.run(f"resume={run}", TARGETS, "epochs=4", SIGNAL_AT="SIGKILL:write:0:")
     assert killed.code == -9, killed.text
     assert "is damaged or truncated" in killed.text
-    assert "Going back to last_1.pth, written after 1 epochs." in killed.text
+    assert "Going back to last_1.pth, written after 1 epoch." in killed.text
     resumed = program.run(f"resume={run}", TARGETS, "epochs=4", "data.num_workers=1")
     assert resumed.code == 0, resumed.text
     assert run_differences(program.only_run("long"), run) == []
@@ -103,7 +103,7 @@ def test_longer_and_damaged(program: Program) -> None:
     "path", ["outputs/1", "my runs/1", "実験/1", "a=1, b", "it's", "(x)", "~/x", "a\\'b", "end\\"]
 )
 def test_printed_paths_can_be_typed(path: str) -> None:
-    word = to_hydra(f"resume={quoted(path)}")
+    word = to_hydra(f"resume={quote_override(path)}")
     assert OverridesParser.create().parse_override(word).value() == path
 
 

@@ -224,7 +224,7 @@ class Memo(Callback):
         self.word = saved["word"]
 
 
-def test_two_callbacks_of_a_class_keep_their_own_memory(tmp_path: Path) -> None:
+def test_two_callbacks_of_a_class_keep_their_own_state(tmp_path: Path) -> None:
     writer = CheckpointWriter(tmp_path, {})
     writer.save_last(make_state(), [Memo("a"), Callback(), Memo("b")])
     writer.finish()
@@ -280,5 +280,6 @@ def test_truncated(share: float, tmp_path: Path) -> None:
     path = tmp_path / "last.pth"
     with open(path, "r+b") as file:
         file.truncate(int(path.stat().st_size * share))
-    with pytest.raises(ConfigError, match="damaged or truncated"):
+    with pytest.raises(ConfigError, match="damaged or truncated") as caught:
         load_checkpoint(path)
+    assert caught.value.__cause__ is not None, "HYDRA_FULL_ERROR=1 shows what the reader said"

@@ -18,7 +18,10 @@ from pochitrain.engine.device import select_precision
 from pochitrain.engine.evaluate import evaluate
 from pochitrain.engine.state import Monitor, RunningMetrics, TrainState
 from pochitrain.engine.trainer import Trainer
+from pochitrain.error import ConfigError, DataError
 from pochitrain.loss.cross_entropy import CrossEntropy
+from pochitrain.metric.metric import Metric
+from pochitrain.metric.table import METRICS, matthews_correlation, top_k_accuracy
 
 CPU = torch.device("cpu")
 TO_TENSOR = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
@@ -209,9 +212,9 @@ def test_evaluate_does_not_depend_on_the_batch_size(criterion: nn.Module) -> Non
     whole = evaluate(model, noise_loader(10, 10, shuffle=False).epoch(0), criterion, precision)
     assert ragged.loss == pytest.approx(whole.loss, rel=1e-6)
     assert ragged.accuracy == whole.accuracy
-    assert torch.equal(ragged.confusion, whole.confusion)
-    assert ragged.confusion.sum(dim=1).tolist() == [5, 5], "rows are true classes"
-    assert ragged.accuracy == 100 * ragged.confusion.diag().sum().item() / 10
+    assert (ragged.confusion == whole.confusion).all()
+    assert ragged.confusion.sum(axis=1).tolist() == [5, 5], "rows are true classes"
+    assert ragged.accuracy == 100 * ragged.confusion.diagonal().sum().item() / 10
     assert not model.training
     with torch.inference_mode():
         logits = model(torch.stack([TO_TENSOR(Noise(10).load(i)) for i in range(10)]))
@@ -286,6 +289,70 @@ def test_events_come_in_the_written_order(tmp_path: Path) -> None:
     ]
 
 
+class Distance(Callback):
+    """Adds a number to each epoch that has one."""
+
+    def __init__(self, *values: float | None) -> None:
+        self.values = values
+
+    def on_epoch_end(self, state: TrainState) -> None:
+        value = self.values[state.epoch - 1]
+        if value is not None:
+            state.history[-1].extra["distance"] = value
+
+
+def test_a_number_of_a_callback_decides_and_steps_the_scheduler(tmp_path: Path) -> None:
+    class Seen(Callback):
+        def __init__(self) -> None:
+            self.best: list[bool] = []
+
+        def on_epoch_end(self, state: TrainState) -> None:
+            self.best.append(state.is_best)
+
+    before, after = Seen(), Seen()
+    callbacks = (before, Distance(3.0, 1.0, None, 2.0), after)
+    trainer = make_trainer(tmp_path, small_model(), epochs=4, callbacks=callbacks)
+    state = trainer.state
+    state.monitor = Monitor("distance", Metric("distance", higher_is_better=False))
+    state.scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(state.optimizer, "min", 0.5, 0)  # type: ignore[assignment]
+    trainer.fit()
+    assert before.best == [False] * 4, "not decided yet"
+    assert after.best == [True, True, False, False]
+    assert state.best is not None and (state.best.epoch, state.best.value) == (2, 1.0)
+    # 3, 1: better each time; NaN and 2 are not
+    assert [record.learning_rate for record in state.history] == [0.1, 0.1, 0.1, 0.05]
+    assert state.optimizer.param_groups[0]["lr"] == 0.025
+    assert torch.load(tmp_path / "best.pth", weights_only=True)["epoch"] == 2
+
+
+def test_a_number_that_nothing_adds_is_one_error(tmp_path: Path) -> None:
+    callbacks = (Distance(None, 1.0),)
+    trainer = make_trainer(tmp_path, small_model(), epochs=2, callbacks=callbacks)
+    trainer.state.monitor = Monitor("distance", Metric("distance", higher_is_better=False))
+    with pytest.raises(
+        ConfigError, match=r"^monitor must be .*'distance', .* by the end of epoch 1"
+    ):
+        trainer.fit()
+
+
+def test_further_metrics_are_recorded_and_saved(tmp_path: Path) -> None:
+    """Of the same evaluation as the confusion matrix; an old checkpoint has none."""
+    metrics = [METRICS["val_mcc"], top_k_accuracy(1)]
+    trainer = make_trainer(tmp_path, small_model(), metrics=metrics)
+    state = trainer.fit()
+    record = state.history[-1]
+    assert list(record.metrics) == ["val_mcc", "val_top1_accuracy"]
+    assert state.confusion is not None
+    assert record.metrics["val_mcc"] == matthews_correlation(state.confusion.numpy())
+    assert record.metrics["val_top1_accuracy"] == record.val_accuracy
+    saved = torch.load(tmp_path / "last.pth", weights_only=True)
+    assert [entry["metrics"] for entry in saved["history"]] == [r.metrics for r in state.history]
+    for entry in saved["history"]:
+        del entry["metrics"]
+    state.load_state_dict(saved)
+    assert [entry.metrics for entry in state.history] == [{}, {}]
+
+
 def test_a_callback_can_end_the_run(tmp_path: Path) -> None:
     class Stop(Callback):
         def on_epoch_end(self, state: TrainState) -> None:
@@ -294,6 +361,28 @@ def test_a_callback_can_end_the_run(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, small_model(), epochs=9, callbacks=(Stop(),))
     assert trainer.fit().epoch == 1
     assert torch.load(tmp_path / "last.pth", weights_only=True)["stop_reason"] == "enough"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("DataLoader worker (pid 5) is killed", DataError), ("of another kind", RuntimeError)],
+)
+def test_an_error_keeps_its_cause(tmp_path: Path, text: str, kind: type[Exception]) -> None:
+    """torch raises a RuntimeError wherever the main process is when a loader process dies."""
+    first = ValueError("what happened at first")
+
+    class Fails(Callback):
+        def on_batch_end(self, state: TrainState) -> None:
+            raise RuntimeError(text) from first
+
+    trainer = make_trainer(tmp_path, small_model(), callbacks=(Fails(),))
+    with pytest.raises(kind) as caught:
+        trainer.fit()
+    error: BaseException | None = caught.value
+    if kind is DataError:
+        error = caught.value.__cause__
+    assert error is not None and str(error) == text
+    assert error.__cause__ is first
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
-from pochitrain.config.allow import ALLOWED_TARGETS
-from pochitrain.config.trust import TrustedFiles
+from pochitrain.config.component import Components
 from pochitrain.error import ConfigError
 from pochitrain.legacy.read import read_python_config
 from pochitrain.legacy.reference import trust, trust_nothing
@@ -93,10 +91,8 @@ def build(translation: Translation) -> list[Any]:
     steps = translation.selection.options["transform"].values["train"]
     root = translation.selection.root
     tree = OmegaConf.create({"mean": root["mean"], "std": root["std"], "steps": steps})
-    allowed = [*ALLOWED_TARGETS, *TrustedFiles.instance().targets]
-    return [
-        instantiate(step, _convert_="all", _execution_whitelist_=allowed) for step in tree.steps
-    ]
+    parts = Components(tree, [])
+    return [parts.build(f"transform.train[{i}]", step) for i, step in enumerate(tree.steps)]
 
 
 def read(tmp_path: Path, steps: str, wrap: str = "transforms.Compose([{}])") -> Any:

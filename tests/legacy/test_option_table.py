@@ -224,9 +224,9 @@ def test_composed_value(
 
 
 def escaped(value: Any) -> Any:
-    from pochitrain.legacy.selection import escape
+    from pochitrain.text import escape_interpolations
 
-    return escape(value)
+    return escape_interpolations(value)
 
 
 def test_every_option_is_in_the_table() -> None:

@@ -140,3 +140,16 @@ def test_pretrained_weights_that_expect_another_normalisation_get_it(
     monkeypatch.setattr(models.GoogLeNet_Weights, "get_state_dict", lambda *_, **__: state)
     assert build_classifier("googlenet", 3, pretrained=True).transform_input is True
     assert build_classifier("googlenet", 3).transform_input is False
+
+
+def test_a_file_of_ones_own_counts_more_than_pretrained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing is downloaded for it."""
+    saved = build_classifier("squeezenet1_1", 3)
+    torch.save(saved.state_dict(), tmp_path / "mine.pth")
+    monkeypatch.setattr("pochitrain.model.classifier.load_pretrained", None)  # not to be called
+    path = str(tmp_path / "mine.pth")
+    model = build_classifier("squeezenet1_1", 3, pretrained=True, weights=path)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, saved.state_dict()[name])

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from pochitrain.config.confusion_matrix import ConfusionMatrixConfig
+from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.error import ConfigError
 from pochitrain.report import confusion_matrix
 from pochitrain.report.confusion_matrix import (
@@ -14,9 +14,9 @@ from pochitrain.report.confusion_matrix import (
     display_width,
     plot_confusion_matrix,
     require_colormap,
-    shorten,
+    shorten_name,
 )
-from pochitrain.report.curve import draw_accuracy, draw_layer_rates
+from pochitrain.report.curve import draw_accuracy, draw_layer_rates, draw_metrics, further_metrics
 from pochitrain.report.figure import save_figure
 from pochitrain.report.gradient import draw_heat_map, draw_time_series
 from pochitrain.report.run import draw_run
@@ -63,6 +63,24 @@ def test_nothing_to_draw(tmp_path):
 def test_learning_rate_is_on_the_accuracy_graph_unless_layer_wise():
     assert len(draw_accuracy(METRICS, with_rate=True).axes) == 2
     assert len(draw_accuracy(METRICS, with_rate=False).axes) == 1
+
+
+def test_metrics_of_one_unit_share_their_axes():
+    table = METRICS.assign(
+        val_balanced_accuracy=[8.0, 40.0, 60.0],
+        val_mcc=[0.1, 0.4, 0.6],
+        val_mine=[0.2, 0.3, 0.4],
+        val_empty=np.nan,
+        gap=1.0,
+    )
+    names = further_metrics(table)
+    assert names == ["val_balanced_accuracy", "val_mcc", "val_mine"]
+    percent, score = draw_metrics(table, names).axes
+    assert [line.get_label() for line in percent.lines] == ["balanced accuracy"]
+    assert [line.get_label() for line in score.lines] == ["mcc", "mine"]
+    assert (percent.get_ylabel(), score.get_ylabel()) == ("%", "score")
+    assert score.lines[0].get_ydata().tolist() == [0.1, 0.4, 0.6]
+    assert len(draw_metrics(table, ["val_mcc"]).axes) == 1
 
 
 @pytest.mark.parametrize(("log", "scale"), [(True, "log"), (False, "linear")])
@@ -132,11 +150,11 @@ def test_many_classes_grow_the_figure_and_keep_every_name():
 
 
 def test_long_names_keep_beginning_and_end():
-    assert shorten("猫") == "猫"
-    short = shorten("images_of_the_front_left_wheel_2023")
+    assert shorten_name("猫") == "猫"
+    short = shorten_name("images_of_the_front_left_wheel_2023")
     assert short.startswith("images_of") and short.endswith("2023")
     assert display_width(short) <= MAX_NAME
-    assert display_width(shorten("とても長い日本語のクラス名がここにあります")) <= MAX_NAME
+    assert display_width(shorten_name("とても長い日本語のクラス名がここにあります")) <= MAX_NAME
 
 
 def test_a_name_with_dollar_signs_is_no_formula(tmp_path):

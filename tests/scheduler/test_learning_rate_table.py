@@ -82,6 +82,42 @@ def test_saved_and_loaded_it_goes_on_with_the_same_rates(option, warm_up):
     assert run_epochs(second, 4) == whole[2:]
 
 
+@pytest.mark.parametrize("option", TABLE)
+def test_get_last_lr_is_what_the_optimizer_has(option):
+    """As in torch: before the first step, after each one, and after loading, where the optimizer
+    of the new process may not have been loaded yet."""
+    scheduler = build_scheduler(option, [1.0, 0.1], warm_up=True)
+    for _ in range(6):
+        rates = [group["lr"] for group in scheduler.optimizer.param_groups]
+        assert scheduler.get_last_lr() == rates
+        loaded = build_scheduler(option, [1.0, 0.1], warm_up=True)
+        loaded.load_state_dict(scheduler.state_dict())
+        assert loaded.get_last_lr() == rates
+        run_epochs(scheduler, 1)
+
+
+@pytest.mark.parametrize("option", [name for name in TABLE if name != "cosineannealinglr"])
+def test_warm_up_is_torchs_chained_one(option):
+    """Where torch's ChainedScheduler is right: each rate is a multiple of the one before."""
+    inner = build_scheduler(option, [1.0, 0.1], warm_up=False)
+    linear = torch.optim.lr_scheduler.LinearLR(inner.optimizer, 0.1, 1.0, total_iters=3)
+    chained = run_epochs(torch.optim.lr_scheduler.ChainedScheduler([inner, linear]), 6)
+    ours = run_epochs(build_scheduler(option, [1.0, 0.1], warm_up=True), 6)
+    for rates, expected in zip(ours, chained, strict=True):
+        assert rates == pytest.approx(expected, rel=1e-9)
+
+
+def test_warm_up_ends_at_eta_min():
+    """Where it is not: a cosine to 0.2 must end there, also after a warm-up."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=4, eta_min=0.2)
+    rates = run_epochs(WarmUp(cosine, 2, 0.5), 5)
+    whole = [0.2 + 0.8 * factor for factor in HALF_COSINE]
+    expected = [[0.5 * whole[0]], [0.75 * whole[1]], [whole[2]], [whole[3]], [0.2]]
+    for seen, rate in zip(rates, expected, strict=True):
+        assert seen == pytest.approx(rate, rel=1e-9)
+
+
 def test_warm_up_hands_the_metric_on():
     optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, factor=0.5)
@@ -91,3 +127,10 @@ def test_warm_up_hands_the_metric_on():
         rates.append(optimizer.param_groups[0]["lr"])
         step_scheduler(scheduler, loss)
     assert rates == [0.5, 0.75, 0.5]  # 1 x 1/2, 1 x 3/4, 1/2 x 1
+
+
+def test_no_warning_where_no_optimizer_step_came_first():
+    """A run that was stopped in the validation of its first epoch goes on with the scheduler."""
+    scheduler = build_scheduler("steplr", [1.0], warm_up=False)
+    step_scheduler(scheduler, metric=0.0)  # warnings are errors in these tests
+    assert scheduler.last_epoch == 1

@@ -6,7 +6,9 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -73,23 +75,40 @@ def bomb(width: int = 60_000, height: int = 60_000) -> bytes:
     )
 
 
-@pytest.fixture(scope="session")
-def address(predictor: Predictor) -> Iterator[str]:
-    """The service on a free port of the loopback interface."""
-    import uvicorn
-
+@contextmanager
+def running(app: Any) -> Iterator[str]:
+    """An application on a free port of the loopback interface."""
     from pochitrain.run.serve import listen
+    from pochitrain.serve.connection import build_server
 
     # Imported on first use, in the server's thread, where pytest's way of importing can crash
     # Python 3.11 before 3.11.8 ("AST constructor recursion depth mismatch").
     assert anyio.open_file is not None
     listener = listen("127.0.0.1", 0)
-    app = build_app(predictor, LIMITS)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    server = build_server(app, LIMITS.max_body_files, shutdown_s=3)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.02)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(timeout=10)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def address(predictor: Predictor) -> Iterator[str]:
+    with running(build_app(predictor, LIMITS)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def keeping() -> Predictor:
+    """Like `predictor`, but its transform keeps sizes; 20,000 pixels may go through at once."""
+    pipeline = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
+    config = {"model": {"name": "brightest"}, "data": {}}
+    classifier = Classifier(
+        BrightestChannel(), NAMES, pipeline, config, Path("best.pth"), [], transforms=[]
+    )
+    return Predictor(classifier, max_pixels=20_000)

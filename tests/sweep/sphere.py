@@ -13,7 +13,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from pochitrain.sweep.link import current_trial
+from pochitrain.sweep import current_trial
+from pochitrain.sweep.application import PlainApplication
 
 
 @dataclass
@@ -25,6 +26,7 @@ class SphereConfig:
     fail_above: float = 1e9
     sleep_s: float = 0.0
     nan: bool = False
+    two_objectives: bool = False
     raise_pruned: bool = False
     kill_above: float = 1e9
 
@@ -42,6 +44,17 @@ def clash_with_z(cfg: Any, trial: Any) -> None:
     trial.suggest_categorical("z", ["a", "b"])
 
 
+def prepare_worker(place: int, config: DictConfig) -> None:
+    os.environ["SPHERE_WORKER"] = str(place)
+
+
+class WorkerApplication(PlainApplication):
+    """An application of its own: trials in worker processes, their output in a file."""
+
+    output_file = "printed.txt"
+    prepare_worker = staticmethod(prepare_worker)
+
+
 @hydra.main(
     config_path=str(Path(__file__).parent),
     config_name="sphere",
@@ -55,17 +68,20 @@ def sphere(cfg: DictConfig) -> Any:
         os.kill(os.getpid(), 9)
     if cfg.x > cfg.fail_above:
         raise RuntimeError("x is too large\nsecond line")
-    link = current_trial()
+    trial = current_trial()
     for epoch in range(1, cfg.epochs + 1):
         time.sleep(cfg.sleep_s)
-        if link is not None and link.report(value + 1 / epoch, epoch) is not None:
+        if trial is not None and trial.report(value + 1 / epoch, epoch) is not None:
             if cfg.raise_pruned:
                 import optuna
 
                 raise optuna.TrialPruned
             break
+    print("worker", os.environ.get("SPHERE_WORKER"))
     facts["end"] = time.time()
     (folder / "facts.json").write_text(json.dumps(facts))
+    if cfg.two_objectives:
+        return [float(cfg.x) ** 2, (float(cfg.x) - 2) ** 2]
     return float("nan") if cfg.nan else value
 
 

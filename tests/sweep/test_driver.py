@@ -1,6 +1,7 @@
 """The sweeper in an application of somebody else's, with the stock plugin's config."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from pochitrain.error import ConfigError
+from pochitrain.sweep.application import load_allowed
 from pochitrain.sweep.storage import open_storage, resolve_storage
 from tests.sweep.sphere import run_sphere
 
@@ -168,6 +170,18 @@ def test_custom_search_space_is_conditional(tmp_path: Path) -> None:
     assert len({"y" in trial.params for trial in trials}) == 2
 
 
+def test_custom_search_space_must_be_allowed_by_the_application(tmp_path: Path) -> None:
+    custom = "hydra.sweeper.custom_search_space=os.path.join"
+    with pytest.raises(ConfigError, match=r"that the application allows, got 'os.path.join'"):
+        sweep(tmp_path, SPACE[0], custom, n_trials=1, n_jobs=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_application_without_an_allow_list_allows_no_function() -> None:
+    with pytest.raises(ConfigError, match=r"execution_whitelist=\['tests.sweep.sphere.add_y'\]"):
+        load_allowed("tests.sweep.sphere.add_y", None)
+
+
 def test_fixed_and_searched_parameters_must_not_overlap(tmp_path: Path) -> None:
     custom = "hydra.sweeper.custom_search_space=tests.sweep.sphere.clash_with_z"
     with pytest.raises(ValueError, match=r"Overlapping.*z"):
@@ -181,7 +195,22 @@ def test_params_of_the_config_and_the_command_line(tmp_path: Path) -> None:
     assert found["best_value"] == pytest.approx(found["best_params"]["x"] ** 2 + 9)
 
 
-def test_multi_objective_is_supported_without_pruning(tmp_path: Path) -> None:
+def test_two_objectives_give_the_pareto_front(tmp_path: Path) -> None:
+    """x^2 and (x - 2)^2: from 0 to 2 no x is better at both than another; -1 and 3 are worse."""
+    found = sweep(
+        tmp_path,
+        "x=-1.0,0.0,1.0,2.0,3.0",
+        "two_objectives=true",
+        "hydra.sweeper.direction=[minimize,minimize]",
+        sampler="grid",
+        n_trials=5,
+        n_jobs=1,
+    )
+    front = {one["params"]["x"]: one["values"] for one in found["solutions"]}
+    assert front == {0.0: [0.0, 4.0], 1.0: [1.0, 1.0], 2.0: [4.0, 0.0]}
+
+
+def test_a_job_with_one_value_fails_in_a_search_with_two_objectives(tmp_path: Path) -> None:
     words = ("hydra.sweeper.direction=[minimize,maximize]", *SPACE)
     with pytest.raises(ValueError, match="Return value must be a list or tuple"):
         run_and_raise(tmp_path, *words)
@@ -218,9 +247,23 @@ def test_memory_storage_reaches_other_processes_through_a_journal(tmp_path: Path
     assert "PRUNED" in {trial.state.name for trial in trials}
 
 
+def test_an_application_of_its_own(tmp_path: Path) -> None:
+    """Worker processes and quiet jobs without a line of this trainer."""
+    application = "+hydra.sweeper.application._target_=tests.sweep.sphere.WorkerApplication"
+    sweep(tmp_path, "x=1.0,2.0,3.0,4.0", application, sampler="grid", n_trials=4, n_jobs=2)
+    facts = [json.loads(path.read_text()) for path in tmp_path.glob("*/facts.json")]
+    assert len(facts) == 4 and len({fact["pid"] for fact in facts} | {os.getpid()}) == 3
+    printed = {path.read_text() for path in tmp_path.glob("*/printed.txt")}
+    assert printed == {"worker 0\n", "worker 1\n"}
+
+
 def test_wrong_storage_and_changed_direction(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="must be a URL"):
         sweep(tmp_path, *SPACE, n_trials=1, n_jobs=1, storage="study")
+    for url in (f"sqlite:///{tmp_path}/typo/s.db", f"{tmp_path}/typo/s.log"):
+        with pytest.raises(ConfigError, match=r"^hydra.sweeper.storage must .*: mkdir -p .*typo$"):
+            sweep(tmp_path, *SPACE, n_trials=1, n_jobs=1, storage=url)
+    assert not list(tmp_path.iterdir())
     settings = {"n_jobs": 1, "study_name": "s", "storage": f"journal://{tmp_path}/s.log"}
     sweep(tmp_path, *SPACE, n_trials=1, **settings)
     with pytest.raises(ConfigError, match="must stay minimize"):

@@ -1,0 +1,176 @@
+"""The gradient of one optimizer step, and the only backward pass of the program."""
+
+import logging
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pochitrain.data.loader import Batch, EpochLoader
+from pochitrain.engine.device import Precision
+from pochitrain.engine.evaluate import loss_sums
+from pochitrain.engine.fault import (
+    FaultPolicy,
+    FiniteLossCheck,
+    is_out_of_memory,
+    out_of_memory_message,
+)
+from pochitrain.engine.state import TrainState
+from pochitrain.error import PochiError
+
+log = logging.getLogger(__name__)
+
+
+class GradientAccumulator:
+    """Adds up the gradient of one optimizer step, as if its batches were one big batch.
+
+    A step takes `batches_per_step` batches (fewer at the end of an epoch), and each batch is
+    computed in `state.num_microbatches` parts. However it is divided, the gradient is that of the
+    total loss over the total weight, so class weights and smaller batches count as they should.
+    """
+
+    def __init__(
+        self,
+        state: TrainState,
+        loader: EpochLoader,
+        criterion: nn.Module,
+        precision: Precision,
+        loss_check: FiniteLossCheck,
+        faults: FaultPolicy,
+        batches_per_step: int = 1,
+    ) -> None:
+        """Accumulate into `.grad` of the parameters of `state.model`."""
+        self.state = state
+        self.criterion = criterion
+        self.precision = precision
+        self.loss_check = loss_check
+        self.faults = faults
+        self.batches_per_step = batches_per_step
+        self.batch_size = loader.batches.batch_size
+        self.num_batches = len(loader)
+        self.samples_per_step = count_samples_per_step(loader, batches_per_step)
+        self.total_weight: Tensor | float = 0.0
+        """Of the losses in the step so far; needed only where several batches make a step."""
+        self.sums_at_start = state.sums.values.clone()
+        """The epoch's metrics as they were before the step."""
+        self.skipped_at_start = state.num_skipped
+
+    def add(self, batch: Batch) -> bool:
+        """Add the gradient of batch number `state.batch` of the epoch.
+
+        Returns:
+            Whether memory was enough. If not, batches are computed in smaller parts from now on,
+            and `state` is back at the first batch of this step, which must be added again.
+
+        Raises:
+            PochiError: if memory is short and smaller parts are not wanted or not possible; or for
+                a non-finite loss under `fault.nonfinite=stop`.
+        """
+        if self.state.batch % self.batches_per_step == 0:
+            self.begin_step()
+        try:
+            for part in split_batch(batch, self.state.num_microbatches):
+                self.add_part(part, batch)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self.halve_microbatches(error, batch)
+            return False
+        return True
+
+    def begin_step(self) -> None:
+        self.total_weight = 0.0
+        self.sums_at_start = self.state.sums.values.clone()
+        self.skipped_at_start = self.state.num_skipped
+
+    def add_part(self, part: Batch, batch: Batch) -> None:
+        """Add the gradient of a part (perhaps all) of a batch."""
+        images, labels, _ = part
+        with self.precision.autocast():
+            logits = self.state.model(images)
+            loss, weight = loss_sums(self.criterion, logits, labels)
+        if not self.loss_check.accept(loss, batch, self.state):
+            return
+        if self.batches_per_step > 1:  # the total weight is known at the end: see average()
+            divisor: Tensor | int = self.samples_of_step(self.state.batch)
+            self.total_weight = self.total_weight + weight.detach()
+        else:
+            divisor = weight if part is batch else self.weight_of(batch, logits.shape[1])
+        scaled: Tensor = self.state.scaler.scale(loss / divisor)
+        torch.autograd.backward(scaled)
+        hard = labels if labels.ndim == 1 else labels.argmax(dim=1)
+        correct = (logits.detach().argmax(dim=1) == hard).sum()
+        self.state.sums.add(loss, weight, correct, len(images))
+
+    def weight_of(self, batch: Batch, num_classes: int) -> Tensor:
+        """What the loss of a whole batch is divided by; class weights depend on labels only."""
+        blank = torch.zeros(len(batch.labels), num_classes, device=batch.labels.device)
+        return loss_sums(self.criterion, blank, batch.labels)[1]
+
+    def samples_of_step(self, batch: int) -> int:
+        """Samples in the optimizer step that batch number `batch` (0-based) of an epoch is in."""
+        return self.samples_per_step[batch // self.batches_per_step]
+
+    def halve_microbatches(self, error: BaseException, batch: Batch) -> None:
+        """Drop what this step has added up, to compute it in parts of half the size.
+
+        Raises:
+            PochiError: if that is not wanted or not possible.
+        """
+        state = self.state
+        if self.faults.out_of_memory == "stop" or len(batch.images) < 4 * state.num_microbatches:
+            message = out_of_memory_message(error, batch, self.batches_per_step)
+            raise PochiError(message) from error
+        state.num_microbatches *= 2
+        state.batch -= state.batch % self.batches_per_step
+        state.sums.values.copy_(self.sums_at_start)
+        state.num_skipped = self.skipped_at_start
+        state.optimizer.zero_grad(set_to_none=True)
+        log.warning(
+            "%s",
+            f"Out of memory: batches are computed in {state.num_microbatches} parts from now on, "
+            f"as batch_size={self.batch_size // state.num_microbatches} "
+            f"gradient_accumulation={self.batches_per_step * state.num_microbatches} would.",
+        )
+
+    def is_between_steps(self) -> bool:
+        """Whether no gradient is waiting to be applied; a checkpoint would lose it."""
+        batch = self.state.batch
+        return batch % self.batches_per_step == 0 or batch == self.num_batches
+
+    def is_empty(self) -> bool:
+        """Whether every batch of the step was skipped, so that there is nothing to apply."""
+        skipped = self.state.num_skipped > self.skipped_at_start
+        return skipped and all(p.grad is None for p in self.state.model.parameters())
+
+    def average(self) -> None:
+        """Make unscaled gradients of several batches those of one: total loss / total weight."""
+        if self.batches_per_step == 1:
+            return
+        factor = self.samples_of_step(self.state.batch - 1) / self.total_weight
+        parameters = self.state.model.parameters()
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        torch._foreach_mul_(gradients, factor)  # one launch for all on a GPU
+
+
+def split_batch(batch: Batch, num_microbatches: int) -> Iterator[Batch]:
+    """The batch in parts of nearly equal size; the batch itself for one part.
+
+    A part holds at least two samples, as batch norm needs, so there may be fewer parts than asked.
+    """
+    if num_microbatches == 1:
+        yield batch
+        return
+    num_microbatches = max(1, min(num_microbatches, len(batch.images) // 2))
+    columns: Sequence[Sequence[Tensor]] = [
+        column.tensor_split(num_microbatches) for column in batch
+    ]
+    for images, labels, indices in zip(*columns, strict=True):
+        yield Batch(images, labels, indices)
+
+
+def count_samples_per_step(loader: EpochLoader, batches_per_step: int) -> list[int]:
+    """Number of samples in each optimizer step of an epoch."""
+    bounds = loader.batches.bounds()
+    steps = [bounds[i : i + batches_per_step] for i in range(0, len(bounds), batches_per_step)]
+    return [step[-1][1] - step[0][0] for step in steps]

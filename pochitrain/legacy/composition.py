@@ -1,0 +1,158 @@
+"""What an option is before anything is put on top of it, as Hydra composes it."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pochitrain.config.registry import register_config
+from pochitrain.config.root import GROUPS
+from pochitrain.paths import config_directory
+from pochitrain.text import escape_interpolations, quote_override
+
+OPTION_GROUPS = tuple(group for group in GROUPS if (config_directory() / group).is_dir())
+"""Groups that are chosen by option; the others (checkpoint, fault) are nodes of the root."""
+
+Name = tuple[str, str]
+"""Group and option."""
+
+
+@functools.cache
+def default_options() -> dict[str, str]:
+    """The option of each group where nothing is chosen; transform follows data in config.yaml."""
+    config = OmegaConf.load(config_directory() / "config.yaml")
+    listed = OmegaConf.to_container(config.defaults)
+    assert isinstance(listed, list)
+    chosen = {
+        key: name for entry in listed if isinstance(entry, dict) for key, name in entry.items()
+    }
+    return {group: chosen[group] for group in OPTION_GROUPS} | {"transform": "minimal"}
+
+
+def list_shipped(group: str) -> list[str]:
+    """The options of `group` that pochitrain ships and a file may choose, the default one first.
+
+    Those of optuna also choose a sweeper, which belongs to a command.
+    """
+    default = default_options()[group]
+    if group == "optuna":
+        return [default]
+    names = sorted(path.stem for path in (config_directory() / group).glob("*.yaml"))
+    return sorted(names, key=lambda name: name != default)
+
+
+def compose_option(group: str, name: str) -> DictConfig | None:
+    """The node of an option; None if there is no such option, or not by itself."""
+    shipped = [(each, option) for each in OPTION_GROUPS for option in list_shipped(each)]
+    names = shipped if (group, name) in shipped else [(group, name)]
+    return compose_options(names).get((group, name))
+
+
+def compose_options(names: Sequence[Name]) -> dict[Name, DictConfig]:
+    """The nodes of options, interpolations not resolved.
+
+    Options are looked for where the running Hydra application looks (`--config-dir` and
+    `hydra.searchpath` included), without one among those that pochitrain ships. An option that
+    cannot be found, or composed by itself, is left out.
+    """
+    if not GlobalHydra.instance().is_initialized():
+        register_config()
+        with initialize_config_dir(str(config_directory())):
+            return compose_options(names)
+    search = tuple(HydraConfig.get().searchpath) if HydraConfig.initialized() else ()
+    loader = GlobalHydra.instance().config_loader()
+    places = tuple(str(place.path) for place in loader.get_search_path().get_path())
+    return compose_cached(tuple(names), search, places)
+
+
+@functools.lru_cache(maxsize=64)
+def compose_cached(
+    names: tuple[Name, ...], search: tuple[str, ...], places: tuple[str, ...]
+) -> dict[Name, DictConfig]:
+    """All options in one composition, each in a package of its own.
+
+    Args:
+        search: hydra.searchpath.
+        places: where else the application looks; a part of the cache's key.
+    """
+    words = [
+        f"+{group}@{group}._{i}={quote_override(name)}" for i, (group, name) in enumerate(names)
+    ]
+    path = ",".join(quote_override(place) for place in search)
+    try:
+        cfg = compose(overrides=[*words, *([f"hydra.searchpath=[{path}]"] if path else [])])
+    except (HydraException, OmegaConfBaseException):
+        if len(names) == 1:
+            return {}
+        found: dict[Name, DictConfig] = {}
+        for name in names:
+            found |= compose_cached((name,), search, places)
+        return found
+    OmegaConf.set_struct(cfg, None)  # inherited by options without a schema, which are open
+    return {(group, name): cfg[group][f"_{i}"] for i, (group, name) in enumerate(names)}
+
+
+class Tree:
+    """A composed config in which other nodes are tried in the place of a group's.
+
+    Args:
+        plain: plain values, interpolations resolved.
+    """
+
+    def __init__(self, plain: Mapping[str, Any]) -> None:
+        self.plain = plain
+        self.root = OmegaConf.create(
+            {key: escape_interpolations(entry) for key, entry in plain.items()}
+        )
+
+    def resolve(self, group: str, node: Any) -> dict[str, Any]:
+        """`node` as plain values, as it is when it stands at `group`.
+
+        Raises:
+            OmegaConfBaseException: if an interpolation leads nowhere.
+        """
+        before = self.root[group]
+        try:
+            self.root[group] = node
+            resolved = OmegaConf.to_container(self.root[group], resolve=True)
+        finally:
+            self.root[group] = before
+        assert isinstance(resolved, dict)
+        return {str(key): entry for key, entry in resolved.items()}
+
+    def is_made_of(self, group: str, base: DictConfig, values: Mapping[str, Any]) -> bool:
+        """Whether `values` on top of option `base` are the group's node.
+
+        Args:
+            values: as OmegaConf reads them (`${...}` is an interpolation).
+        """
+        node = self.plain[group]
+        try:
+            merged = self.resolve(group, OmegaConf.merge(base, dict(values)))
+        except OmegaConfBaseException:  # a key that the schema lacks, an interpolation that is lost
+            return False
+        missing = merged.keys() - node.keys()
+        # A run of an older version lacks keys that are newer: their default is what it did.
+        newer = OmegaConf.get_type(base) is not dict and has_target(base, node)
+        return (newer or not missing) and all(is_same(node[key], merged.get(key)) for key in node)
+
+
+def has_target(base: DictConfig, node: Mapping[str, Any]) -> bool:
+    return bool(base.get("_target_") == node.get("_target_"))
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Equal, of the same types and in the same order (the first pattern of layer_rates wins)."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(is_same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    return bool(one == other or (one != one and other != other))  # NaN is NaN here

@@ -1,0 +1,232 @@
+"""A composed config as the text of a Python file in the guide's style.
+
+What the guide has a name for stands under that name; everything else goes into `overrides`, by
+group -> option, dotted key -> value or group -> whole node. What a group still needs there is found
+with the reader itself (translate.py), so that nothing is lost between writing and reading.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from pochitrain.error import ConfigError
+from pochitrain.legacy.code import PythonCode, Variable
+from pochitrain.legacy.composition import Tree, compose_option, default_options, list_shipped
+from pochitrain.legacy.option import DICTIONARIES, MODELS, OPTIMIZERS, ROWS, SCHEDULERS
+from pochitrain.legacy.selection import Option, Selection, as_kept, select_from_tree, vary
+from pochitrain.legacy.translate import translate_settings
+from pochitrain.text import escape_interpolations
+
+Settings = dict[str, Any]
+"""Name in the file -> value, code or variable."""
+
+ALWAYS = ("epochs", "learning_rate", "batch_size", "mean", "std", "work_dir", "device")
+"""Values of the root that are written even where they are the default."""
+
+SECTIONS = {
+    "Model": ("model",),
+    "Data": ("data",),
+    "Training": ("", "optimizer"),
+    "Learning rate schedule": ("scheduler",),
+    "Loss": ("loss",),
+    "Everything else": (),
+    "Transforms": ("transform",),
+}
+"""Title -> groups; "" is the root, an empty tuple all groups that are named nowhere."""
+
+NAMED = ("model", "data", "optimizer", "scheduler", "loss")
+"""Groups whose options the guide has names for; what the options of the others set is written."""
+
+
+def python_source(
+    plain: Mapping[str, Any], note: str = "", choices: Mapping[str, str] | None = None
+) -> str:
+    """The text of the Python file."""
+    plain = as_kept(plain)
+    tree = Tree(plain)
+    selection = select_from_tree(tree, choices)
+    code = PythonCode({"mean": plain["mean"], "std": plain["std"]})
+    parts: dict[str, Settings] = {"": root_settings(plain, selection)}
+    overrides: Settings = {}
+    for group, option in selection.options.items():
+        parts[group], rest = split(group, as_file_says(group, option, tree), tree)
+        overrides |= rest
+    # In front of the transforms, which name them.
+    parts["transform"] = {"mean": plain["mean"], "std": plain["std"], **parts["transform"]}
+    overrides |= {
+        key: value for key, value in selection.root.items() if key not in written_at_root()
+    }
+    body = "".join(section(code, title, parts, names) for title, names in SECTIONS.items())
+    if overrides:
+        text = "Settings without a name of their own in this file: dotted key or group -> value"
+        body += f"\n# {text}\noverrides = {PythonCode(literal=True).render(overrides)}\n"
+    imports = "".join(f"{line}\n" for line in sorted(code.imports))
+    literal = note.replace("\\", "\\\\").replace('"', '\\"')  # it may quote a name of the person's
+    head = "\n".join(["pochitrain config.", *(["", literal] if note else [])])
+    return f'"""{head}\n"""\n' + (f"\n{imports}" if imports else "") + body
+
+
+def section(
+    code: PythonCode, title: str, parts: Mapping[str, Settings], groups: tuple[str, ...]
+) -> str:
+    named = {group for each in SECTIONS.values() for group in each}
+    groups = groups or tuple(group for group in parts if group not in named)
+    settings = {name: value for group in groups for name, value in parts.get(group, {}).items()}
+    lines = [f"{name} = {render(code, name, value)}\n" for name, value in settings.items()]
+    return f"\n# {title}\n{''.join(lines)}" if lines else ""
+
+
+def render(code: PythonCode, name: str, value: Any) -> str:
+    if name not in ("train_transform", "val_transform"):
+        return code.render(value)
+    code.imports.add("from torchvision.transforms import v2")
+    return f"v2.Compose({code.render(value)})"
+
+
+def written_at_root() -> set[str]:
+    return {row.name for row in ROWS if not row.group}
+
+
+def root_settings(plain: Mapping[str, Any], selection: Selection) -> Settings:
+    wanted = {*ALWAYS, *selection.root} - {"mean", "std"}  # these stand with the transforms
+    return {
+        row.name: plain[row.name]
+        for row in ROWS
+        if not row.group and row.name in wanted and row.name in plain
+    }
+
+
+def as_file_says(group: str, option: Option, tree: Tree) -> Option:
+    """`option` as values on top of what a file has that says nothing, where the guide names values
+    and not options (the rates of layer_wise_lr=resnet, the steps of transform=augment)."""
+    if group in NAMED or option.base not in list_shipped(group):
+        return option
+    return vary(default_options()[group], group, tree) or option
+
+
+def split(group: str, option: Option, tree: Tree) -> tuple[Settings, Settings]:
+    """What stands under names of the guide, and what `overrides` must say besides."""
+    named = guide_settings(group, option, tree.plain)
+    for settings in (named, {}):
+        rest = find_overrides(group, option, settings, tree)
+        if rest is not None:
+            return settings, rest
+    node = dict(tree.plain[group])
+    if group == "optimizer" and node.get("lr") == tree.plain["learning_rate"]:
+        node["lr"] = Variable("learning_rate")
+    return {}, {group: node}
+
+
+def find_overrides(group: str, option: Option, settings: Settings, tree: Tree) -> Settings | None:
+    """What a file with `settings` must still say of a group; None if dotted keys cannot say it."""
+    if option.base is None or any("." in str(key) for key in option.values):
+        return None
+    try:
+        read = read_back(group, settings)
+    except ConfigError:  # a value of another type than the guide's
+        return None
+    wanted = escape_interpolations(option.values)
+    rest = {key: value for key, value in wanted.items() if read.values.get(key, ...) != value}
+    tries = [(read.base, {}), (read.base, rest), (option.base, rest)]
+    for base, more in tries if option.base in list_shipped(group) else tries[-1:]:
+        node = compose_option(group, str(base))
+        if node is not None and tree.is_made_of(group, node, {**read.values, **more}):
+            named = {} if base == read.base else {group: base}
+            return named | {f"{group}.{key}": option.values[key] for key in more}
+    return None
+
+
+def read_back(group: str, settings: Settings) -> Option:
+    """The option that the reader finds in a file with `settings`.
+
+    Raises:
+        ConfigError: if it refuses one of them.
+    """
+    default = default_options()[group]
+    if group == "transform":
+        return Option(
+            default,
+            {split_of(name): escape_interpolations(value) for name, value in settings.items()},
+        )
+    return translate_settings(settings).options.get(group) or Option(default)
+
+
+def guide_settings(group: str, option: Option, plain: Mapping[str, Any]) -> Settings:
+    """What a file says of a group under names of the guide; nothing for an option without one."""
+    if option.base not in list_shipped(group):
+        return {}
+    find = FINDERS.get(group)
+    return table_settings(group, option) if find is None else find(option, plain[group])
+
+
+def model_settings(option: Option, node: Mapping[str, Any]) -> Settings:
+    if option.base not in (*MODELS, "torchvision"):
+        return {}
+    settings = {"model_name": node["name"], "pretrained": node["pretrained"]}
+    if node["num_classes"] is not None:
+        settings["num_classes"] = node["num_classes"]
+    return settings
+
+
+def optimizer_settings(option: Option, node: Mapping[str, Any]) -> Settings:
+    names = [name for name, base in OPTIMIZERS.items() if base == option.base]
+    return {"optimizer": names[0]} if names else {}
+
+
+def scheduler_settings(option: Option, node: Mapping[str, Any]) -> Settings:
+    if option.base == "none":
+        return {"scheduler": None, "scheduler_params": None}
+    for name, base in SCHEDULERS.items():
+        if base == option.base:
+            return {"scheduler": name, "scheduler_params": scheduler_params(option, node)}
+    return {}
+
+
+def scheduler_params(option: Option, node: Mapping[str, Any]) -> dict[str, Any]:
+    """All of them, for a person to see and change; but T_max stays out while it follows the
+    epochs, so that it goes on following them."""
+    base = compose_option("scheduler", str(option.base))
+    assert base is not None
+    return {
+        key: value
+        for key, value in node.items()
+        if not key.startswith("_")
+        and (key in option.values or not OmegaConf.is_interpolation(base, key))
+    }
+
+
+def loss_settings(option: Option, node: Mapping[str, Any]) -> Settings:
+    known = option.base in ("balanced", "uniform", "manual")
+    return {"class_weights": node["class_weights"]} if known else {}
+
+
+def transform_settings(option: Option, node: Mapping[str, Any]) -> Settings:
+    return {f"{split}_transform": node[split] for split in ("train", "val") if node.get(split)}
+
+
+def split_of(name: str) -> str:
+    return name.removesuffix("_transform")
+
+
+def table_settings(group: str, option: Option) -> Settings:
+    """The groups that are switches and dictionaries in the file."""
+    changed = option.values
+    settings: Settings = {
+        row.name: changed[row.field] for row in ROWS if row.group == group and row.field in changed
+    }
+    for name, (place, _, entries) in DICTIONARIES.items():
+        found = {entry: changed[entry] for entry in entries if entry in changed}
+        if place == group and found:
+            settings[name] = found
+    return settings
+
+
+FINDERS: dict[str, Callable[[Option, Mapping[str, Any]], Settings]] = {
+    "model": model_settings,
+    "optimizer": optimizer_settings,
+    "scheduler": scheduler_settings,
+    "loss": loss_settings,
+    "transform": transform_settings,
+}
+"""Groups of which the file says more than a table can."""

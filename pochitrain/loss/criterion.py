@@ -1,0 +1,149 @@
+"""Any module of (logits, labels) as the loss of a run."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from pochitrain.config.component import Components, plain
+from pochitrain.config.loss import LossConfig
+from pochitrain.config.signature import accepted_names, offer
+from pochitrain.error import ConfigError, require
+from pochitrain.text import first_line
+
+# B samples, C classes.
+
+
+class SummedLoss(nn.Module):
+    """A loss whose batches can be added up: total loss / total weight is the exact mean of a set.
+
+    Every sample weighs 1, except where torch's own mean is one over class weights: CrossEntropyLoss
+    and NLLLoss of class indices (of class probabilities they divide by B, whatever the weights).
+    A loss with reduction="sum" or "none" trains like one with "mean".
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        """Wrap `module`, which maps logits (B, C) and labels (B,) to a mean, a sum or (B,) losses.
+
+        Its attribute `reduction` says which; without one it gives the mean.
+        """
+        super().__init__()
+        self.module = module
+
+    @property
+    def weight(self) -> Tensor | None:
+        """Of each class, float, shape (C,), where the module has such weights."""
+        weight = getattr(self.module, "weight", None)
+        return weight if isinstance(weight, Tensor) else None
+
+    def forward(self, logits_BC: Tensor, target: Tensor) -> Tensor:
+        total, weight = self.sums(logits_BC, target)
+        return total / weight
+
+    def sums(self, logits_BC: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Total loss and total weight of a batch.
+
+        Args:
+            target: class indices, int64, shape (B,); or class probabilities, shape (B, C).
+        """
+        result = self.module(logits_BC, target)
+        weight = self.total_weight(result, target)
+        if result.ndim > 0:
+            return result.sum(), weight
+        if getattr(self.module, "reduction", "mean") == "sum":
+            return result, weight
+        return result * weight, weight
+
+    def total_weight(self, result: Tensor, target: Tensor) -> Tensor:
+        averages_by_weight = isinstance(self.module, (nn.CrossEntropyLoss, nn.NLLLoss))
+        if not averages_by_weight or self.weight is None or target.ndim > 1:
+            return result.new_tensor(float(len(target)))
+        return self.weight[target].sum()
+
+
+def build_criterion(
+    parts: Components, num_images_per_class: Sequence[int], *, soft_labels: bool = False
+) -> nn.Module:
+    """The loss of group `loss`, with a method `sums` (see SummedLoss); tried once.
+
+    The target gets `num_images_per_class` and `num_classes` if it takes them by these names.
+
+    Args:
+        num_images_per_class: of the training split.
+        soft_labels: whether it will get class probabilities too (mixup).
+
+    Raises:
+        ConfigError: if it is no loss for classes.
+    """
+    num_classes = len(num_images_per_class)
+    node = own_arguments(parts.cfg.loss)
+    arguments: dict[str, Any] = offer(
+        node, num_images_per_class=num_images_per_class, num_classes=num_classes
+    )
+    if isinstance(node.get("weight"), Sequence):  # torch wants a tensor, YAML has none
+        arguments["weight"] = torch.tensor(node["weight"], dtype=torch.float32)
+        del node["weight"]
+    criterion: nn.Module = parts.build("loss", OmegaConf.create(node), **arguments)
+    name = type(criterion).__name__
+    require(isinstance(criterion, nn.Module), "loss", "a torch.nn.Module", name)
+    require(
+        not any(parameter.requires_grad for parameter in criterion.parameters()),
+        "loss",
+        "a module without parameters of its own",
+        name,
+        "The optimizer would not train them.",
+    )
+    ignored = getattr(criterion, "ignore_index", -1)
+    rule = f"no index of a class (0 to {num_classes - 1})"
+    require(not 0 <= ignored < num_classes, "loss.ignore_index", rule, ignored)
+    if not hasattr(criterion, "sums"):
+        criterion = SummedLoss(criterion)
+    try_criterion(criterion, name, num_classes, soft_labels)
+    return criterion
+
+
+def own_arguments(node: DictConfig) -> dict[str, Any]:
+    """The node as plain values; where it is one of ours with another target (`loss._target_=...`),
+    without the settings of ours that are not set and that the target does not take."""
+    values: dict[str, Any] = plain(node)
+    names = accepted_names(str(values.get("_target_")))
+    if names is None or not LossConfig.__dataclass_fields__.keys() <= values.keys():
+        return values
+    off = {"balance": values.get("balance"), "class_weights": None, "label_smoothing": 0.0}
+    return {
+        key: value
+        for key, value in values.items()
+        if key in names or key not in off or value != off[key]
+    }
+
+
+def try_criterion(criterion: nn.Module, name: str, num_classes: int, soft_labels: bool) -> None:
+    """Compute the loss of a few samples, before anything is trained.
+
+    Raises:
+        ConfigError: if that fails or gives something else than one number.
+    """
+    num_samples = num_classes + 1  # another number, or losses of one value per score might work
+    labels = torch.arange(num_samples) % num_classes
+    kinds = {"class indices, shape (B,)": labels}
+    if soft_labels:
+        soft = nn.functional.one_hot(labels, num_classes).float()
+        kinds["the class probabilities that transform.batch makes, shape (B, C)"] = soft
+    for kind, target in kinds.items():
+        logits = torch.zeros(num_samples, num_classes, requires_grad=True)
+        reason = ""
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                total = criterion.sums(logits, target)[0]  # type: ignore[operator]
+            if total.shape != () or not total.requires_grad:
+                reason = f"its result has shape {tuple(total.shape)} or no gradient"
+        except Exception as error:
+            reason = f"{type(error).__name__}: {first_line(error)}"
+        if reason:
+            raise ConfigError(
+                f"loss must be computable from logits, shape (B, C), and {kind}, got {name}, which "
+                f"is not: {reason}."
+            )

@@ -1,0 +1,230 @@
+"""The parts of a training run, built from the config and tried before anything is written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import nn
+
+from pochitrain.config.component import Components, plain
+from pochitrain.config.signature import offer
+from pochitrain.data.dataset import DataSplits, require_one_size, require_splits
+from pochitrain.data.loader import BatchTransform, EpochLoader, build_loader
+from pochitrain.data.sampler import check_accumulation
+from pochitrain.engine.callback import Callback
+from pochitrain.engine.device import Precision
+from pochitrain.engine.state import RunningMetrics, TrainState
+from pochitrain.error import ConfigError
+from pochitrain.loss.criterion import build_criterion
+from pochitrain.metric.metric import Metric
+from pochitrain.model.block import find_blocks
+from pochitrain.model.smoke_test import smoke_test
+from pochitrain.optimizer.layer_wise_lr import (
+    RateRule,
+    assign_rates,
+    build_parameter_groups,
+    decay_rates,
+)
+from pochitrain.run.callback import build_user_callbacks
+from pochitrain.run.metric import build_metrics, choose_monitor
+from pochitrain.scheduler.warm_up import WarmUp
+from pochitrain.seed import derive_seed, seeded_cpu
+from pochitrain.transform.batch_mix import try_batch_transform
+from pochitrain.transform.pipeline import build_pipeline, try_pipeline
+
+
+@dataclass
+class RunParts:
+    """What a run trains with, apart from its files."""
+
+    data: DataSplits
+    train_loader: EpochLoader
+    val_loader: EpochLoader | None
+    criterion: nn.Module
+    precision: Precision
+    state: TrainState
+    user_callbacks: list[Callable[[Path], Callback]]
+    """Those that the config names by `_target_`, each to be called with the run directory."""
+    metrics: list[Metric]
+    """What validation computes besides loss and accuracy."""
+
+    def close_loaders(self) -> None:
+        """End the loader processes at once."""
+        for loader in (self.train_loader, self.val_loader):
+            if loader is not None:
+                loader.close()
+
+
+def build_parts(cfg: DictConfig, precision: Precision) -> RunParts:
+    """Build every part on the device of `precision`, and try them on each other.
+
+    Raises:
+        ConfigError: for whatever would make the training fail.
+    """
+    parts, device = Components(cfg), precision.device
+    parts.check()
+    pipelines, keep_size = build_pipelines(parts)
+    data = require_splits(parts.build_data())
+    check_sizes(data, keep_size)
+    check_num_classes(cfg, data)
+    counts = data.count_per_class(data.train)
+    criterion = build_criterion(parts, counts, soft_labels=cfg.transform.get("batch") is not None)
+    train_loader, val_loader = build_loaders(parts, data, pipelines, device)
+    check_accumulation(cfg.gradient_accumulation, len(train_loader))
+    metrics = [] if data.val is None else build_metrics(parts, len(data.class_names))
+    state = build_state(parts, data, device, precision, metrics)
+    try_on_data(cfg, state.model, data, precision, train_loader, val_loader)
+    user_callbacks = build_user_callbacks(parts, state.model, data.class_names)
+    return RunParts(
+        data,
+        train_loader,
+        val_loader,
+        criterion.to(device),
+        precision,
+        state,
+        user_callbacks,
+        metrics,
+    )
+
+
+def build_pipelines(parts: Components) -> tuple[dict[str, Any], list[str]]:
+    """The pipeline of each split (`train`, `val`), tried once; and the splits that keep sizes."""
+    pipelines, keep_size = {}, []
+    for split in ("train", "val"):
+        key = f"transform.{split}"
+        nodes = parts.cfg.transform[split]
+        steps = [parts.build(f"{key}[{i}]", node) for i, node in enumerate(nodes)]
+        pipelines[split] = build_pipeline(steps)
+        if not try_pipeline(pipelines[split], key):
+            keep_size.append(split)
+    return pipelines, keep_size
+
+
+def check_sizes(data: DataSplits, keep_size: list[str]) -> None:
+    """Refuse images of different sizes for the splits `keep_size`, whose transform keeps sizes."""
+    for split in keep_size:
+        dataset = data.train if split == "train" else data.val
+        if dataset is not None:
+            require_one_size(dataset, f"transform.{split}")
+
+
+def check_num_classes(cfg: DictConfig, data: DataSplits) -> None:
+    """Refuse a model.num_classes that is not that of the data."""
+    given = cfg.model.get("num_classes")
+    if given is not None and given != len(data.class_names):
+        raise ConfigError(
+            f"model.num_classes must be the number of classes in the data "
+            f"({len(data.class_names)}: {', '.join(data.class_names[:20])}), got {given}. "
+            "Leave it null to take it from the data."
+        )
+
+
+def build_loaders(
+    parts: Components, data: DataSplits, pipelines: dict[str, Any], device: torch.device
+) -> tuple[EpochLoader, EpochLoader | None]:
+    """Loaders of the training and the validation split; None where there is no validation."""
+    options = parts.loader_settings()
+    infer_pin_memory = options.pop("infer_pin_memory", None)
+    cfg = parts.cfg
+    shared = {**options, "seed": cfg.seed, "device": device, "channels_last": cfg.channels_last}
+    train_loader = build_loader(
+        data.train,
+        pipelines["train"],
+        shuffle=True,
+        batch_transform=build_batch_transform(parts, len(data.class_names)),
+        **shared,
+    )
+    if data.val is None:
+        return train_loader, None
+    shared["balanced_sampling"] = False
+    if infer_pin_memory is not None:
+        shared["pin_memory"] = infer_pin_memory
+    val_loader = build_loader(data.val, pipelines["val"], shuffle=False, **shared)
+    return train_loader, val_loader
+
+
+def build_batch_transform(parts: Components, num_classes: int) -> BatchTransform | None:
+    """Mixup or another transform of whole batches, tried once; None if there is none."""
+    node = parts.cfg.transform.get("batch")
+    if node is None:
+        return None
+    transform: nn.Module = parts.build("transform.batch", **offer(node, num_classes=num_classes))
+    try:
+        with seeded_cpu(0, "trial"):
+            try_batch_transform(transform, num_classes)
+    except Exception as error:
+        raise ConfigError(f"transform.batch fails on two pictures of 8 x 8 px: {error}") from error
+    return transform
+
+
+def build_state(
+    parts: Components,
+    data: DataSplits,
+    device: torch.device,
+    precision: Precision,
+    metrics: list[Metric],
+) -> TrainState:
+    """Model, optimizer and scheduler, on the device."""
+    cfg = parts.cfg
+    torch.manual_seed(derive_seed(cfg.seed, "model"))
+    model: nn.Module = parts.build("model", num_classes=len(data.class_names))
+    memory_format = torch.channels_last if cfg.channels_last else torch.contiguous_format
+    model = model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
+    if cfg.compile:
+        model.compile()
+    optimizer = parts.complete("optimizer", group_parameters(cfg, model))
+    scheduler = parts.complete("scheduler", optimizer)
+    if cfg.warmup_epochs:
+        scheduler = WarmUp(scheduler, cfg.warmup_epochs, cfg.warmup_start_factor)
+    return TrainState(
+        model,
+        optimizer,
+        scheduler,
+        precision.scaler,
+        choose_monitor(cfg, data.val is not None, metrics),
+        cfg.epochs,
+        RunningMetrics(device),
+    )
+
+
+def group_parameters(cfg: DictConfig, model: nn.Module) -> list[dict[str, Any]]:
+    """What the optimizer gets: the parameters with their learning rates."""
+    no_decay = cfg.layer_wise_lr.no_weight_decay_on_bias_and_norm
+    return build_parameter_groups(find_rate_rules(cfg, model), no_decay)
+
+
+def find_rate_rules(cfg: DictConfig, model: nn.Module) -> list[RateRule]:
+    """The rules of group `layer_wise_lr`; one for all parameters where it is off."""
+    node, rate = cfg.layer_wise_lr, cfg.optimizer.get("lr", cfg.learning_rate)
+    named = list(model.named_parameters())
+    if not node.enabled:
+        return [RateRule(None, rate, named)]
+    if node.decay is not None:
+        return decay_rates(named, find_blocks(name for name, _ in named), node.decay, rate)
+    return assign_rates(named, plain(node.layer_rates), rate)
+
+
+def try_on_data(
+    cfg: DictConfig,
+    model: nn.Module,
+    data: DataSplits,
+    precision: Precision,
+    train_loader: EpochLoader,
+    val_loader: EpochLoader | None,
+) -> None:
+    """Run the model once on a small training batch and on a validation image.
+
+    Raises:
+        ConfigError: if it cannot take them.
+    """
+    smallest = min(2, *(stop - start for start, stop in train_loader.batches.bounds()))
+    learns = cfg.model.get("freeze") is not True  # frozen for good, batch norm needs no batch
+    trials = [(train_loader, smallest, learns), (val_loader, 1, False)]
+    for loader, num_images, training in trials:
+        if loader is not None:
+            with precision.autocast():
+                images = loader.sample(num_images)
+                smoke_test(model, images, len(data.class_names), training=training)

@@ -1,0 +1,77 @@
+"""How a training ends: what status.json says, and the command that continues the run."""
+
+import shlex
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from pochitrain.command import typed_command
+from pochitrain.engine.trainer import Trainer
+from pochitrain.error import ConfigError, Interrupted, PochiError, cannot_access
+from pochitrain.run.status import write_status
+from pochitrain.text import quote_override
+
+
+@contextmanager
+def report_end(folder: Path, cfg: DictConfig, trainer: Trainer) -> Iterator[None]:
+    """Inside, the run trains: status.json says how it is, and errors how to continue it.
+
+    Raises:
+        Interrupted: when asked to stop.
+        PochiError: for an expected failure, also an OSError; both with the command to continue.
+    """
+    state, request = trainer.state, trainer.stop_request
+
+    def set_status(status: str) -> None:
+        with suppress(OSError):  # a full disk, most likely what failed in the first place
+            write_status(folder, status, state)
+
+    try:
+        write_status(folder, "running", state)
+        yield
+    except Interrupted as error:
+        set_status("interrupted")
+        raise Interrupted(f"{error}\n{how_to_continue(folder, cfg)}", error.exit_code) from None
+    except KeyboardInterrupt:
+        set_status("interrupted")
+        request.signal = request.signal or signal.SIGINT
+        stopped = request.error("at once")
+        raise Interrupted(f"{stopped}\n{how_to_continue(folder, cfg)}", stopped.exit_code) from None
+    except (PochiError, OSError) as error:
+        set_status("failed")
+        if isinstance(error, ConfigError):
+            raise
+        if not folder.is_dir():
+            raise PochiError(
+                f"The run directory {folder} is gone: it was deleted, moved or unmounted while the "
+                "run was writing to it. Nothing of this run can be saved."
+            ) from error
+        if not (folder / "config.yaml").is_file():
+            raise
+        text = cannot_access(error) if isinstance(error, OSError) else str(error)
+        kind = type(error) if isinstance(error, PochiError) else PochiError
+        raise kind(f"{text}\n{how_to_continue(folder, cfg)}") from error
+    except Exception:
+        set_status("failed")
+        raise
+
+
+def how_to_continue(folder: Path, cfg: DictConfig) -> str:
+    """The command that continues this run, or the sweep that it is part of."""
+    program, arguments = typed_command()
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        rest = [argument for argument in arguments if not argument.startswith("resume=")]
+        # Hydra wants all overrides in one piece, with the flags before or after them.
+        overrides = (i for i, a in enumerate(rest) if "=" in a and not a.startswith("-"))
+        first = next(overrides, len(rest))
+        command = [*program, *rest[:first], "resume=auto", *rest[first:]]
+    else:
+        command = [*program, f"resume={quote_override(str(folder))}"]
+        if cfg.allow_targets:
+            command.append(f"allow_targets=[{','.join(cfg.allow_targets)}]")
+    return f"To continue: {shlex.join(command)}"

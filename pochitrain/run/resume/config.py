@@ -1,0 +1,231 @@
+"""Which keys may change when a run is resumed, and what its config becomes.
+
+Imports no torch: everything here is about trees of values.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from pochitrain.error import ConfigError, require
+
+KeyPath = tuple[str, ...]
+"""Keys from the root to a value; a key may itself contain dots (patterns of layer_rates)."""
+
+CHANGEABLE = (
+    "allow_targets",
+    "checkpoint.*",
+    "confusion_matrix.*",
+    "cudnn_benchmark",
+    "data.cache",
+    "data.cache_gb",
+    "data.infer_pin_memory",
+    "data.non_blocking",
+    "data.num_workers",
+    "data.on_error",
+    "data.pin_memory",
+    "data.train_root",
+    "data.val_root",
+    "data.verify",
+    "device",
+    "epochs",
+    "fault.*",
+    "layer_wise_lr.graph_config.*",
+    "metrics.export",
+    "metrics.names",
+    "metrics.tensorboard",
+    "optuna",
+    "optuna.*",
+    "resume",
+    "work_dir",
+)
+"""Keys that do not change the result, so each part of a run may have its own (epochs: only more).
+The dataset may move: its images are compared by names and classes."""
+
+CHANGEABLE_BY_NAME = ("data.train_root", "data.val_root")
+"""Of these, the ones that only resume=RUN may change: for resume=auto, the same command on another
+dataset is another run."""
+
+FROM_COMMAND = ("allow_targets", "resume")
+"""Never taken from the saved run: the command line alone says what may be executed."""
+
+USER_GROUPS = ("callbacks", "transform")
+"""Groups whose keys the user chooses, so that a new key does not come from a newer version."""
+
+ABSENT = object()
+"""In place of a value that a config does not have."""
+
+
+def flatten(node: Mapping[str, Any], prefix: KeyPath = ()) -> dict[KeyPath, Any]:
+    """Every value of a tree by its path; lists are values."""
+    found: dict[KeyPath, Any] = {}
+    for key, value in node.items():
+        path = (*prefix, str(key))
+        if isinstance(value, Mapping) and value:
+            found |= flatten(value, path)
+        else:
+            found[path] = list(value) if isinstance(value, (list, tuple)) else value
+    return found
+
+
+def is_changeable(path: KeyPath) -> bool:
+    """Whether the value at `path` may be another one in a later part of a run."""
+    return any(fnmatchcase(".".join(path), pattern) for pattern in CHANGEABLE)
+
+
+def is_same_run(
+    saved: Mapping[str, Any], wanted: Mapping[str, Any], is_overridden: Callable[[KeyPath], bool]
+) -> bool:
+    """Whether `wanted` continues the run with the config `saved`.
+
+    It does if they differ only in changeable keys, and in keys that the older version which saved
+    it did not have and this command does not set: their default is what the older version did.
+
+    Args:
+        is_overridden: whether an override of this command sets the value at a path.
+    """
+    old, new = flatten(saved), flatten(wanted)
+    known = known_paths(old)
+
+    def may_differ(path: KeyPath) -> bool:
+        added = path not in old and path[0] not in USER_GROUPS and is_new(path, old, known)
+        if added and not is_overridden(path):
+            return same_target(path, saved, wanted)
+        return is_changeable(path) and ".".join(path) not in CHANGEABLE_BY_NAME
+
+    differ = {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
+    longer = bool(new[("epochs",)] >= old[("epochs",)])
+    return all(map(may_differ, differ)) and longer and rule_order(old) == rule_order(new)
+
+
+def known_paths(values: Mapping[KeyPath, Any]) -> set[KeyPath]:
+    """The paths of all values and of the mappings that they are in."""
+    return {path[:length] for path in values for length in range(1, len(path) + 1)}
+
+
+def rule_order(values: Mapping[KeyPath, Any]) -> list[KeyPath]:
+    """Patterns of learning rates in the order in which they are tried."""
+    return [path for path in values if path[:2] == ("layer_wise_lr", "layer_rates")]
+
+
+def combine_configs(
+    saved: Mapping[str, Any], wanted: Mapping[str, Any], is_overridden: Callable[[KeyPath], bool]
+) -> dict[str, Any]:
+    """The config of a run that is resumed by name.
+
+    It is the saved one, with the changeable keys that this command sets. A key that an older
+    version did not have gets its default.
+
+    Args:
+        saved: resolved config of the run.
+        wanted: resolved config that this command composes.
+        is_overridden: whether an override of this command sets the value at a path.
+
+    Raises:
+        ConfigError: if the command sets a value that would make it another run.
+    """
+    old, new = flatten(saved), flatten(wanted)
+    known = known_paths(old)
+    refused = []
+    for path, value in new.items():
+        before = old.get(path, ABSENT)
+        if path[0] in FROM_COMMAND:
+            old[path] = value
+        elif value == before:
+            continue
+        elif is_overridden(path):
+            if is_changeable(path):
+                old[path] = value
+            else:
+                refused.append((path, before, value))
+        elif before is ABSENT and is_new(path, old, known) and same_target(path, saved, wanted):
+            old[path] = value
+    for path in old.keys() - new.keys():
+        if is_overridden(path) and not is_changeable(path):
+            refused.append((path, old[path], ABSENT))
+    if refused:
+        raise ConfigError(explain_refusal(refused))
+    epochs = saved["epochs"]
+    rule = f">= {epochs} to continue this run"
+    require(
+        old[("epochs",)] >= epochs, "epochs", rule, old[("epochs",)], "A run can only get longer."
+    )
+    return unflatten(old)
+
+
+def is_new(path: KeyPath, old: Mapping[KeyPath, Any], known: set[KeyPath]) -> bool:
+    """Whether the saved config has nothing at `path`: no value there, above or below.
+
+    A default of null or {} (callbacks, layer_rates, transform.batch) is not new where the saved
+    config has a tree of values.
+
+    Args:
+        old: the saved config, flat.
+        known: `known_paths(old)`.
+    """
+    return path not in known and not any(path[:length] in old for length in range(1, len(path)))
+
+
+def same_target(path: KeyPath, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a value that only `wanted` has belongs to an option that `saved` has too."""
+    old, new = saved.get(path[0]), wanted.get(path[0])
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return old is None or path[0] not in saved
+    return old.get("_target_") == new.get("_target_")
+
+
+def explain_refusal(refused: Sequence[tuple[KeyPath, Any, Any]]) -> str:
+    """One line per (path, saved value, value of this command), then the remedy."""
+
+    def show(value: Any) -> str:
+        return "absent" if value is ABSENT else repr(value)
+
+    other_options = {path[:-1] for path, _, _ in refused if path[-1] == "_target_"}
+    lines = [
+        f"{'.'.join(path)} must be as in the run that is continued ({show(old)}), got {show(new)}."
+        for path, old, new in sorted(refused, key=lambda item: item[0])
+        # The fields of another option differ because it is another one.
+        if path[-1] == "_target_" or path[:-1] not in other_options
+    ]
+    remedy = (
+        "Leave it out, or start a new run without resume=. What may change on resume: "
+        f"{', '.join(CHANGEABLE)} (epochs may only grow)."
+    )
+    return "\n".join([*lines, remedy])
+
+
+def unflatten(values: Mapping[KeyPath, Any]) -> dict[str, Any]:
+    """The reverse of `flatten`."""
+    root: dict[str, Any] = {}
+    for path, value in values.items():
+        node = root
+        for key in path[:-1]:
+            node = node.setdefault(key, {})
+        node[path[-1]] = value
+    return root
+
+
+def match_overrides(
+    overrides: Sequence[str], aliases: Mapping[str, str]
+) -> Callable[[KeyPath], bool]:
+    """A function that says whether one of the overrides sets the value at a path.
+
+    Args:
+        overrides: as typed, such as `optimizer=sgd`, `+callbacks.mine._target_=...`.
+        aliases: hydra.aliases.
+    """
+    keys = []
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0].partition("@")[0].replace("/", ".")
+        key = aliases.get(key, key)
+        if key in ("experiment", "legacy"):  # they may set anything
+            return lambda path: True
+        # Where the images are can only be said together with data=folder, whose other keys then
+        # are those of the run.
+        keys.append("data._target_" if key == "data" else key)
+
+    def is_overridden(path: KeyPath) -> bool:
+        dotted = ".".join(path)
+        return any(dotted == key or dotted.startswith(f"{key}.") for key in keys)
+
+    return is_overridden

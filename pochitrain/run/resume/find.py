@@ -1,0 +1,242 @@
+"""The run that `resume=` means, its config and its newest readable checkpoint."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from pochitrain.config.root import validate
+from pochitrain.engine.checkpoint import earlier_checkpoints, load_checkpoint
+from pochitrain.error import ConfigError
+from pochitrain.run.directory import collect_versions, requested_directory, tell_hydra
+from pochitrain.run.resume.config import KeyPath, combine_configs, is_same_run, match_overrides
+from pochitrain.run.status import is_finished, is_locked
+from pochitrain.text import first_line
+
+
+@dataclass
+class ResumedRun:
+    """A run that was begun by an earlier command and is continued by this one."""
+
+    folder: Path
+    cfg: DictConfig
+    """Of the whole run: the saved one, with what this command may change."""
+    warnings: list[str]
+    checkpoint: dict[str, Any] | None
+    """None where the run ended before its first one: it starts over, in the same directory."""
+    source: Path | None = None
+    """The file that the checkpoint was read from."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing left to do, not even the graphs."""
+        saved = self.checkpoint
+        if saved is None or not is_finished(self.folder):
+            return False
+        return saved["stop_reason"] is not None or saved["epoch"] >= self.cfg.epochs
+
+    @property
+    def best_value(self) -> float | None:
+        assert self.checkpoint is not None
+        best = self.checkpoint["best"]
+        return None if best is None else float(best["value"])
+
+    def open_directory(self) -> Path:
+        """The directory of the run; for Hydra too it is now the one of this command."""
+        tell_hydra(self.folder)
+        return self.folder
+
+    def describe(self) -> str:
+        """One sentence for the terminal."""
+        saved = self.checkpoint
+        if saved is None:
+            return f"Resuming {self.folder}, which has no checkpoint yet: from the beginning."
+        where = f"{saved['epoch']} of {self.cfg.epochs} epochs"
+        if self.is_done:
+            reason = f" ({saved['stop_reason']})" if saved["stop_reason"] else ""
+            longer = "" if reason else f" To train longer: resume={self.folder} epochs=N."
+            return f"{self.folder} is finished: {where}{reason}.{longer}"
+        batch = f" and {saved['batch']} batches" if saved["batch"] else ""
+        return f"Resuming {self.folder} after {where}{batch}."
+
+
+def find_run(cfg: DictConfig, warnings: list[str], console: Console) -> ResumedRun | None:
+    """The run that `cfg.resume` asks for, announced on `console`; None to start a new one.
+
+    Raises:
+        ConfigError: for something that is not a run, or overrides that would make it another run.
+    """
+    if cfg.resume is None:
+        return None
+    sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    if cfg.resume == "auto":
+        folder = find_newest(cfg, take_finished=sweep)
+        if folder is None:
+            console.print("resume=auto: no unfinished run of this config; starting a new one.")
+            return None
+        found = ResumedRun(folder, cfg, warnings, *newest_checkpoint(folder, warnings))
+    else:
+        if sweep:
+            raise ConfigError(
+                f"resume must be null or auto in a sweep, whose jobs are runs of their own, "
+                f"got {cfg.resume!r}."
+            )
+        folder = require_run(Path(cfg.resume))
+        effective = resumed_config(folder, cfg)
+        warnings = validate(effective)
+        found = ResumedRun(folder, effective, warnings, *newest_checkpoint(folder, warnings))
+    warn_of_differences(found)
+    console.print(found.describe(), markup=False)
+    return found
+
+
+def find_newest(cfg: DictConfig, take_finished: bool) -> Path | None:
+    """The newest run of this config that no other process is training; None if there is none.
+
+    Newest by name: YYYYMMDD_NNN counts up even if the clock is set back within a day.
+
+    Args:
+        take_finished: also a finished run; in a sweep it is a job that need not run again.
+    """
+    parent, explicit = requested_directory(cfg)
+    folders = [explicit] if explicit is not None else list_folders(parent)
+    wanted: Any = OmegaConf.to_container(cfg, resolve=True)
+    is_overridden = overrides_of_command()
+    for folder in folders:
+        if not (folder / "config.yaml").is_file():
+            continue
+        if is_finished(folder) and not take_finished:
+            continue
+        try:
+            saved = load_config(folder)
+        except ConfigError:  # damaged, or of another program: no reason not to train
+            continue
+        if is_same_run(saved, wanted, is_overridden) and not is_locked(folder):
+            return folder
+    return None
+
+
+def list_folders(parent: Path) -> list[Path]:
+    """Folders below `parent`, newest name first; numbers count as numbers."""
+    if not parent.is_dir():
+        return []
+
+    def order(path: Path) -> list[tuple[int, str]]:
+        return [(int(part), "") if part.isdigit() else (0, part) for part in split(path.name)]
+
+    def split(name: str) -> list[str]:
+        return [part for part in re.split(r"(\d+)", name) if part]
+
+    return sorted((path for path in parent.iterdir() if path.is_dir()), key=order, reverse=True)
+
+
+def require_run(folder: Path) -> Path:
+    """The run directory that `folder` is, or that it is a checkpoint of.
+
+    Raises:
+        ConfigError: if it is not a run, or another process is training it.
+    """
+    if folder.suffix == ".pth" and folder.parent.name == "models":
+        folder = folder.parent.parent
+    if not (folder / "config.yaml").is_file():
+        raise ConfigError(
+            f"resume must be auto or a run directory (one with a config.yaml), got {str(folder)!r}."
+        )
+    if is_locked(folder):
+        raise ConfigError(
+            f"resume must be a run that is not being trained, got {str(folder)!r}, which another "
+            "process is training. Stop that one first."
+        )
+    return folder
+
+
+def load_config(folder: Path) -> dict[str, Any]:
+    """The resolved config of a run.
+
+    Raises:
+        ConfigError: if the file is damaged.
+    """
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    except Exception as error:  # YAML and OmegaConf have no common base class
+        raise ConfigError(f"Cannot read {folder / 'config.yaml'} ({first_line(error)}).") from error
+    if not isinstance(content, dict) or "epochs" not in content:
+        raise ConfigError(f"{folder / 'config.yaml'} is not the config of a run.")
+    return {str(key): value for key, value in content.items()}
+
+
+def resumed_config(folder: Path, cfg: DictConfig) -> DictConfig:
+    """The config of the run, with the overrides of this command that may change it.
+
+    Raises:
+        ConfigError: for an override that would make it another run.
+    """
+    wanted: Any = OmegaConf.to_container(cfg, resolve=True)
+    effective = OmegaConf.create(
+        combine_configs(load_config(folder), wanted, overrides_of_command())
+    )
+    OmegaConf.set_struct(effective, True)
+    assert isinstance(effective, DictConfig)
+    return effective
+
+
+def overrides_of_command() -> Callable[[KeyPath], bool]:
+    """A function that says whether this command sets the value at a path."""
+    if not HydraConfig.initialized():
+        return match_overrides([], {})
+    node: Any = HydraConfig.get()
+    aliases = {str(key): str(value) for key, value in (node.get("aliases") or {}).items()}
+    return match_overrides(list(node.overrides.task), aliases)
+
+
+def newest_checkpoint(
+    folder: Path, warnings: list[str]
+) -> tuple[dict[str, Any] | None, Path | None]:
+    """The newest checkpoint that can be read, and its file; (None, None) where none was written.
+
+    `warnings` gets a line for each checkpoint that cannot be read.
+
+    Raises:
+        ConfigError: if there are some but none can be read.
+    """
+    models = folder / "models"
+    earlier = earlier_checkpoints(models)
+    there = [p for p in (models / "last.pth", *earlier, models / "best.pth") if p.exists()]
+    for path in there:
+        try:
+            content = load_checkpoint(path)
+        except ConfigError as error:
+            warnings.append(str(error))
+            continue
+        if path != there[0]:
+            at = f"{content['epoch']} epoch{'s' * (content['epoch'] != 1)}"
+            at += f" and {content['batch']} batches" if content["batch"] else ""
+            warnings.append(f"Going back to {path.name}, written after {at}.")
+        return content, path
+    if there:
+        raise ConfigError(
+            f"resume must be a run with a readable checkpoint, got {str(folder)!r}. "
+            + " ".join(warnings)
+        )
+    return None, None
+
+
+def warn_of_differences(found: ResumedRun) -> None:
+    """Warn of other versions, with which the rest of the run can differ in its last bits."""
+    if found.checkpoint is None:
+        return
+    before, now = found.checkpoint["versions"], collect_versions()
+    changed = [
+        f"{name} {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]
+    ]
+    if changed:
+        found.warnings.append(
+            f"Not the versions that the run began with ({', '.join(changed)}): the result can "
+            "differ in its last bits."
+        )

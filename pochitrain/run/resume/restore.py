@@ -1,0 +1,37 @@
+"""A trainer back to where the checkpoint of its run was written."""
+
+from pochitrain.data.dataset import DataSplits, fingerprint
+from pochitrain.engine.checkpoint import link, restore_callback_states
+from pochitrain.engine.trainer import Trainer
+from pochitrain.error import ConfigError
+from pochitrain.run.resume.find import ResumedRun
+
+
+def restore(resumed: ResumedRun, trainer: Trainer, data: DataSplits) -> None:
+    """Bring state and callbacks back to where the checkpoint was written.
+
+    Raises:
+        ConfigError: if the images are not those of the run.
+    """
+    models = resumed.folder / "models"
+    for leftover in models.glob(".*.tmp"):  # of a process that was killed while it wrote
+        leftover.unlink(missing_ok=True)
+    saved = resumed.checkpoint
+    if saved is None:
+        return
+    if saved["data"] != fingerprint(data):
+        raise ConfigError(
+            f"data must hold the pictures that the run began with, got others (now "
+            f"{len(data.train):,} for training). Put the data set back as it was, or start a new "
+            "run without resume=."
+        )
+    state = trainer.state
+    restore_callback_states(trainer.callbacks, saved["callbacks"])
+    state.load_state_dict(saved)
+    trainer.checkpoints.written_step = state.step
+    assert resumed.source is not None
+    if resumed.source != models / "last.pth":
+        # In the place of the damaged one, or the next checkpoint would keep that and drop this.
+        link(resumed.source, models / "last.pth")
+    elif state.best is not None and state.best.epoch == state.epoch and state.batch == 0:
+        link(resumed.source, models / "best.pth")  # in case it was killed between the two

@@ -1,0 +1,104 @@
+"""The directory of a search: chosen, made, and removed again where nothing came of it."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from pochitrain.error import ConfigError
+from pochitrain.paths import make_numbered_directory
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+NAME = "optuna_results"
+RESULTS = "pochitrain:results"
+"""User attribute of a study: its directory, so that a resumed search goes on in it."""
+
+
+def search_directory(config: DictConfig, study: "Study | None") -> Path:
+    """The directory of this search: `hydra.sweep.dir` if given, the study's own, or a new one.
+
+    Args:
+        study: None for a search that cannot be resumed.
+
+    Raises:
+        ConfigError: cannot be made, or holds the trials of another study.
+    """
+    known = None if study is None else study.user_attrs.get(RESULTS)
+    given = Path(config.hydra.sweep.dir)
+    if given not in (Path(), Path(config.work_dir)):
+        path = Path.absolute(given)
+        if str(path) != known and any(path.glob("trial_*")):
+            raise ConfigError(
+                f"hydra.sweep.dir must not hold trials of another search, got {str(given)!r}. "
+                "Choose a new directory, or the storage and study_name of that search."
+            )
+        make(path)
+    elif known is not None and Path(known).is_dir():
+        return Path(known)
+    else:
+        path = make_next(Path(config.work_dir).absolute())
+    if study is not None:
+        study.set_user_attr(RESULTS, str(path))
+    return path
+
+
+def make(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"The directory of the search must be one that can be made, got {str(path)!r} "
+            f"({error.strerror})."
+        ) from None
+
+
+def make_next(parent: Path) -> Path:
+    """`optuna_results`, or `optuna_results_002` and so on where it is taken."""
+    make(parent)
+    try:
+        return make_numbered_directory(parent, NAME, digits=3)
+    except OSError as error:
+        raise ConfigError(
+            f"work_dir must be a directory that can be written to, got {str(parent)!r} "
+            f"({error.strerror})."
+        ) from None
+
+
+def missing_directories(path: Path) -> list[Path]:
+    """`path` and those of its parents that do not exist, the innermost first."""
+    path = path.absolute()
+    return [folder for folder in (path, *path.parents) if not folder.exists()]
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove directories, the innermost first, as long as they are empty."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            continue  # in use, or gone already
+
+
+class ResultDirectory:
+    """The directory of one search."""
+
+    def __init__(self, config: DictConfig, study: "Study | None") -> None:
+        """Choose and make it.
+
+        Raises:
+            ConfigError: cannot be made, or holds the trials of another study.
+        """
+        given = Path(config.hydra.sweep.dir)
+        self.missing = missing_directories(given)
+        self.path = search_directory(config, study)
+        self.is_new = not any(self.path.iterdir())
+
+    def discard(self) -> None:
+        """Remove it with its content, and its parents that were made for it."""
+        if self.is_new:
+            shutil.rmtree(self.path, ignore_errors=True)
+            remove_empty(self.missing)

@@ -1,0 +1,71 @@
+"""`--multirun` without a search: Hydra's plain grid, refused as a whole or run as a whole."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import open_dict, read_write
+
+from pochitrain.config.root import validate
+from pochitrain.error import ConfigError
+from pochitrain.search.directory import missing_directories, remove_empty
+from pochitrain.sweep.private_api import BasicSweeper
+
+RECORD = "multirun.yaml"
+"""Hydra's record of a grid, written before its first job."""
+
+
+class WholeBasicSweeper(BasicSweeper):
+    """Hydra's basic sweeper; every job is checked before the first one starts."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run all combinations.
+
+        Raises:
+            ConfigError: an empty range, or a job whose config is wrong; nothing is left behind.
+        """
+        assert self.config is not None and self.hydra_context is not None
+        refuse_empty_sweeps(arguments, self.hydra_context.config_loader)
+        with leaving_nothing_when_refused(Path(self.config.hydra.sweep.dir)):
+            return super().sweep(arguments)
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        assert self.config is not None and self.hydra_context is not None
+        for overrides in batch:
+            job = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+            with read_write(job), open_dict(job):
+                del job["hydra"]
+            validate(job)
+
+
+def refuse_empty_sweeps(arguments: list[str], loader: ConfigLoader) -> None:
+    """A sweep without values would run no job at all, and look like success."""
+    for override in OverridesParser.create(config_loader=loader).parse_overrides(arguments):
+        if override.is_discrete_sweep() and next(override.sweep_string_iterator(), None) is None:
+            raise ConfigError(
+                f"{override.get_key_element()} must have at least one value, got "
+                f"{override.get_value_string()}, which has none. A range is range(start, stop), "
+                "without stop; downwards it needs a step: range(5,0,-1)."
+            )
+
+
+@contextmanager
+def leaving_nothing_when_refused(folder: Path) -> Iterator[None]:
+    """Put `folder` back as it was when the grid ends by an error before any run was made."""
+    record = folder / RECORD
+    before = record.read_bytes() if record.is_file() else None
+    missing = missing_directories(folder)
+    content = set(folder.iterdir()) if folder.is_dir() else set()
+    try:
+        yield
+    except BaseException:
+        if folder.is_dir() and set(folder.iterdir()) - {record} == content - {record}:
+            if before is None:
+                record.unlink(missing_ok=True)
+            else:
+                record.write_bytes(before)
+            remove_empty(missing)
+        raise

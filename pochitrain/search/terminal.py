@@ -1,0 +1,120 @@
+"""What a search prints: a line per trial, and the best trials at the end."""
+
+from typing import Any
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pochitrain.search.result import (
+    Written,
+    best_trial,
+    count_seconds,
+    count_states,
+    shown_params,
+)
+from pochitrain.sweep.study import StudyWork
+
+SHOWN = 5
+"""Trials in the table at the end."""
+
+
+class SearchTerminal:
+    """The terminal output of one search."""
+
+    def __init__(self, study: Study, metric: str, written: Written) -> None:
+        """
+        Args:
+            metric: name of the values.
+        """
+        self.study = study
+        self.metric = metric
+        self.written = written
+        self.console = Console(highlight=False, soft_wrap=True)
+
+    def print(self, text: str, style: str | None = None) -> None:
+        self.console.print(escape(text), style=style)
+
+    def print_start(self, work: StudyWork, not_searched: list[str]) -> None:
+        """What is about to happen.
+
+        Args:
+            not_searched: overrides that fix a parameter of the search space.
+        """
+        sampler, pruner = self.study.sampler, self.study.pruner
+        self.print(
+            f"Search {self.study.study_name}: {work.settings.n_trials} trials in all, "
+            f"{max(work.budget, 0)} to do, {work.settings.n_jobs} at a time. "
+            f"{type(sampler).__name__}, {type(pruner).__name__}."
+        )
+        if not_searched:
+            self.print(f"Not searched, the command line fixes it: {', '.join(not_searched)}")
+        done = count_states(self.study)
+        if done["complete"] + done["pruned"] + done["fail"]:
+            self.print(
+                f"Going on with {done['complete']} completed, {done['pruned']} pruned and "
+                f"{done['fail']} failed trials."
+            )
+
+    def print_trial(self, trial: FrozenTrial, reason: str) -> None:
+        """One finished trial.
+
+        Args:
+            reason: why it failed, or empty.
+        """
+        best = best_trial(self.study)
+        seconds = trial.duration.total_seconds() if trial.duration else 0.0
+        words = [f"trial {trial.number:>3}", f"{trial.state.name:<8}"]
+        words.append(f"{trial.value:.4f}" if trial.value is not None else "-")
+        words.append(f"{len(trial.intermediate_values)} epochs {seconds:.1f} s ")
+        words.append(format_params(shown_params(trial, self.written)))
+        if reason:
+            words.append(f"({reason})")
+        if best is not None and best.number == trial.number:
+            words.append("best")
+        style = {TrialState.FAIL: "red", TrialState.PRUNED: "dim"}.get(trial.state)
+        self.print("  ".join(words), style)
+
+    def print_end(self, importances: dict[str, float]) -> None:
+        counts = count_states(self.study)
+        spent, saved = count_seconds(self.study)
+        if counts["complete"]:
+            self.print_best()
+        self.print(
+            f"{counts['complete']} completed, {counts['pruned']} pruned, {counts['fail']} failed; "
+            f"{spent:.0f} s of training, about {saved:.0f} s saved by pruning."
+        )
+        if importances:
+            shares = ", ".join(f"{name} {share:.2f}" for name, share in importances.items())
+            self.print(f"Importance: {shares}")
+
+    def print_best(self) -> None:
+        """The best trials: a table, or a line for each where the terminal is too narrow for it."""
+        higher = self.study.direction.name == "MAXIMIZE"
+        trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        ranked = sorted(trials, key=lambda t: t.values[0], reverse=higher)[:SHOWN]
+        shown = [shown_params(trial, self.written) for trial in ranked]
+        names = list(dict.fromkeys(name for params in shown for name in params))
+        title = f"Best of {len(trials)} completed trials"
+        table = Table(title=title, title_justify="left")
+        for column in ("trial", self.metric, *names):
+            table.add_column(escape(column), justify="right", overflow="fold")
+        for trial, params in zip(ranked, shown, strict=True):
+            cells = [format_value(params[name]) if name in params else "" for name in names]
+            table.add_row(str(trial.number), f"{trial.values[0]:.4f}", *map(escape, cells))
+        if table.__rich_measure__(self.console, self.console.options).maximum <= self.console.width:
+            self.console.print(table)
+            return
+        self.print(f"{title}:")
+        for trial, params in zip(ranked, shown, strict=True):
+            self.print(f"trial {trial.number:>3}  {trial.values[0]:.4f}  {format_params(params)}")
+
+
+def format_value(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def format_params(params: dict[str, Any]) -> str:
+    return "  ".join(f"{name}={format_value(value)}" for name, value in params.items())
