@@ -7,7 +7,7 @@ from typing import Annotated
 
 from omegaconf import MISSING
 
-from pochitrain.config.validators import Choice, Node, Numbers, Range, Seed, check_fields
+from pochitrain.config.validators import Choice, Node, Numbers, Range, Rule, Seed, check_fields
 from pochitrain.error import require
 
 MAX_NUM_WORKERS = max(64, 4 * (os.cpu_count() or 1))
@@ -16,13 +16,10 @@ Fraction = Range(gt=0, lt=1)
 Color = Numbers("3 integers from 0 to 255 (red, green, blue)", Range(ge=0, le=255), count=3)
 
 
-@dataclass(frozen=True)
-class CacheMode(Choice):
-    """Also what YAML makes of `on` and `off` without quotes."""
-
-    def check(self, key: str, value: object, kind: object) -> None:
-        if value not in ("True", "False"):
-            super().check(key, value, kind)
+OnOffAuto = Rule(
+    "one of auto, on, off", lambda value: value in ("auto", "on", "off", "True", "False")
+)
+"""True and False are what YAML makes of `on` and `off` without quotes."""
 
 
 @dataclass
@@ -42,7 +39,7 @@ class LoaderConfig:
     """The same for validation and inference; null = as pin_memory."""
     non_blocking: bool = True
     """Copy to the GPU without waiting."""
-    cache: Annotated[str, CacheMode(("auto", "on", "off"))] = "auto"
+    cache: Annotated[str, OnOffAuto] = "auto"
     """Keep decoded images in files, for later epochs and runs. auto: where they fit; on: or it is
     an error; off. The result is the same."""
     cache_gb: Annotated[float, Range(ge=0)] = 8.0

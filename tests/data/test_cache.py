@@ -16,6 +16,8 @@ from PIL import Image
 from torchvision import transforms as v1
 from torchvision.transforms import v2
 
+from pochitrain.config.data import FolderConfig
+from pochitrain.config.validators import check_fields
 from pochitrain.data import cache as cache_module
 from pochitrain.data import folder as folder_module
 from pochitrain.data.cache import open_cache
@@ -273,3 +275,15 @@ def test_goes_to_a_process_that_is_not_forked(root: Path, decoded: list[str]) ->
     assert torch.equal(copy[0, 3][0], source.loader.dataset[0, 3][0])
     assert decoded == []
     assert isinstance(copy.dataset, ImageFolderDataset)
+
+
+@pytest.mark.parametrize("value", ["maybe", 3])
+def test_other_words_are_refused(value: object) -> None:
+    with pytest.raises(ConfigError, match=r"^data\.cache must be one of auto, on, off, got "):
+        check_fields(FolderConfig, {"cache": value}, "data.")
+
+
+@pytest.mark.parametrize(("value", "kept"), [("True", True), ("False", False)])
+def test_on_and_off_as_yaml_reads_them(root: Path, value: str, kept: bool) -> None:
+    check_fields(FolderConfig, {"cache": value}, "data.")
+    assert ("0 of 13" in loader(root, cache=value).cache_note) == kept
