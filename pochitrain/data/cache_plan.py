@@ -125,7 +125,10 @@ def prepare(
         reason = f"{format_gb(planned)} do not fit (data.cache_gb={settings.limit_gb:g}, free disk)"
         reason += suggest_px(dataset, steps, rest, settings.px, planned)
         if mode == "on":
-            raise ConfigError(f"data.cache=on needs room for the decoded pictures: {reason}.")
+            raise ConfigError(
+                f"data.cache=on needs room for the decoded pictures: {reason}. Raise "
+                "data.cache_gb, or use data.cache=auto."
+            )
         notes.append(f"nothing is kept: {reason}")
         return Preparation(None, undivided, None, reduced, "; ".join(notes))
     there = f"{store.count(positions):,} of {len(dataset):,} pictures there"
