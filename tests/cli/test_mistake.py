@@ -329,7 +329,7 @@ DATA_MISTAKES: list[tuple[str, str]] = [
     ),
     (
         FOLDER + "transform.size=32 model=torchvision model.name=inception_v3",
-        "The model does not take pictures of 32 x 32 px (...",
+        "The model does not accept pictures of 32 x 32 px (...",
     ),
     (
         FOLDER + "work_dir=photos/cat/0.png/runs",

@@ -67,7 +67,7 @@ def test_early_stopping_follows_the_monitor() -> None:
         (["monitor=gap", "monitor_direction=maximize"], "got 'gap'."),
         (
             ["monitor=gap", *COLUMN],
-            "got 'gap'. If a callback adds it, say monitor_direction=maximize or minimize.",
+            "got 'gap'. If a callback adds it, set monitor_direction=maximize or minimize.",
         ),
         (["monitor_direction=up"], "monitor_direction must be one of maximize, minimize, null"),
         (
