@@ -1,4 +1,4 @@
-"""Random numbers that depend on what they are for, not on what ran before."""
+"""Seeds derived from their purpose, so that random numbers do not depend on what ran before."""
 
 import hashlib
 import random
@@ -10,7 +10,7 @@ import torch
 
 
 def derive_seed(*parts: int | str) -> int:
-    """A 63-bit seed that is a function of `parts` (BLAKE2b), the same on every machine."""
+    """A 63-bit seed computed from `parts` (BLAKE2b), the same on every machine."""
     text = ":".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
 
@@ -24,7 +24,7 @@ def seed_everything(seed: int) -> None:
 
 @contextmanager
 def seeded_cpu(*parts: int | str) -> Iterator[None]:
-    """Inside, the CPU generators of Python, NumPy and torch start from `parts`; after, as before.
+    """Seed the CPU generators of Python, NumPy and torch from `parts`; restore them afterwards.
 
     The default torch generator is seeded directly: torch.manual_seed would also queue a call for
     every GPU, once per image.

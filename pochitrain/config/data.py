@@ -11,7 +11,7 @@ from pochitrain.config.validators import Choice, Node, Numbers, Range, Rule, See
 from pochitrain.error import require
 
 MAX_NUM_WORKERS = max(64, 4 * (os.cpu_count() or 1))
-"""More processes than this only wait for each other; thousands end a machine."""
+"""More processes would only compete for the cores; thousands can bring a machine down."""
 Fraction = Range(gt=0, lt=1)
 Color = Numbers("3 integers from 0 to 255 (red, green, blue)", Range(ge=0, le=255), count=3)
 
@@ -24,7 +24,7 @@ OnOffAuto = Rule(
 
 @dataclass
 class LoaderConfig:
-    """How batches are made; `batch_size`, `cache_px` and `balanced_sampling` change a result."""
+    """How batches are made. Only batch_size, cache_px and balanced_sampling affect the results."""
 
     batch_size: Annotated[int, Range(ge=1)] = "${batch_size}"  # type: ignore[assignment]  # interpolation
     num_workers: Annotated[
@@ -64,7 +64,7 @@ class DigitsConfig(LoaderConfig):
 
 @dataclass
 class FolderConfig(LoaderConfig):
-    """`root/<class>/**/image`, with a validation root, a fraction, or none."""
+    """Images in `root/<class>/**`; validation from a root of its own, a fraction, or none."""
 
     _target_: str = "pochitrain.data.folder.open_folder"
     train_root: str = MISSING
@@ -83,8 +83,10 @@ LOADER_FIELDS = tuple(LoaderConfig.__dataclass_fields__)
 
 
 def check_data(node: Node, root: Node) -> None:
-    """The loader's settings, which a kind of data from outside may have too; validation pictures
-    come from one place, and not from the training pictures themselves."""
+    """Check the loader settings, and that no validation image is a training image.
+
+    A user's kind of data may have loader settings too.
+    """
     check_fields(LoaderConfig, node, "data.")
     if node.get("_target_") != FolderConfig._target_ or node["val_root"] is None:
         return
@@ -107,7 +109,7 @@ def check_data(node: Node, root: Node) -> None:
 
 
 def find_shared_folder(train_root: Path, val_root: Path) -> Path | None:
-    """`val_root` or the first class folder in it that is, links resolved, part of `train_root`."""
+    """`val_root` or the first class folder in it that, with links resolved, is in `train_root`."""
     train = train_root.resolve()
     classes = (
         sorted(path for path in val_root.iterdir() if path.is_dir()) if val_root.is_dir() else []
@@ -119,7 +121,7 @@ def find_shared_folder(train_root: Path, val_root: Path) -> Path | None:
 
 
 def has_validation(root: Node) -> bool:
-    """Whether the config alone says that there will be validation images."""
+    """Whether the run will have validation images, judging by the config alone."""
     node = root["data"]
     if "val_root" not in node:  # digits, or a source of the user's own
         return True

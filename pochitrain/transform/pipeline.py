@@ -1,4 +1,4 @@
-"""The transform pipeline, and the trial of it before training."""
+"""The transform pipeline, and its trial run before training."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -24,7 +24,7 @@ FIXED_SIZE = (
 """After one of these no image is large."""
 
 LARGER = 40
-"""A crop may need larger images than those (RandomCrop(224)): then this many times the size."""
+"""Factor for a second try with larger images, which a crop may need (RandomCrop(224))."""
 
 
 class Pipeline(v2.Compose):  # type: ignore[misc]  # torchvision has no types
@@ -102,10 +102,10 @@ def try_pipeline(pipeline: Callable[[Image.Image], Any], key: str) -> bool:
         key: dotted key for messages, `transform.train` or `transform.val`.
 
     Returns:
-        Whether both results have one size, that is, whether the pipeline resizes or crops.
+        Whether both results have the same size, that is, whether the pipeline resizes or crops.
 
     Raises:
-        ConfigError: if it fails, or does not give a float tensor of shape (3, H, W).
+        ConfigError: if it fails, or does not return a float tensor of shape (3, H, W).
     """
     shapes = set()
     for small in TRIAL_SIZES:
@@ -126,11 +126,17 @@ def try_pipeline(pipeline: Callable[[Image.Image], Any], key: str) -> bool:
 
 
 def run_trial(pipeline: Callable[[Image.Image], Any], size: tuple[int, int]) -> Any:
+    """What `pipeline` returns for a plain image of `size` (width, height), with a fixed seed."""
     with seeded_cpu(0, "trial"):
         return pipeline(Image.new("RGB", size, (90, 120, 200)))
 
 
 def require_tensor(result: object, key: str) -> None:
+    """Check the result of the pipeline `key`.
+
+    Raises:
+        ConfigError: if it is not a float tensor of shape (3, H, W).
+    """
     ok = isinstance(result, Tensor) and result.is_floating_point() and result.ndim == 3
     if ok and result.shape[0] == 3:  # type: ignore[attr-defined]
         return
