@@ -18,7 +18,6 @@ from pochitrain.data.sampler import EpochBatches, SampleKey
 from pochitrain.data.worker import (
     default_num_workers,
     end_workers,
-    num_cores,
     outlive_signals,
     start_method,
     translate_worker_errors,
@@ -26,6 +25,7 @@ from pochitrain.data.worker import (
 from pochitrain.error import ConfigError, DataError, PochiError
 from pochitrain.seed import derive_seed, kept_cpu, seed_cpu, seeded_cpu
 from pochitrain.text import first_line
+from pochitrain.threads import num_cores
 from pochitrain.transform.prefix import draws_from_torch_only
 from pochitrain.transform.tail import BatchTail, split_tail
 

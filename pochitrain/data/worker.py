@@ -1,6 +1,5 @@
 """The processes that load images: how they start, fail and end."""
 
-import os
 import signal
 import sys
 import time
@@ -12,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from pochitrain.error import DataError, PochiError
 from pochitrain.text import first_line
+from pochitrain.threads import num_cores
 
 TERM_GRACE_S = 30
 """Seconds that a loader process goes on after SIGTERM."""
@@ -118,9 +118,3 @@ def start_method(num_workers: int) -> str | None:
 
 def default_num_workers() -> int:
     return min(8, max(1, num_cores() // 2))
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
-    return os.cpu_count() or 1 if affinity is None else len(affinity(0))

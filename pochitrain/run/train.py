@@ -28,6 +28,7 @@ from pochitrain.run.resume.restore import restore
 from pochitrain.run.status import lock_run, write_status
 from pochitrain.run.summary import describe_classes, describe_weights, print_end, print_start
 from pochitrain.seed import seed_everything
+from pochitrain.threads import limit_threads
 
 TABLES = ("training_metrics.csv", "confusion_matrix.csv", "gradient_trace.csv")
 
@@ -159,6 +160,7 @@ def draw_graphs(cfg: DictConfig, folder: Path) -> list[Path]:
 
 def set_backends(cfg: DictConfig) -> None:
     """Choose between speed and determinism, for the whole process."""
+    limit_threads()
     torch.backends.cudnn.benchmark = cfg.cudnn_benchmark
     torch.use_deterministic_algorithms(cfg.deterministic, warn_only=True)
     torch.backends.cudnn.deterministic = cfg.deterministic
