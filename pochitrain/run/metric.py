@@ -10,7 +10,7 @@ from pochitrain.config.component import Components
 from pochitrain.config.monitor import monitored_metric
 from pochitrain.engine.state import Monitor
 from pochitrain.error import ConfigError, require
-from pochitrain.inference.classifier import Classifier, in_words_of_flags
+from pochitrain.inference.classifier import Classifier, naming_allow_flag
 from pochitrain.inference.score import ON_PREDICTIONS
 from pochitrain.metric.metric import Metric
 from pochitrain.metric.table import AVERAGED, find_metric
@@ -61,7 +61,7 @@ def saved_metrics(classifier: Classifier, warnings: list[str]) -> list[Metric]:
     parts = Components(OmegaConf.create(classifier.config), classifier.allow)
     for name in node.get("custom", {}):
         try:
-            with in_words_of_flags():
+            with naming_allow_flag():
                 found[name] = build_custom(parts, name, len(classifier.class_names))
         except ConfigError as error:
             warnings.append(f"{name} is left out: {error}")

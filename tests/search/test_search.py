@@ -299,7 +299,7 @@ def test_a_single_run_with_a_search_option_is_refused() -> None:
 
 
 def test_showing_the_config_of_a_multirun_is_refused_in_one_line() -> None:
-    with pytest.raises(ConfigError, match=r"^--multirun must stand without --cfg"):
+    with pytest.raises(ConfigError, match=r"^--multirun cannot be combined with --cfg"):
         run_app(["--multirun", "optuna=default", "--cfg", "job"], "train.py")
 
 
