@@ -17,9 +17,9 @@ from pochitrain.legacy.option import DICTIONARIES, MODELS, OPTIMIZERS, ROWS, SCH
 from pochitrain.legacy.selection import (
     Option,
     Selection,
-    without_command_keys,
     select_from_tree,
     vary,
+    without_command_keys,
 )
 from pochitrain.legacy.translate import translate_settings
 from pochitrain.text import escape_interpolations
