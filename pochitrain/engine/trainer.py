@@ -105,6 +105,7 @@ class Trainer:
         return self.state
 
     def run_epochs(self) -> None:
+        """Train and validate until the last epoch is done or a callback stops the run."""
         state = self.state
         while state.epoch < state.epochs and state.stop_reason is None:
             self.model.train()  # before the event, at which a callback may freeze parts of it
@@ -176,6 +177,7 @@ class Trainer:
             yield batch
 
     def validate(self) -> Evaluation | None:
+        """Evaluate the model on the validation split; None without one."""
         if self.val_loader is None:
             return None
         self.between_batches = True  # all training batches are done
@@ -231,5 +233,6 @@ class Trainer:
         step_scheduler(state.scheduler, state.history[-1].value(state.monitor.metric))
 
     def emit(self, event: str) -> None:
+        """Call the method `event` of every callback, in order."""
         for callback in self.callbacks:
             getattr(callback, event)(self.state)

@@ -125,6 +125,11 @@ def tracks_gradients(cfg: DictConfig) -> bool:
 
 
 def build_gradient_tracking(cfg: DictConfig, folder: Path, model: nn.Module) -> GradientTracking:
+    """The callback that tracks gradients.
+
+    Raises:
+        ConfigError: if its patterns exclude every parameter.
+    """
     options: dict[str, Any] = plain(cfg.gradient_tracking)
     options.pop("enabled")
     block_of = find_blocks(name for name, _ in model.named_parameters())

@@ -52,6 +52,11 @@ class SearchApplication:
     # --- before the first trial -----------------------------------------------------------------
 
     def setup(self, config: DictConfig, context: HydraContext, settings: SweepSettings) -> None:
+        """Store config and settings; see `Application.setup`.
+
+        Raises:
+            ConfigError: for another direction than `optuna.direction`, or a wrong custom space.
+        """
         rule = f"what optuna.direction says ({self.optuna.direction})"
         right = settings.directions == [self.optuna.direction]  # a training has one objective
         require(right, "hydra.sweeper.direction", rule, ", ".join(settings.directions))
@@ -64,6 +69,11 @@ class SearchApplication:
             logging.getLogger(name).setLevel(logging.ERROR)
 
     def read_space(self, arguments: list[str]) -> SearchSpace:
+        """Read the plan, and check it; see `Application.read_space`.
+
+        Raises:
+            ConfigError: for a search space that cannot work.
+        """
         plan = self.plan = read_plan(arguments, self.config, self.loader)
         if is_grid(self.settings.sampler):
             require_grid(plan)

@@ -83,6 +83,7 @@ class Heartbeat:
         self.study.set_user_attr(f"{OWNER}:{self.token}", sign)
 
     def keep_beating(self) -> None:
+        """Main function of the thread: write a heartbeat until the block ends."""
         while not self.stopped.wait(INTERVAL_S):
             try:
                 self.beat()

@@ -119,6 +119,8 @@ class NopPrunerConfig(PrunerConfig):
 
 @dataclass
 class PochiSweeperConf(OptunaSweeperConf):
+    """The schema of `hydra/sweeper=pochi`: the fields of the stock Optuna sweeper, and two more."""
+
     _target_: str = "pochitrain.sweep.plugin.PochiSweeper"
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}, {"pruner": "median"}])
     # MISSING, so that the defaults list chooses it; None would override the list and disable

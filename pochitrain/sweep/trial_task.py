@@ -35,6 +35,7 @@ def share_trials(token: str) -> dict[int, Any]:
 
 
 def forget_trials(token: str) -> None:
+    """Drop the table of `share_trials`, at the end of the search."""
     _here.pop((os.getpid(), token), None)
 
 
