@@ -1,4 +1,4 @@
-"""Files that are there completely or not at all."""
+"""Atomic file writes: a file is replaced completely or not at all."""
 
 import os
 import tempfile
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-UMASK = os.umask(0o022)  # only readable by setting it, so once, before there are threads
+UMASK = os.umask(0o022)  # can only be read by setting it: done once, before threads start
 os.umask(UMASK)
 
 
@@ -15,15 +15,16 @@ os.umask(UMASK)
 def replacing(
     path: str | Path, when_complete: Callable[[], object] | None = None
 ) -> Iterator[IO[bytes]]:
-    """A binary file that takes the place of `path` when the block ends without an error.
+    """A binary file that replaces `path` when the block ends without an error.
 
-    Written beside it, flushed to the disk and renamed, so nobody ever sees half of it.
+    It is written to a temporary file in the same folder, flushed to disk and renamed, so a reader
+    never sees a partial file.
 
     Args:
-        when_complete: called when the new file is on the disk and the old one still has its name.
+        when_complete: called once the new file is on disk, before it replaces the old one.
 
     Raises:
-        OSError: with `path` as its filename also where the system names none (a full disk).
+        OSError: its filename is `path` even if the system gives none (a full disk).
     """
     path = Path(path)
     try:
@@ -49,7 +50,10 @@ def replacing(
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Replace `path` by `text` in UTF-8; bytes of file names that are none become \\udcff."""
+    """Replace the content of `path` with `text` in UTF-8.
+
+    Bytes of file names that are not valid UTF-8 are written as escapes (\\udcff).
+    """
     with replacing(path) as file:
         file.write(text.encode("utf-8", "backslashreplace"))
 
@@ -59,13 +63,13 @@ def write_with(
     save: Callable[[IO[bytes]], object],
     when_complete: Callable[[], object] | None = None,
 ) -> None:
-    """Replace `path` by what `save(file)` writes; see `replacing`."""
+    """Replace the content of `path` with what `save(file)` writes; see `replacing`."""
     with replacing(path, when_complete) as file:
         save(file)
 
 
 def sync_directory(path: Path) -> None:
-    """Make a rename in `path` survive a power cut, where the system can."""
+    """Make a rename in folder `path` survive a power failure, where the system supports it."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:

@@ -1,26 +1,27 @@
-"""The command line as it was typed; sys.argv is the one that Hydra sees."""
+"""The command line as typed. sys.argv is not: it is rewritten for Hydra."""
 
 import os
 import sys
 
 program: list[str] = []
-"""Words that start the command: `python train.py`, `pochi train`, `uv run pochi optimize`."""
-words: list[str] = []
-"""What follows them."""
+"""How the command starts: `python train.py`, `pochi train`, `uv run pochi optimize`."""
+arguments: list[str] = []
+"""The flags and overrides after it."""
 
 
 def remember_command(prog: str, argv: list[str]) -> None:
     """Keep the command line for messages.
 
     Args:
-        argv: begins with the subcommand.
+        prog: the script (`train.py`) or the command (`pochi`).
+        argv: the arguments; those of `pochi` begin with the subcommand.
     """
     script = prog.endswith(".py")
     launcher = ["uv", "run"] if "UV" in os.environ else []
     program[:] = [*launcher, *(["python", prog] if script else [prog, *argv[:1]])]
-    words[:] = argv[1:]
+    arguments[:] = argv[1:]
 
 
 def typed_command() -> tuple[list[str], list[str]]:
-    """(program, words); in a process that a sweep started, what that one was started with."""
-    return (program, words) if program else (["python", sys.argv[0]], sys.argv[1:])
+    """(program, arguments) of this command; in a worker process, those of the worker itself."""
+    return (program, arguments) if program else (["python", sys.argv[0]], sys.argv[1:])

@@ -9,13 +9,13 @@ from pochitrain.text import printable
 
 
 class PrintableConsole(Console):
-    """Shows the control characters of what it prints, also of table cells, as `\\x1b`."""
+    """Prints control characters, including those in table cells, as escapes (`\\x1b`)."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """As in rich."""
+        """Convert markup as rich does, after escaping control characters."""
         return super().render_str(printable(text), **options)
 
 
 def open_console() -> Console:
-    """A console on standard output that breaks no lines and changes no text (`:cat:` stays)."""
+    """A console on standard output that neither wraps lines nor replaces emoji codes."""
     return PrintableConsole(highlight=False, soft_wrap=True, emoji=False)

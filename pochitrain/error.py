@@ -1,4 +1,4 @@
-"""The errors that a person sees as one clear message, and the exit code of each."""
+"""Errors that are shown to the user as one message, and their exit codes."""
 
 import errno
 
@@ -16,7 +16,7 @@ class ConfigError(PochiError):
 
 
 class DataError(PochiError):
-    """An image or a loader process failed in the middle of a run; the state is still good."""
+    """An image or a loader process failed during a run; the training state is intact."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -32,11 +32,11 @@ class Interrupted(KeyboardInterrupt):
 
 
 REFUSALS = (errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS)
-"""What a system answers that has no room, no right or no working disk; no mistake of our code."""
+"""Error numbers of a full disk, missing permissions or a failing disk: not bugs of pochitrain."""
 
 
 def cannot_access(error: OSError) -> str:
-    """One sentence on a file that the system does not let us write or read."""
+    """The message for a file that the system does not allow to be written or read."""
     return f"Cannot write or read {error.filename or 'a file'}: {error.strerror}."
 
 

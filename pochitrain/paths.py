@@ -1,4 +1,4 @@
-"""Where things are: the shipped config, run directories, the cache of the user."""
+"""Locations of the shipped config, run directories and the cache."""
 
 import os
 import re
@@ -24,7 +24,7 @@ def cache_directory() -> Path:
 
 
 def make_run_directory(work_dir: str | Path, today: datetime | None = None) -> Path:
-    """Make the next free `<work_dir>/YYYYMMDD_NNN`; two runs never get the same one.
+    """Make the next free `<work_dir>/YYYYMMDD_NNN`. Safe if several processes do so at once.
 
     Raises:
         ConfigError: if the parent cannot be made or written to.
@@ -54,7 +54,7 @@ def make_numbered_directory(parent: Path, name: str, digits: int = 1) -> Path:
     """Make `parent/name`, or the first free of `name_2`, `name_3`, ... where that exists.
 
     Args:
-        digits: of the number, at least; 3 gives `name_002`.
+        digits: minimum number of digits; 3 gives `name_002`.
 
     Raises:
         OSError: if it cannot be made.
@@ -73,12 +73,12 @@ def require_new_directory(path: Path) -> Path:
     """Make `path`, which must not hold a run yet.
 
     Raises:
-        ConfigError: if it does, cannot be made, or cannot be written to.
+        ConfigError: if it holds one, cannot be made, or cannot be written to.
     """
     if (path / "models").exists():
         raise ConfigError(
             f"hydra run directory must be new, got {str(path)!r}, which holds a run. "
-            f"To go on with it use resume={path}."
+            f"To continue it use resume={path}."
         )
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -89,6 +89,7 @@ def require_new_directory(path: Path) -> Path:
 
 
 def not_a_run_directory(key: str, path: str, error: OSError) -> str:
+    """The message for a directory, given by `key`, that cannot be made or written to."""
     return (
         f"{key} must be a directory that can be made and written to, got {path!r} "
         f"({error.strerror}). Choose another with {key}=..."

@@ -1,4 +1,4 @@
-"""The small pieces of text that messages, commands and files are made of."""
+"""Text formatting for messages, command lines and files."""
 
 import csv
 import difflib
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def first_line(error: object) -> str:
-    """The first line of a message that is not blank; the name of its type where there is none."""
+    """The first non-blank line of an error's message; the name of its type if there is none."""
     lines = (line.strip() for line in str(error).splitlines())
     return next((line for line in lines if line), type(error).__name__)
 
@@ -18,7 +18,7 @@ def first_line(error: object) -> str:
 def did_you_mean(
     word: object, choices: Iterable[str], form: str = "{}", *, cutoff: float = 0.6
 ) -> str:
-    """`" Did you mean X?"` with the choice that is nearest to `word`, or nothing.
+    """`" Did you mean X?"` for the choice closest to `word`; an empty string if none is close.
 
     Args:
         form: how the choice is shown, with `{}` for it (`"scheduler.{}"`).
@@ -29,7 +29,7 @@ def did_you_mean(
 
 
 def shorten_list(names: Sequence[str], limit: int = 20) -> str:
-    """`names` joined by commas; where there are more than `limit`, the rest is counted."""
+    """`names` joined by commas; beyond `limit`, only their number (`and 5 more`)."""
     text = ", ".join(names[:limit])
     return text if len(names) <= limit else f"{text} and {len(names) - limit} more"
 
@@ -37,14 +37,14 @@ def shorten_list(names: Sequence[str], limit: int = 20) -> str:
 UNSAFE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 )
-"""Control characters (but tab and line feed), and those that turn the direction of the text."""
+"""Control characters except tab and line feed, and those that change the text direction."""
 
 
 def printable(text: object) -> str:
-    """`text` for a terminal: escape sequences and the like are shown (`\\x1b`), not obeyed.
+    """`text` with control characters replaced by visible escapes (`\\x1b`), for a terminal.
 
-    Names of classes and files come from anywhere; one could clear the screen, write another line
-    over ours, or read backwards.
+    Names of classes and files are untrusted: they could clear the screen, overwrite other lines or
+    reverse the text.
     """
     return UNSAFE.sub(lambda found: ascii(found[0])[1:-1], str(text))
 
@@ -55,58 +55,59 @@ def format_csv(header: Sequence[object], rows: Iterable[Sequence[object]]) -> st
     Text that a spreadsheet would run as a formula is protected; see `protect_cell`.
     """
     lines: list[str] = []
-    # The module quotes a cell with a carriage return only where that is part of a line's end.
+    # csv quotes a cell with a carriage return only if the line terminator contains one.
     writer = csv.writer(SimpleNamespace(write=lines.append), lineterminator="\r\n")
     writer.writerows([format_cell(cell) for cell in row] for row in (header, *rows))
     return "".join(line.removesuffix("\r\n") + "\n" for line in lines)
 
 
 def format_cell(cell: object) -> object:
+    """A cell for csv.writer: floats with every digit, strings protected, the rest unchanged."""
     if isinstance(cell, float):
         return repr(cell)
     return protect_cell(cell) if isinstance(cell, str) else cell
 
 
 FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
-"""What starts a formula in a spreadsheet (OWASP, "CSV injection"), or such text protected."""
+"""Text that a spreadsheet runs as a formula (OWASP, "CSV injection"), protected or not."""
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
 
 def protect_cell(text: str) -> str:
-    """`text` with an apostrophe in front where a spreadsheet would take it for a formula.
+    """`text`, with an apostrophe in front if a spreadsheet would run it as a formula.
 
-    Numbers stay numbers. `restore_cell` gives back every text exactly.
+    Numbers are left alone. `restore_cell` is the exact inverse.
     """
     return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
 
 
 def restore_cell(cell: str) -> str:
-    """The text that `protect_cell` made `cell` of."""
+    """The inverse of `protect_cell`."""
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
 
 
 def format_json(content: Any) -> str:
-    """JSON text for people and programs.
+    """Indented JSON text, ending in a line feed.
 
     Raises:
-        ValueError: for NaN and infinity, which JSON does not have.
+        ValueError: for NaN and infinity, which JSON cannot represent.
     """
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def quote_override(text: str) -> str:
-    """`text` as one string in Hydra's override grammar, without quotes where none are needed."""
+    """`text` as a string in Hydra's override grammar, quoted only if necessary."""
     bare = re.fullmatch(r"[A-Za-z0-9_/.+-]([A-Za-z0-9_/.+ -]*[A-Za-z0-9_/.+-])?", text)
     if bare and not is_literal(text):
         return text
-    # Inside quotes only a backslash that precedes a quote is special.
+    # Inside quotes, a backslash is special only in front of a quote.
     escaped = re.sub(r"(\\*)'", lambda found: found[1] * 2 + "\\'", text)
     escaped += "\\" * (len(escaped) - len(escaped.rstrip("\\")))
     return f"'{escaped}'"
 
 
 def is_literal(text: str) -> bool:
-    """Whether Hydra reads the bare word as something else than a string."""
+    """Whether Hydra would read the unquoted `text` as null, a boolean or a number."""
     if text.lower() in ("null", "true", "false"):
         return True
     try:
@@ -117,9 +118,9 @@ def is_literal(text: str) -> bool:
 
 
 def escape_interpolations(value: Any) -> Any:
-    """`value` with `${` in its texts made literal for OmegaConf.
+    """`value` with `${` escaped in all its strings, so that OmegaConf takes them literally.
 
-    Backslashes in front of it would escape the escape, so they are doubled.
+    Backslashes in front of `${` are doubled, or they would cancel the escape.
     """
     if isinstance(value, str):
         return re.sub(r"(\\*)\$\{", r"\1\1\\${", str(value))

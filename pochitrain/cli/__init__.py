@@ -1,1 +1,1 @@
-"""Argument handling only; each command imports what it runs inside its handler."""
+"""Parsing of arguments. Each command imports what it runs inside its handler."""

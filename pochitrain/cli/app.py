@@ -1,4 +1,4 @@
-"""The Hydra application: composes the config, checks it, and hands it to `pochitrain.run.train`."""
+"""The Hydra application: compose the config, check it, and call `pochitrain.run.train`."""
 
 import os
 import re
@@ -42,18 +42,22 @@ register_config()
 OmegaConf.register_resolver("option_table", option_table, replace=True)
 
 _outcome: dict[str, BaseException] = {}
-"""Holds the error of a single run: Hydra would print a second message in front of ours."""
+"""The error of a single run, kept from Hydra, which would print a message of its own for it."""
 
 _task: list[Callable[[DictConfig], None]] = []
-"""What to do with the composed tree instead of training, where a command asks for it."""
+"""Called with the composed config instead of training, if a command sets it (`pochi lr`)."""
 
 
 @hydra.main(
     config_path=str(config_directory()),
     config_name="config",
-    execution_whitelist=(),  # config/component.py allows what a node needs
+    execution_whitelist=(),  # config/component.py passes an allow-list for each node
 )
 def app(cfg: DictConfig) -> Any:
+    """Train with the composed config, or call the task of the command.
+
+    The error of a single run is stored in `_outcome`; in a multirun it is raised.
+    """
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         refuse_environment_of_file()
         refuse_number_for_switch(cfg)
@@ -71,10 +75,10 @@ def app(cfg: DictConfig) -> Any:
 
 
 def refuse_environment_of_file() -> None:
-    """Environment variables make programs run code (git, the loader): a config file may set none.
+    """Refuse environment variables set by a config file: some make git or the loader run code.
 
     Raises:
-        ConfigError: for hydra.job.env_set that is not typed.
+        ConfigError: if hydra.job.env_set has values that were not given on the command line.
     """
     node: Any = HydraConfig.get()
     words = [word.lstrip("+") for word in node.overrides.hydra]
@@ -82,7 +86,7 @@ def refuse_environment_of_file() -> None:
         names = ", ".join(map(str, node.job.env_set))
         raise ConfigError(
             "hydra.job.env_set must be given on the command line, got values of "
-            f"{names} from a config file, which could then run anything."
+            f"{names} from a config file, which could run any program with them."
         )
 
 
@@ -102,7 +106,11 @@ def refuse_number_for_switch(cfg: DictConfig) -> None:
 
 
 def require_multirun(cfg: DictConfig) -> None:
-    """A search is many runs; Hydra must be told so on the command line."""
+    """Refuse a search without --multirun: Hydra would run a single job.
+
+    Raises:
+        ConfigError: saying how to start the search.
+    """
     if cfg.optuna.enabled and "optuna" in HydraConfig.get().runtime.choices:
         option = HydraConfig.get().runtime.choices["optuna"]
         raise ConfigError(
@@ -112,10 +120,10 @@ def require_multirun(cfg: DictConfig) -> None:
 
 
 def train_task(cfg: DictConfig) -> float | None:
-    """Check the tree, then train.
+    """Check the config, then train.
 
     Returns:
-        The value of the monitored metric in the best epoch, for sweepers.
+        The value of the monitored metric in the best epoch, which sweepers optimise.
     """
     hydra_node: Any = HydraConfig.get()
     aliases = hydra_node.get("aliases") or {}
@@ -129,7 +137,9 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
     """Run the Hydra application on `argv`.
 
     Args:
-        task: done with the composed tree of a single run instead of training.
+        argv: flags and overrides, without the program.
+        prog: name of the program, for messages.
+        task: called with the composed config of a single run instead of training.
 
     Raises:
         ConfigError: if the command line or the config cannot be composed.
@@ -145,8 +155,8 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
         except (HydraException, OmegaConfBaseException) as error:
             if isinstance(error, InstantiationException) and "whitelist" in str(error):
                 raise ConfigError(
-                    "hydra.callbacks and hydra.sweeper must not name anything else than the parts "
-                    f"of a search ({first_line(error)})"
+                    "hydra.callbacks and hydra.sweeper must name nothing but the parts of a search "
+                    f"({first_line(error)})"
                 ) from error
             raise ConfigError(explain(error)) from error
         except ValueError as error:
@@ -154,7 +164,7 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
                 reason = str(error.__cause__ or error).strip()
                 raise ConfigError(f"hydra.job_logging cannot be set up: {reason}") from error
             if str(error).startswith("Only one of --run"):
-                raise ConfigError("--multirun must stand without --cfg and --info.") from error
+                raise ConfigError("--multirun cannot be combined with --cfg or --info.") from error
             index = re.match(r"invalid literal for int\(\) with base 10: '(.*)'", str(error))
             if index and (text := no_index(index[1], argv)):
                 raise ConfigError(text) from error
@@ -183,7 +193,7 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
 
 
 def config_folders(flags: Namespace) -> list[Path]:
-    """Where options come from: ours, `--config-dir`, and `hydra.searchpath=[file://...]`."""
+    """The folders with options: the shipped one, `--config-dir` and `hydra.searchpath`."""
     given = [] if flags.config_dir is None else [flags.config_dir]
     for word in flags.overrides:
         if word.startswith("hydra.searchpath="):
@@ -193,7 +203,7 @@ def config_folders(flags: Namespace) -> list[Path]:
 
 @contextmanager
 def command_line(argv: list[str]) -> Iterator[None]:
-    """Show `argv` to Hydra, and let its errors come to us instead of being printed."""
+    """Let Hydra read `argv`, and raise its errors instead of printing them."""
     before, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv = argv
     os.environ["HYDRA_FULL_ERROR"] = "1"

@@ -1,6 +1,6 @@
-"""`--config FILE.py`: takes the words off the command line and registers the file's options.
+"""`--config FILE.py`: remove the flag from the command line and register the file's options.
 
-Hydra must not see them: argparse takes `--config` for a prefix of its own `--config-path`.
+Hydra must not see the flag: its parser takes `--config` for an abbreviation of `--config-path`.
 """
 
 import glob
@@ -14,17 +14,16 @@ from pochitrain.error import ConfigError
 
 FLAG = "--config"
 SHELL_WORD = r"""(?:[^\s"'\\]|\\.|"[^"]*"|'[^']*')+"""
-"""A word on a command line, with the quotes that it may need."""
+"""A word on a command line, possibly quoted."""
 
 
 def use_config_flag(argv: list[str]) -> list[str]:
-    """`argv` without `--config FILE`, the override that selects the file in front.
+    """`argv` with `--config FILE` replaced by the override that selects the file, in front.
 
-    This is the only place from which a Python config is executed. Shell completion does not execute
-    it; it completes with what the file says in plain literals.
+    The file is executed, except for shell completion, which uses only its plain literals.
 
     Raises:
-        ConfigError: if the flag has no file or stands there twice, or the file is wrong.
+        ConfigError: if the flag has no file or is given twice, or the file is wrong.
     """
     from pochitrain.legacy.reference import trust_nothing
 
@@ -45,10 +44,10 @@ def use_config_flag(argv: list[str]) -> list[str]:
 
 
 def split_flag(argv: list[str]) -> tuple[list[str], list[str]]:
-    """The other words, and the files that follow the flag.
+    """The other arguments, and the files given with the flag.
 
     Raises:
-        ConfigError: if no file follows.
+        ConfigError: if the flag is not followed by a file.
     """
     rest, files = [], []
     words = iter(argv)
@@ -70,9 +69,9 @@ def is_completion(argv: list[str]) -> bool:
 
 
 def prepare_completion() -> None:
-    """Put what Hydra can complete in place of `--config FILE` on the line to be completed.
+    """Replace `--config FILE` in COMP_LINE by an override, which Hydra can complete.
 
-    While the file itself is being typed, the files that it may become are printed.
+    If the file name itself is being typed, print the files that match and exit.
     """
     line = re.sub(r"^(\S*pochi)\s+(train|optimize|lr)\b", r"\1", os.environ["COMP_LINE"])
     if re.match(r"\S*pochi\s+[a-z]+\s", line):
@@ -89,7 +88,7 @@ def prepare_completion() -> None:
 
 
 def complete_file(word: str) -> list[str]:
-    """Python files and folders that start with `word`."""
+    """Python files and folders whose path starts with `word`; folders end in a slash."""
     found = [Path(name) for name in sorted(glob.glob(f"{glob.escape(word)}*"))]
     return [f"{path}/" if path.is_dir() else str(path) for path in found if shows(path)]
 
@@ -99,7 +98,7 @@ def shows(path: Path) -> bool:
 
 
 def select_from_literals(file: str) -> str:
-    """The override for a file of which only the literals were read; "" if that is not possible."""
+    """The override that selects a file, read without executing it; "" if it cannot be read."""
     from pochitrain.legacy.read import read_literals
     from pochitrain.legacy.register import SELECT, register_selection
     from pochitrain.legacy.translate import translate

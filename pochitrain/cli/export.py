@@ -7,14 +7,16 @@ def build_parser(prog: str) -> FlagParser:
     parser = FlagParser(
         prog=prog,
         description="Write the model as an ONNX file, and prove on the validation pictures that "
-        "it answers as the original does.",
+        "it predicts the same classes.",
     )
     add_model_flags(parser, with_device=False)
     parser.add_argument("--data", metavar="DIR", help="other pictures for the proof")
     parser.add_argument("--output", metavar="FILE", help="default: model.onnx in the run directory")
     parser.add_argument("--format", choices=["onnx"], default="onnx")
     parser.add_argument("--opset", type=positive, metavar="N", help="default: the exporter's")
-    parser.add_argument("--dynamic-batch", action="store_true", help="any number of pictures")
+    parser.add_argument(
+        "--dynamic-batch", action="store_true", help="accept any number of pictures at once"
+    )
     parser.add_argument("--num-workers", type=natural, metavar="N", help="default: half the cores")
     return parser
 

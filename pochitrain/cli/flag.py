@@ -1,4 +1,4 @@
-"""Flags of the commands that are not Hydra applications, with errors in our form."""
+"""Flags of the commands that are not Hydra applications."""
 
 import argparse
 from typing import NoReturn
@@ -7,23 +7,28 @@ from pochitrain.error import ConfigError
 
 
 class FlagParser(argparse.ArgumentParser):
-    """Raises ConfigError instead of printing a page of usage and exiting."""
+    """Raises ConfigError instead of printing the usage and exiting."""
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message[:1].upper()}{message[1:]}. See {self.prog} --help.")
 
 
 def positive(text: str) -> int:
-    """For `type=`: an integer >= 1."""
+    """Argument type: an integer >= 1."""
     return at_least(text, 1)
 
 
 def natural(text: str) -> int:
-    """For `type=`: an integer >= 0."""
+    """Argument type: an integer >= 0."""
     return at_least(text, 0)
 
 
 def at_least(text: str, low: int) -> int:
+    """Parse an integer >= `low`.
+
+    Raises:
+        argparse.ArgumentTypeError: for anything else.
+    """
     try:
         value = int(text)
     except ValueError:
@@ -38,13 +43,12 @@ def add_pixel_flag(parser: argparse.ArgumentParser) -> None:
         "--max-input-megapixels",
         type=positive,
         metavar="N",
-        help="through the model at once, after the transform; default: 4, or a batch of the size "
-        "that it was made for",
+        help="limit for one batch, after the transform; default: 4, or a full batch if larger",
     )
 
 
 def add_model_flags(parser: argparse.ArgumentParser, with_device: bool = True) -> None:
-    """What every command that loads a model takes."""
+    """Add the flags of every command that loads a model: model, --device, --allow, --config."""
     parser.add_argument("model", metavar="RUN", help="run directory, checkpoint (.pth) or .onnx")
     if with_device:
         parser.add_argument("--device", help="cuda, cuda:1, mps, cpu; default: as in training")
@@ -53,7 +57,7 @@ def add_model_flags(parser: argparse.ArgumentParser, with_device: bool = True) -
         action="append",
         default=[],
         metavar="TARGET",
-        help="callable of your own that the run's transforms or model name, e.g. mypackage.*",
+        help="your own code that the run's transforms or model use, e.g. mypackage.*",
     )
     parser.add_argument(
         "--config",
@@ -63,7 +67,7 @@ def add_model_flags(parser: argparse.ArgumentParser, with_device: bool = True) -
 
 
 def execute_config(path: str | None) -> None:
-    """Execute the Python config that the person named, so that references to it can be followed."""
+    """Execute the Python config given with --config, whose functions the run may refer to."""
     if path is not None:
         from pochitrain.legacy.register import use_config_file
 

@@ -9,11 +9,11 @@ from pochitrain.config.root import GROUPS
 
 WIDTH = 100
 NOT_SHOWN = ("hydra", "legacy", "schema")
-"""Hydra's own groups, the place of a Python config, and the types of our nodes."""
+"""Groups that are not for users: Hydra's, that of a Python config, and the schemas."""
 
 
 def option_table() -> str:
-    """A line per group, `name  option, option, ...`: ours as in config.yaml, then the person's."""
+    """A line per group, `name  option, option, ...`: shipped groups first, then the user's."""
     loader = GlobalHydra.instance().config_loader()
     there = [group for group in loader.list_groups("") if group not in NOT_SHOWN]
     ours = [group for group in (*GROUPS, "experiment") if group in there]

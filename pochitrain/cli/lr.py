@@ -11,8 +11,8 @@ def run(argv: list[str], prog: str) -> None:
     parser = argparse.ArgumentParser(
         prog=prog,
         usage=f"{prog} [--config FILE.py] [overrides] [--all]",
-        description="Shows which parameters each learning-rate rule takes, and their rates. "
-        "Nothing is trained. The overrides are those of `pochi train`.",
+        description="Show which parameters each learning-rate rule applies to, and their rates. "
+        "Nothing is trained. Takes the overrides of `pochi train`.",
         epilog=f"example: {prog} layer_wise_lr=resnet model=resnet50 --all",
         allow_abbrev=False,
     )

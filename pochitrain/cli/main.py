@@ -1,4 +1,4 @@
-"""The `pochi` command: finds the subcommand, and turns errors into one message and an exit code."""
+"""The `pochi` command: run the subcommand, and turn errors into a message and an exit code."""
 
 import importlib
 import io
@@ -10,49 +10,59 @@ from pochitrain import __version__
 from pochitrain.command import remember_command
 from pochitrain.error import REFUSALS, ConfigError, PochiError, cannot_access
 from pochitrain.text import did_you_mean, printable
+from pochitrain.threads import stop_spinning
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("pochitrain.cli.train", "train a model (the same as python train.py)"),
     "optimize": ("pochitrain.cli.optimize", "search hyper-parameters with Optuna"),
     "infer": ("pochitrain.cli.infer", "evaluate a model, or classify pictures with it"),
-    "export": ("pochitrain.cli.export", "write an ONNX file that provably answers alike"),
+    "export": (
+        "pochitrain.cli.export",
+        "write an ONNX file and prove that it predicts the same classes",
+    ),
     "serve": ("pochitrain.cli.serve", "answer over HTTP, with a page to try it"),
     "lr": ("pochitrain.cli.lr", "show the learning rate of every layer before training"),
     "migrate": ("pochitrain.cli.migrate", "write a Python config as a YAML experiment"),
 }
-"""Name -> module with `run(argv)`, one line for the overview."""
+"""Name -> module with `run(argv, prog)`, description for the overview."""
 
 
 def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     """Run a subcommand and exit: 0 done, 1 failed, 2 wrong input, 130 Ctrl+C, 143 SIGTERM."""
     argv = sys.argv[1:] if argv is None else argv
     remember_command(prog, argv)
+    stop_spinning()  # before anything imports torch
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # File names that are no UTF-8, and terminals that are none: shown as \\udcff, not fatal.
+        # Characters that the terminal cannot encode are printed as escapes instead of failing.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         dispatch(argv, prog)
-        sys.stdout.flush()  # an error of the last lines belongs here, not to the end of Python
+        sys.stdout.flush()  # so that a write error is handled here and not at interpreter exit
     except PochiError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         print(printable(error), file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # `pochi ... | head`: nobody reads any more
+    except BrokenPipeError:  # the reader has closed the pipe (`pochi ... | head`)
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())  # or Python complains at exit
+        os.dup2(nowhere, sys.stdout.fileno())  # or Python reports the error again at exit
         sys.exit(141)  # 128 + SIGPIPE
     except OSError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1" or error.errno not in REFUSALS:
             raise
         print(printable(cannot_access(error)), file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt as error:  # engine/interrupt.py raises one with a message and a code
+    except KeyboardInterrupt as error:  # pochitrain.error.Interrupted has a message and a code
         print(printable(error) if str(error) else "Interrupted.", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 130))
 
 
 def dispatch(argv: list[str], prog: str) -> None:
+    """Run a subcommand, or print the version or the overview.
+
+    Raises:
+        ConfigError: for an unknown subcommand.
+    """
     if argv[:1] in (["--version"], ["-V"]):
         print(f"pochitrain {__version__}")
         return
@@ -65,6 +75,11 @@ def dispatch(argv: list[str], prog: str) -> None:
 
 
 def load_command(name: str) -> Callable[[list[str], str], None]:
+    """The function `run(argv, prog)` of a subcommand.
+
+    Raises:
+        ConfigError: if there is no such subcommand.
+    """
     if name not in COMMANDS:
         hint = did_you_mean(name, COMMANDS)
         raise ConfigError(
@@ -77,4 +92,6 @@ def load_command(name: str) -> Callable[[list[str], str], None]:
 def overview() -> str:
     width = max(map(len, COMMANDS))
     rows = "\n".join(f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items())
-    return f"usage: pochi COMMAND ...\n\n{rows}\n\npochi COMMAND --help tells more."
+    return (
+        f"usage: pochi COMMAND ...\n\n{rows}\n\nFor the options of a command: pochi COMMAND --help."
+    )

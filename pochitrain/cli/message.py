@@ -1,4 +1,4 @@
-"""Hydra's errors about the command line in our words: dotted key, rule, value seen, remedy."""
+"""Hydra's errors rewritten as our messages: dotted key, rule, value seen, remedy."""
 
 import argparse
 import re
@@ -16,7 +16,7 @@ from pochitrain.text import did_you_mean
 
 
 def parse_flags(argv: list[str], prog: str) -> argparse.Namespace:
-    """The flags as Hydra will see them, but without its page of usage in front of an error.
+    """Parse the flags as Hydra does, but without printing its usage in front of an error.
 
     Raises:
         ConfigError: for a flag that does not exist or lacks its value.
@@ -54,11 +54,11 @@ OMIT = (
     "provider=",
     "Alias expansion:",
 )
-"""Starts of lines that only help Hydra's developers."""
+"""Prefixes of lines that only help developers of Hydra."""
 
 
 def wrong_type(key: str, value: str, reason: str) -> str:
-    """A value that OmegaConf cannot store at `key`."""
+    """The message for a value that OmegaConf cannot store at `key`; `reason` is its own message."""
     if "incompatible container types" in reason:  # one of the two was given, the other is wanted
         reason = "not a ListConfig" if value.startswith("{") else "Cannot assign list to Dict"
     for pattern, rule, remedy in TYPE_RULES:
@@ -71,7 +71,7 @@ def wrong_type(key: str, value: str, reason: str) -> str:
 
 
 def has_default(key: str) -> bool:
-    """Whether `group.field` may be left out, whichever option the group has."""
+    """Whether `key` has a default in every option of its group."""
     group, _, name = key.partition(".")
     schemas = GROUPS[group][0].values() if group in GROUPS else ()
     fields = [schema.__dataclass_fields__.get(name) for schema in schemas]
@@ -79,7 +79,7 @@ def has_default(key: str) -> bool:
 
 
 def show(value: str) -> str:
-    """`value` as it would be written in Python: only words are quoted."""
+    """`value`, quoted unless it is a number, a boolean, null, a list or a mapping."""
     plain = re.fullmatch(r"-?[0-9.]+(e-?[0-9]+)?|true|false|null|\[.*\]|\{.*\}", value)
     return value if plain else repr(value)
 
@@ -112,12 +112,18 @@ def wrong_type_in_file(source: str, reason: str, key: str) -> str:
 
 
 def value_in(reason: str) -> str:
+    """The value that OmegaConf's message quotes; empty if it quotes none."""
     found = re.search(r"Value '(.*?)' (?:of type|is not)|string: '(.*)'", reason)
     return next((part for part in found.groups() if part is not None), "") if found else ""
 
 
 def unknown_key(key: str, name: str = "", schema: str = "") -> str:
-    """`name` is the part of `key` that does not exist, or below it when it is given a mapping."""
+    """The message for a key that does not exist.
+
+    Args:
+        name: the part of `key` that does not exist, or a key in the mapping given for `key`.
+        schema: name of the dataclass that lacks it.
+    """
     if "@" in key:
         return f"{key} is not in the defaults list. To choose an option write GROUP=OPTION."
     if "/" in key:
@@ -135,11 +141,11 @@ def unknown_key_in_file(source: str, key: str, schema: str) -> str:
 
 
 def not_in_struct(key: str, close: str | None, full: str) -> str:
-    """A key that a free mapping does not hold yet.
+    """The message for a new key of a free mapping without `+`.
 
     Args:
-        close: the one in it that looks most like it.
-        full: the key, with list indices in brackets; below `key` when `key` was given a mapping.
+        close: the existing key that is most like it, if there is one.
+        full: its path, with list indices in brackets; below `key` if `key` was given a mapping.
     """
     full = re.sub(r"\[(\d+)\]", r".\1", full) or key
     value = "VALUE" if full == key else "{...}"
@@ -148,7 +154,7 @@ def not_in_struct(key: str, close: str | None, full: str) -> str:
 
 
 def no_index(name: str, argv: list[str]) -> str | None:
-    """A name where an entry of a list was to be numbered (`transform.val.1.mean.foo=1`).
+    """The message for a name in place of a list index (`transform.val.1.mean.foo=1`).
 
     Returns:
         None if no word of `argv` has that name in its key.
@@ -169,7 +175,7 @@ def not_deletable(key: str) -> str:
 
 
 def no_package(source: str) -> str:
-    """An experiment whose keys ended up below the key `experiment`, or that has none."""
+    """The message for an experiment that lacks `@package _global_` or has no keys."""
     return (
         f"{source}.yaml must start with the line '# @package _global_' and set keys of the config "
         "below it (epochs: 20). It lacks that line, is empty, or holds something other than keys."
@@ -177,20 +183,20 @@ def no_package(source: str) -> str:
 
 
 def parent_folder(option: str) -> str:
-    """`optimizer=../model/resnet18`: options are found by name, not by path."""
+    """The message for an option given as a path (`optimizer=../model/resnet18`)."""
     words = typed_command()[1]
     group = next((word.partition("=")[0] for word in words if word.endswith(f"={option}")), None)
     options = list_options(config_directory() / group) if group else []
     if not options:
-        return f"The name of an option must stand without '..', got {option!r}."
+        return f"The name of an option must not contain '..', got {option!r}."
     return f"{group} must be one of {', '.join(options)}, got {option!r}."
 
 
 def wrong_option(group: str, option: str, listed: str = "") -> str:
-    """An option that its group does not have, or a group that does not exist."""
+    """The message for an option that its group does not have, or an unknown group."""
     group = group.rstrip("/")
     groups = sorted(p.name for p in config_directory().iterdir() if p.is_dir())
-    # The options of a file of --config are no names to choose.
+    # The options that --config registers cannot be chosen by name.
     hidden = (*OMIT, "legacy")
     options = [line for line in listed.splitlines() if line and not line.startswith(hidden)]
     options = options or list_options(config_directory() / group)
@@ -202,7 +208,7 @@ def wrong_option(group: str, option: str, listed: str = "") -> str:
 
 
 def outside_option(group: str, option: str) -> str:
-    """What to do about an option that a file chooses: it may be one of the person's own."""
+    """A hint for an unknown option that a file chose: it may be one of the user's own."""
     words = [word.lstrip("+") for word in typed_command()[1]]
     files = [f"experiment/{word[11:]}.yaml" for word in words if word.startswith("experiment=")]
     files += [word.removeprefix("--config=") for word in words if word.endswith(".py")]
@@ -220,7 +226,7 @@ def list_options(folder: Path) -> list[str]:
 
 
 def null_option(group: str) -> str:
-    """`scheduler=null`: off is an option of the group, not null."""
+    """The message for `scheduler=null`: a group is switched off by an option (`none`)."""
     options = list_options(config_directory() / group)
     off = f" To switch it off use {group}=none." if "none" in options else ""
     return f"{group} must be one of {', '.join(options)}, got null.{off}"
@@ -235,14 +241,14 @@ def several_values(override: str) -> str:
 
 
 def made_by_hydra(error: OSError) -> bool:
-    """Whether Hydra failed to make a directory, and not a part of a run."""
+    """Whether Hydra raised `error` while making a directory, rather than code of a run."""
     frames = [frame.f_code for frame, _ in walk_tb(error.__traceback__)]
     callers = [code for code in frames if "pathlib" not in code.co_filename]
     return callers != frames and "hydra" in Path(callers[-1].co_filename).parts
 
 
 def unusable_directory(error: OSError, argv: list[str]) -> str:
-    """hydra.run.dir or hydra.sweep.dir under a file, or where nothing can be written."""
+    """The message for a hydra.run.dir or hydra.sweep.dir that cannot be made."""
     several = "--multirun" in argv or "-m" in argv
     return not_a_run_directory(
         "hydra.sweep.dir" if several else "hydra.run.dir", str(error.filename), error
@@ -312,4 +318,4 @@ RULES: tuple[tuple[str, Callable[..., str]], ...] = (
     (r"^Additional config directory '([^'\n]*)' not found", missing_directory),
     (r"^Cannot find primary config '([^'\n]*)'", missing_config),
 )
-"""Pattern in the text of Hydra's error -> what builds our message from its groups."""
+"""Pattern in Hydra's message -> function that builds our message from the pattern's groups."""

@@ -23,11 +23,11 @@ def run(argv: list[str], prog: str) -> None:
     for text in done.warnings:
         print(f"Warning: {text}", file=sys.stderr)
     if done.helpers:
-        print(f"Helpers of the file's own, not written: {', '.join(done.helpers)}")
+        print(f"Helper variables, not written: {', '.join(done.helpers)}")
     for name in done.not_portable:
         print(
-            f"Not portable: {name} exists in {args.file} only. Training from the YAML file works "
-            f"with --config {args.file} beside it, or once the code is in a module of its own.",
+            f"Not portable: {name} exists only in {args.file}. To train from the YAML file add "
+            f"--config {args.file}, or move the code into a module.",
             file=sys.stderr,
         )
     print(f"Written to {done.output}. Train with:\n  {done.command}")

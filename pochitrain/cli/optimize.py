@@ -8,7 +8,7 @@ Searches hyper-parameters with Optuna: the same as python train.py --multirun op
 
   --config FILE.py   a legacy config; its dict `optuna` says what to search
   --output DIR       where the results go (default: <work_dir>/optuna_results)
-  --cfg job          only show the config
+  --cfg job          show the config and exit
   overrides          as for python train.py, for example
                      optuna=grid optuna.n_trials=50 optuna.storage=sqlite:///study.db
                      'learning_rate=tag(log,interval(1e-4,1e-2))'
@@ -26,7 +26,11 @@ def run(argv: list[str], prog: str) -> None:
 
 
 def search_arguments(argv: list[str]) -> list[str]:
-    """The command line of `train.py` for this search."""
+    """The arguments of `train.py` that start the search.
+
+    Raises:
+        ConfigError: for a flag without its path, or `optuna=none`.
+    """
     words, output, config = [], None, None
     rest = iter(argv)
     for word in rest:
@@ -43,12 +47,12 @@ def search_arguments(argv: list[str]) -> list[str]:
             words.append(word)
     if "optuna=none" in words:
         raise ConfigError(
-            "pochi optimize needs an option of optuna that searches, got optuna=none. Leave it out "
-            "for the default, or train without a search: pochi train."
+            "optuna must not be none in pochi optimize, got optuna=none. Leave it out for the "
+            "default search, or train without a search: pochi train."
         )
     start = [] if config is None else ["--config", config]
     if config is not None:
-        # The file fills group optuna; only the sweeper is still to be chosen.
+        # The file sets group optuna but cannot choose the sweeper.
         start += ["hydra/sweeper=search", "optuna.enabled=true"]
     elif not any(word.startswith(("optuna=", "+optuna=")) for word in words):
         start.append("optuna=default")
@@ -58,6 +62,6 @@ def search_arguments(argv: list[str]) -> list[str]:
 
 
 def shows_only(words: list[str]) -> bool:
-    """Whether Hydra is asked to print something, which it does not do in a multirun."""
+    """Whether Hydra only prints something (--cfg, --info), which needs a single run."""
     flags = {word.partition("=")[0] for word in words}
     return bool(flags & {"--cfg", "-c", "--info", "-i", "--shell-completion", "-sc"})

@@ -1,4 +1,4 @@
-"""Overrides as people type them, made into what Hydra's grammar takes."""
+"""Conversion of overrides as typed to Hydra's override grammar."""
 
 import re
 
@@ -7,11 +7,11 @@ BARE_VALUE = re.compile(r"""(?P<key>[^=\s'"]+)=(?P<value>[^'"()\[\]{},]*)""")
 
 
 def to_hydra(word: str) -> str:
-    """One word of the command line.
+    """One argument of the command line in Hydra's grammar.
 
-    `+experiment=x` means `experiment=x`: the group is in the defaults list already. `device=None`
-    is Python for `device=null`. A value with letters that Hydra's grammar does not know
-    (`confusion_matrix.title=混同行列`) gets the quotes that it asks for.
+    `+experiment=x` becomes `experiment=x`, since the group is in the defaults list. `device=None`
+    becomes `device=null`. A value with non-ASCII letters (`confusion_matrix.title=混同行列`) is
+    quoted, as the grammar requires.
     """
     if word.startswith("+experiment="):
         return word.removeprefix("+")
@@ -21,5 +21,7 @@ def to_hydra(word: str) -> str:
     if word.isascii() or match is None or "${" in word:
         return word
     value = match["value"]
-    value += "\\" * (len(value) - len(value.rstrip("\\")))  # a backslash escapes a quote only
+    value += "\\" * (
+        len(value) - len(value.rstrip("\\"))
+    )  # a trailing backslash would escape the closing quote
     return f'{match["key"]}="{value}"'

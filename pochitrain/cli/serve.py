@@ -12,7 +12,7 @@ from pochitrain.cli.flag import (
 
 def build_parser(prog: str) -> FlagParser:
     parser = FlagParser(
-        prog=prog, description="Answer for a trained model over HTTP, with a page to try it."
+        prog=prog, description="Serve a trained model over HTTP, with a page to try it."
     )
     add_model_flags(parser)
     parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
@@ -38,7 +38,7 @@ def build_parser(prog: str) -> FlagParser:
         action="append",
         default=[],
         metavar="NAME",
-        help="answer under this name too (again for more); default: localhost, addresses, --host",
+        help="also accept this host name (repeatable); always: localhost, IP addresses, --host",
     )
     return parser
 

@@ -1,4 +1,4 @@
-"""From config nodes to objects."""
+"""Builds objects from config nodes."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -23,14 +23,14 @@ from pochitrain.text import escape_interpolations, first_line
 
 
 class Components:
-    """Instantiates nodes of the config: each only what its place takes (target_allowlist.py)."""
+    """Instantiates nodes of the config. Each place allows certain targets (target_allowlist.py)."""
 
     def __init__(self, cfg: DictConfig, allow: Sequence[str] | None = None) -> None:
         """Build what `cfg` describes.
 
         Args:
-            allow: targets allowed by the person, in any place; None = what the command line of
-                this Hydra run allows.
+            allow: further targets, allowed in every place; None = `allow_targets` on the command
+                line of this Hydra run.
         """
         self.cfg = cfg
         if allow is None:
@@ -40,7 +40,7 @@ class Components:
         self.allowed = list(allow)
 
     def check(self) -> None:
-        """Refuse what the config may not build anywhere, before anything of it is built.
+        """Check every node that can be built, before any of them is.
 
         Raises:
             ConfigError: for the first target that is not allowed.
@@ -57,10 +57,15 @@ class Components:
                 self.approve(place, node)
 
     def approve(self, key: str, node: Any = None) -> tuple[dict[str, Any], list[str]]:
-        """The plain node that may be instantiated, and the allow-list to do it under."""
+        """A checked node as plain values, and the allow-list for instantiating it.
+
+        Raises:
+            ConfigError: if one of its targets is not allowed.
+        """
         return approve(key, plain(self.node(key) if node is None else node), self.allowed)
 
     def node(self, key: str) -> Any:
+        """The node or value at a dotted key; None if there is none."""
         return OmegaConf.select(self.cfg, key)
 
     def build(self, key: str, node: Any = None, **arguments: Any) -> Any:
@@ -76,7 +81,7 @@ class Components:
         """
         approved, names = self.approve(key, node)
         try:
-            # Real lists and dictionaries: torchvision refuses OmegaConf's, checkpoints hold them.
+            # Plain lists and dictionaries: torchvision refuses OmegaConf's, checkpoints store them.
             return instantiate(
                 escape_interpolations(approved),
                 **arguments,
@@ -96,7 +101,7 @@ class Components:
             raise ConfigError(f"{key} cannot be built: {first_line(error)}") from error
 
     def complete(self, key: str, *arguments: Any) -> Any:
-        """The object of the partial node at `key`, given the arguments that it lacks.
+        """The object that the partial node at `key` describes, with `arguments` added.
 
         Raises:
             ConfigError: as `build`.
@@ -104,13 +109,12 @@ class Components:
         return call_partial(key, self.build(key), *arguments)
 
     def build_data(self) -> Any:
-        """The data set of group `data`, without the fields that belong to the loader."""
+        """What the target of group `data` returns; it does not get the loader settings."""
         node = {key: value for key, value in self.cfg.data.items() if key not in LOADER_FIELDS}
         return self.build("data", OmegaConf.create(node))
 
     def loader_settings(self) -> dict[str, Any]:
-        """The fields of group `data` that belong to the loader; their defaults where it has none,
-        as in a kind of data from outside."""
+        """The loader settings of group `data`, or their defaults if a user's group lacks them."""
         settings = {field.name: field.default for field in fields(LoaderConfig)}
         settings["batch_size"] = self.cfg.batch_size
         return {key: self.cfg.data.get(key, value) for key, value in settings.items()}
@@ -131,11 +135,13 @@ def call_partial(key: str, partial: Any, *arguments: Any, **more: Any) -> Any:
 
 
 def explain(key: str, error: Exception) -> str:
-    """One line for a node that cannot be instantiated."""
+    """The message for a node that cannot be instantiated."""
     cause, text = error.__cause__, str(error)
     target = text.split("'")[1] if "'" in text else "its _target_"
     if "cannot be authorized" in text or "cannot be selected" in text:
-        return f"{key} names {target!r}, which no config may run. Call it in a function of yours."
+        return (
+            f"{key} names {target!r}, which no config may run. Call it in a function of your own."
+        )
     if "whitelist" in text:
         return (
             f"{key} names {target!r}, which a config may not run. If you trust it, allow it on the "
@@ -147,5 +153,5 @@ def explain(key: str, error: Exception) -> str:
 
 
 def plain(node: Any) -> Any:
-    """A node as plain values, interpolations resolved."""
+    """`node` as plain values with interpolations resolved; other values unchanged."""
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node

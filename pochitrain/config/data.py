@@ -7,18 +7,24 @@ from typing import Annotated
 
 from omegaconf import MISSING
 
-from pochitrain.config.validators import Choice, Node, Numbers, Range, Seed, check_fields
+from pochitrain.config.validators import Choice, Node, Numbers, Range, Rule, Seed, check_fields
 from pochitrain.error import require
 
 MAX_NUM_WORKERS = max(64, 4 * (os.cpu_count() or 1))
-"""More processes than this only wait for each other; thousands end a machine."""
+"""More processes would only compete for the cores; thousands can bring a machine down."""
 Fraction = Range(gt=0, lt=1)
 Color = Numbers("3 integers from 0 to 255 (red, green, blue)", Range(ge=0, le=255), count=3)
 
 
+OnOffAuto = Rule(
+    "one of auto, on, off", lambda value: value in ("auto", "on", "off", "True", "False")
+)
+"""True and False are what YAML makes of `on` and `off` without quotes."""
+
+
 @dataclass
 class LoaderConfig:
-    """How batches are made. None of it changes a result, except `batch_size`."""
+    """How batches are made. Only batch_size, cache_px and balanced_sampling affect the results."""
 
     batch_size: Annotated[int, Range(ge=1)] = "${batch_size}"  # type: ignore[assignment]  # interpolation
     num_workers: Annotated[
@@ -33,6 +39,14 @@ class LoaderConfig:
     """The same for validation and inference; null = as pin_memory."""
     non_blocking: bool = True
     """Copy to the GPU without waiting."""
+    cache: Annotated[str, OnOffAuto] = "auto"
+    """Keep decoded images in files, for later epochs and runs. auto: where they fit; on: or it is
+    an error; off. The result is the same."""
+    cache_gb: Annotated[float, Range(ge=0)] = 8.0
+    """GB (10^9 bytes) that all such files together may take in the user's cache directory."""
+    cache_px: Annotated[int | None, Range(ge=8)] = None
+    """Shorter side in pixels that larger images are reduced to before a RandomResizedCrop, so that
+    they take less room; null = they keep their size."""
     balanced_sampling: bool = False
     """Draw every class equally often (with replacement) instead of each image once."""
 
@@ -50,7 +64,7 @@ class DigitsConfig(LoaderConfig):
 
 @dataclass
 class FolderConfig(LoaderConfig):
-    """`root/<class>/**/image`, with a validation root, a fraction, or none."""
+    """Images in `root/<class>/**`; validation from a root of its own, a fraction, or none."""
 
     _target_: str = "pochitrain.data.folder.open_folder"
     train_root: str = MISSING
@@ -60,7 +74,7 @@ class FolderConfig(LoaderConfig):
     on_error: Annotated[str, Choice(("error", "skip"))] = "error"
     """error: name every unreadable image and stop; skip: train without them."""
     verify: bool = True
-    """Decode every image once before training (remembered between runs)."""
+    """Check every image once before training (remembered between runs)."""
     background: Annotated[list[int], Color] = field(default_factory=lambda: [255, 255, 255])
     """RGB, 0-255: what transparent pixels are composited on."""
 
@@ -69,8 +83,10 @@ LOADER_FIELDS = tuple(LoaderConfig.__dataclass_fields__)
 
 
 def check_data(node: Node, root: Node) -> None:
-    """The loader's settings, which a kind of data from outside may have too; validation pictures
-    come from one place, and not from the training pictures themselves."""
+    """Check the loader settings, and that no validation image is a training image.
+
+    A user's kind of data may have loader settings too.
+    """
     check_fields(LoaderConfig, node, "data.")
     if node.get("_target_") != FolderConfig._target_ or node["val_root"] is None:
         return
@@ -93,7 +109,7 @@ def check_data(node: Node, root: Node) -> None:
 
 
 def find_shared_folder(train_root: Path, val_root: Path) -> Path | None:
-    """`val_root` or the first class folder in it that is, links resolved, part of `train_root`."""
+    """`val_root` or the first class folder in it that, with links resolved, is in `train_root`."""
     train = train_root.resolve()
     classes = (
         sorted(path for path in val_root.iterdir() if path.is_dir()) if val_root.is_dir() else []
@@ -105,7 +121,7 @@ def find_shared_folder(train_root: Path, val_root: Path) -> Path | None:
 
 
 def has_validation(root: Node) -> bool:
-    """Whether the config alone says that there will be validation images."""
+    """Whether the run will have validation images, judging by the config alone."""
     node = root["data"]
     if "val_root" not in node:  # digits, or a source of the user's own
         return True

@@ -1,4 +1,4 @@
-"""Settings of the command line that do nothing in this run, because what they set is off."""
+"""Finds overrides that have no effect because the feature they configure is switched off."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ SWITCHES = {
     "warmup_start_factor": "warmup_epochs",
     "optuna": "optuna.enabled",
 }
-"""Key or group -> the key that must not be false or 0."""
+"""Key or group -> the key that switches it on, unless false or 0."""
 ALWAYS_USED = ("layer_wise_lr.no_weight_decay_on_bias_and_norm",)
 REMEDY = {
     "optuna.enabled": "A search is python train.py --multirun optuna=default, or pochi optimize.",
@@ -25,7 +25,7 @@ def find_ineffective_overrides(
 ) -> list[str]:
     """A warning for each override that has no effect.
 
-    A file may keep the settings of what it has switched off; who types one expects it to count.
+    Config files are not checked: they may keep the settings of a feature that is switched off.
 
     Args:
         overrides: as typed, such as `early_stopping.patience=3`.

@@ -1,4 +1,4 @@
-"""Groups `gradient_tracking` and `confusion_matrix`: what a run shows of what it learns."""
+"""Groups `gradient_tracking` and `confusion_matrix`: diagnostics of a run."""
 
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -32,7 +32,7 @@ class ConfusionMatrixConfig:
     xlabel: str = "Predicted Label"
     ylabel: str = "True Label"
     fontsize: FontSize = 14
-    """Of the numbers in the cells."""
+    """Size of the numbers in the cells."""
     title_fontsize: FontSize = 16
     label_fontsize: FontSize = 12
     figsize: Annotated[

@@ -24,31 +24,31 @@ class LossConfig:
 
     _target_: str = "pochitrain.loss.cross_entropy.build_cross_entropy"
     balance: bool = True
-    """Weight of class c = N / (C * n_c), of the training split; unused where weights are given."""
+    """Weight of class c = N / (C * n_c) in the training split; ignored if weights are given."""
     class_weights: Weights = None
     label_smoothing: Annotated[float, Range(ge=0, lt=1)] = 0.0
 
 
 @dataclass
 class ManualLossConfig(LossConfig):
-    """Weights given by hand: they must be."""
+    """Class weights given by hand; they are mandatory."""
 
     balance: bool = False
     class_weights: Weights = MISSING
 
 
 def check_loss(node: Node, root: Node) -> None:
-    """One weight per class, where the number of classes is given too."""
+    """Check the number of class weights, if `model.num_classes` is given."""
     weights = node.get("class_weights")
     if weights is not None:
         check_num_weights(weights, root["model"].get("num_classes"))
 
 
 def check_num_weights(weights: list[float], num_classes: int | None) -> None:
-    """One weight per class.
+    """Check the number of class weights.
 
     Raises:
-        ConfigError: with the guide's text, if the lengths differ.
+        ConfigError: with the guide's text, if it is not the number of classes.
     """
     if num_classes is not None and len(weights) != num_classes:
         raise ConfigError(
@@ -62,8 +62,8 @@ def loss_warnings(node: Node, root: Node) -> list[str]:
     weighted = node.get("balance") or node.get("class_weights") is not None
     if weighted and root["data"].get("balanced_sampling"):
         return [
-            "data.balanced_sampling=true already shows every class equally often, and the loss "
-            "weighs rare classes more on top of it. With balanced sampling use loss=uniform."
+            "data.balanced_sampling=true already draws every class equally often, and the loss "
+            "weights rare classes higher as well. With balanced sampling use loss=uniform."
         ]
     return []
 

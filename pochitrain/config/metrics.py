@@ -1,4 +1,4 @@
-"""Group `metrics`: what a run measures and writes about itself."""
+"""Group `metrics`: which metrics a run computes, and which files it writes."""
 
 import re
 from dataclasses import dataclass, field
@@ -16,11 +16,11 @@ DEFAULT_NAMES = ("val_balanced_accuracy", "val_macro_f1")
 @dataclass
 class MetricsConfig:
     export: bool = True
-    """Write the tables (training_metrics.csv and its like) and the graphs."""
+    """Write the CSV files (training_metrics.csv, ...) and the graphs."""
     tensorboard: bool = False
     names: list[str] = field(default_factory=lambda: list(DEFAULT_NAMES))
-    """Metrics of validation in the CSV, besides loss and accuracy. What is monitored and what is
-    custom comes by itself."""
+    """Validation metrics in the CSV besides loss and accuracy. Monitored and custom metrics are
+    always added."""
     custom: dict[str, Any] = field(default_factory=dict)
     """Metrics of the user's own: val_<name> -> node of a callable that takes a confusion matrix."""
 
@@ -30,7 +30,7 @@ def check_metrics(node: Node, root: Node) -> None:
         key = f"metrics.custom.{name}"
         ok = re.fullmatch(r"val_[A-Za-z0-9_]+", name) is not None
         require(ok, key, "called val_<name>, in letters, digits and _", name)
-        require(find_metric(name) is None, key, "a new name", name, "pochitrain has that metric.")
+        require(find_metric(name) is None, key, "a new name", name, "It is a metric of pochitrain.")
         ok = isinstance(entry, dict) and "_target_" in entry
         require(ok, key, "a node with _target_", entry)
     require_names(node["names"], "metrics.names", node["custom"])

@@ -1,4 +1,4 @@
-"""Group `model`: which network, and what it starts from."""
+"""Group `model`: the network and its initial weights."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -9,6 +9,7 @@ from pochitrain.config.validators import Node, Range, Rule
 
 
 def is_freeze(value: object) -> bool:
+    """Whether `value` is a boolean or an integer >= 1."""
     return isinstance(value, bool) or (isinstance(value, int) and value >= 1)
 
 
@@ -23,11 +24,11 @@ class ModelConfig:
     ] = None
     pretrained: bool = False
     weights: str | None = None
-    """File with the weights to start from; it counts more than `pretrained`."""
+    """File with the initial weights; takes precedence over `pretrained`."""
     freeze: Annotated[Any, Rule("an integer >= 1 (epochs), true (for good) or null", is_freeze)] = (
         None
     )
-    """Train only the last layer: in the first n epochs (an integer), or for good (true)."""
+    """Train only the last layer: for the first n epochs (an integer) or the whole run (true)."""
 
 
 def model_warnings(node: Node, root: Node) -> list[str]:
@@ -35,8 +36,8 @@ def model_warnings(node: Node, root: Node) -> list[str]:
     found = []
     if node.get("pretrained") and node.get("weights"):
         found.append(
-            f"model.pretrained=true has no effect, because model.weights={node['weights']} is the "
-            "start of the training."
+            f"model.pretrained=true has no effect, because model.weights={node['weights']} takes "
+            "precedence."
         )
     if not freeze:
         return found

@@ -1,4 +1,4 @@
-"""Keys `monitor` and `monitor_direction`: which number decides what is better."""
+"""Keys `monitor` and `monitor_direction`: the metric that decides which epoch is best."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,11 +15,11 @@ TOP_K_FORM = "val_top<k>_accuracy"
 
 
 def monitored_metric(root: Node) -> str:
-    """The number that decides about the best epoch of the run with this config.
+    """Name of the metric that decides which epoch is best.
 
-    `monitor`, where it is set. At its default the guide's keys count: `optuna.direction` in a
-    search, whose trials must be comparable, else `early_stopping.monitor`; and without validation
-    images it is the training loss.
+    It is `monitor`, unless that is left at its default. Then it is the training loss without
+    validation images; in a search, val_accuracy or val_loss, as `optuna.direction` says; otherwise
+    `early_stopping.monitor`, if early stopping is enabled.
 
     Args:
         root: the composed config, plain or not, interpolations resolved.
@@ -37,7 +37,7 @@ def monitored_metric(root: Node) -> str:
 
 
 def known_direction(name: str, monitor_direction: str | None) -> str | None:
-    """`maximize` or `minimize`; None for a number that nobody has said it of."""
+    """`maximize` or `minimize`: the metric's own, else `monitor_direction`; None if unknown."""
     metric = find_metric(name)
     if metric is None or metric.higher_is_better is None:
         return monitor_direction
@@ -45,11 +45,12 @@ def known_direction(name: str, monitor_direction: str | None) -> str | None:
 
 
 def search_direction(monitor: str, monitor_direction: str | None) -> str:
-    """Default of `optuna.direction`, by which a search optimises what is monitored."""
+    """Default of `optuna.direction`: the direction of the monitored metric, else maximize."""
     return known_direction(monitor, monitor_direction) or "maximize"
 
 
 def check_monitor(root: Node) -> None:
+    """Check `monitor` and `monitor_direction`, by themselves and together."""
     name, direction = root["monitor"], root["monitor_direction"]
     require_choice(root, "monitor_direction", (*DIRECTIONS, None))
     require_number(name, "monitor", root)
@@ -60,12 +61,12 @@ def check_monitor(root: Node) -> None:
         "monitor_direction",
         f"null or {known} with monitor={name}",
         direction,
-        "It is only for numbers that are no metric of pochitrain.",
+        "It is only for metrics that pochitrain does not ship.",
     )
 
 
 def require_number(name: Any, key: str, root: Node) -> None:
-    """`name` is a metric, or may be a column that a callback will add.
+    """Check that `name` is a metric, or may be a column that a callback adds.
 
     Raises:
         ConfigError: with the choices.
@@ -85,12 +86,12 @@ def require_number(name: Any, key: str, root: Node) -> None:
         raise ConfigError(f"{text}{hint}")
     if root["monitor_direction"] is None:
         raise ConfigError(
-            f"{text}{hint} If a callback adds it, say monitor_direction=maximize or minimize."
+            f"{text}{hint} If a callback adds it, set monitor_direction=maximize or minimize."
         )
 
 
 def require_validation(name: str, key: str, root: Node) -> None:
-    """A metric of validation is not watched where there is none; the default steps back."""
+    """Refuse a validation metric without validation images; the default becomes train_loss."""
     of_validation = name.startswith(("val_", AVERAGED))
     ok = has_validation(root) or not of_validation or name == DEFAULT
     remedy = "Set data.val_root or data.val_fraction."
@@ -98,7 +99,7 @@ def require_validation(name: str, key: str, root: Node) -> None:
 
 
 def require_names(names: Iterable[Any], key: str, custom: Iterable[str]) -> None:
-    """Each of `names` is a metric of validation.
+    """Check that each of `names` is a validation metric.
 
     Raises:
         ConfigError: with the choices.

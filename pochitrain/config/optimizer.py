@@ -1,4 +1,4 @@
-"""Groups `optimizer` and `layer_wise_lr`. The learning rate itself is a key of the root."""
+"""Groups `optimizer` and `layer_wise_lr`. The learning rate is a key of the root."""
 
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -64,13 +64,13 @@ class LayerWiseLRConfig:
     enabled: bool = False
     layer_rates: dict[str, float] = field(default_factory=dict)
     decay: Annotated[float | None, Range(gt=0, le=1)] = None
-    """Instead of `layer_rates`: each block's rate is `decay` times that of the next one."""
+    """Instead of `layer_rates`: the rate of each block is `decay` times that of the next block."""
     no_weight_decay_on_bias_and_norm: bool = False
     graph_config: LayerWiseGraphConfig = field(default_factory=LayerWiseGraphConfig)
 
 
 def check_optimizer(node: Node, root: Node) -> None:
-    """Nesterov's momentum needs momentum, and no dampening."""
+    """Check that `nesterov` comes with momentum and without dampening."""
     if node.get("nesterov"):
         ok = node.get("momentum", 0) > 0 and node.get("dampening", 0) == 0
         require(
@@ -83,7 +83,7 @@ def check_optimizer(node: Node, root: Node) -> None:
 
 
 def check_layer_wise_lr(node: Node, root: Node) -> None:
-    """Rates or a decay where it is enabled, not both; each pattern and rate by itself."""
+    """Check that there are rates or a decay but not both, and each pattern and rate."""
     rates = node.get("layer_rates") or {}
     if node.get("enabled") and not rates and node.get("decay") is None:
         raise ConfigError(

@@ -32,41 +32,41 @@ FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "int": (("low", "high"), ("log", "step")),
     "categorical": (("choices",), ()),
 }
-"""Type of a search space entry -> its mandatory and its optional fields."""
+"""Type of a search space entry -> its mandatory and optional fields."""
 AtLeastOne = Range(ge=1)
 MAX_JOBS = 1000
-"""Each is a process here or a job of a cluster; a slip of the keyboard must not start millions."""
+"""Each is a process or a job of a cluster: a typing error must not start millions of them."""
 EXAMPLE = "{learning_rate: {type: float, low: 1e-5, high: 1e-1, log: true}}"
 
 
 @dataclass
 class OptunaConfig:
-    """The search; its options choose the sweeper, so that `--multirun` runs it."""
+    """The search. The options of this group also select the sweeper that `--multirun` runs."""
 
     enabled: bool = False
     study_name: Annotated[str, Rule("a name", bool)] = "pochitrain_optimization"
     direction: Annotated[str, Choice(DIRECTIONS)] = (
         "${search_direction:${monitor},${monitor_direction}}"
     )
-    """That of `monitor`, so maximize by default: the best val_accuracy of a trial. minimize with
-    the default `monitor`: its lowest val_loss."""
+    """Default: the direction of `monitor`. With `monitor` at its default, maximize optimises
+    val_accuracy and minimize optimises val_loss."""
     n_trials: Annotated[int, AtLeastOne] = 20
-    """Finished trials that the study is to have in the end, earlier runs included."""
+    """Total number of finished trials in the study, those of earlier runs included."""
     n_jobs: Annotated[int, AtLeastOne, Range(le=MAX_JOBS)] = 1
-    """Trials at the same time."""
+    """Number of trials that run at the same time."""
     optuna_epochs: Annotated[int, AtLeastOne] = 10
-    """`epochs` of a trial."""
+    """Number of epochs of a trial, in place of `epochs`."""
     sampler: Annotated[str, Choice(SAMPLERS)] = "TPESampler"
     pruner: Annotated[str | None, Choice(PRUNERS)] = "MedianPruner"
     storage: str | None = None
     """null = in memory; sqlite:///file.db, journal://file.log, or any SQLAlchemy URL."""
     search_space: dict[str, Any] | None = None
     custom_search_space: str | None = None
-    """Dotted path of `f(cfg, trial)`, which may suggest more (conditional) parameters."""
+    """Dotted path of a function `f(cfg, trial)` that may suggest more (conditional) parameters."""
     max_failure_rate: Annotated[float, Range(ge=0, le=1)] = 0.5
-    """Stop when more than this share of the trials of this run has failed."""
+    """Stop when more than this fraction of the trials of this command has failed."""
     repeats: Annotated[int, AtLeastOne] = 1
-    """Trainings per trial, each with a seed of its own; their mean is the trial's value."""
+    """Trainings per trial, each with another seed; the value of the trial is their mean."""
     graphs: bool = False
     """Draw the graphs of every trial too; takes longer than a short epoch."""
 
@@ -87,12 +87,12 @@ def check_optuna(node: Node, root: Node) -> None:
         "optuna.direction",
         f"{known} with monitor={monitored}",
         node["direction"],
-        "Leave it out, it follows the metric.",
+        "Leave it out to use the direction of the metric.",
     )
 
 
 def check_search(node: Node) -> None:
-    """The settings of the search by themselves, before anything is built."""
+    """Check the settings of the search that do not depend on other groups."""
     check_fields(OptunaConfig, node, "optuna.")
     for name, entry in (node.get("search_space") or {}).items():
         if entry is not None:
@@ -100,10 +100,10 @@ def check_search(node: Node) -> None:
 
 
 def check_entry(entry: Any, key: str) -> None:
-    """One parameter of the search space, by itself.
+    """Check one entry of the search space.
 
     Raises:
-        ConfigError: wrong type, missing or unknown field, or a range that has no values.
+        ConfigError: for a wrong type, a missing or unknown field, or an empty range.
     """
     is_mapping = isinstance(entry, Mapping)
     require(is_mapping, key, "a mapping with type", entry, f"Example: {EXAMPLE}.")
@@ -141,6 +141,7 @@ def check_entry(entry: Any, key: str) -> None:
 
 
 def check_range(entry: Node, kind: str, key: str) -> None:
+    """Check an entry of type `kind` (float or int): low <= high, a step that fits, no log step."""
     low, high, step, log = (entry.get(field) for field in ("low", "high", "step", "log"))
     numbers = ("low", "high") if step is None else ("low", "high", "step")
     for field in numbers:

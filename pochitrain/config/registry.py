@@ -1,4 +1,4 @@
-"""Registers every schema in Hydra's ConfigStore, as `schema/<group>/<name>`, and our resolvers."""
+"""Registers the schemas in Hydra's ConfigStore, as `schema/<group>/<name>`, and the resolvers."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +16,7 @@ def scale_px(size_px: int, numerator: int, denominator: int) -> int:
 
 
 def register_config() -> None:
-    """Make schemas and resolvers known to Hydra; must run before composing, in every process."""
+    """Register schemas and resolvers. Must run in every process before a config is composed."""
     OmegaConf.register_resolver("scale_px", scale_px, replace=True)
     OmegaConf.register_resolver("search_direction", search_direction, replace=True)
     store = ConfigStore.instance()
@@ -27,9 +27,10 @@ def register_config() -> None:
 
 
 def register_transforms_of_data(folders: Iterable[Path]) -> None:
-    """Let each option of group `data` have a transform of its name, which config.yaml asks for.
+    """Make `imagenet` the transform of every option of group `data` that has none of its name.
 
-    Where there is no such file it is `imagenet`; a file that is there later counts more.
+    config.yaml selects the transform with the name of the data option. A file in Hydra's search
+    path takes precedence over what is registered here.
 
     Args:
         folders: config folders.

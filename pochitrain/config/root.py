@@ -1,4 +1,4 @@
-"""The config tree: run-level keys, and the check of the whole tree right after composing."""
+"""The root of the config tree, and the validation of a composed tree."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -52,21 +52,21 @@ class CheckpointConfig:
     every_steps: Annotated[int | None, AtLeastOne] = None
     """Also in mid-epoch, after this many optimizer steps."""
     keep_last: Annotated[int, AtLeastOne] = 2
-    """How many of the newest checkpoints stay on disk; the best one always does. With 2, a damaged
-    newest one costs the time since the one before it, not the run."""
+    """Number of newest checkpoints kept on disk, besides the best one. With 2, a run can be resumed
+    even if the newest file is damaged."""
     in_background: bool = True
-    """Write beside the training; it waits only while the state is copied."""
+    """Write in a thread; training waits only while the state is copied."""
 
 
 @dataclass
 class FaultConfig:
-    """What a run does when something goes wrong in a batch."""
+    """What a run does about a batch that cannot be used."""
 
     nonfinite: Annotated[str, Choice(("stop", "skip"))] = "stop"
     """A non-finite loss (NaN or infinity). stop: name the images and end; skip: leave the batch
     out."""
     out_of_memory: Annotated[str, Choice(("stop", "halve"))] = "stop"
-    """stop: say what would fit, and end; halve: compute each batch in halves (then quarters, ...)
+    """stop: end the run; halve: compute each batch in halves (then quarters, ...)
     and add up their gradients, so that an optimizer step still uses the whole batch."""
 
 
@@ -79,7 +79,7 @@ class RootConfig:
     warmup_epochs: Annotated[int, Range(ge=0, remedy="0 starts with the full learning rate.")] = 0
     """The learning rate rises to the scheduler's over this many epochs; 0 = full from the start."""
     warmup_start_factor: Annotated[float, Range(gt=0, le=1)] = 0.1
-    """Part of the learning rate that a warm-up starts with."""
+    """Fraction of the learning rate at the start of the warm-up."""
     ema_decay: Annotated[float | None, Range(gt=0, lt=1)] = None
     """Also average the weights with this decay (0.999, 0.9999) and evaluate the average."""
     batch_size: Annotated[int, AtLeastOne] = 32
@@ -87,16 +87,16 @@ class RootConfig:
     device: Annotated[str | None, Rule("cuda, cuda:N, mps, cpu or null (automatic)", is_device)] = (
         None
     )
-    """cuda, cuda:1, mps or cpu; null = the first of these that is there."""
+    """cuda, cuda:1, mps or cpu; null = the first of these that is available."""
     precision: Annotated[str, Choice(("auto", "fp32", "bf16", "fp16"))] = "auto"
-    """auto = bf16 on GPUs that compute in it, else fp32."""
+    """auto = bf16 on GPUs with fast bf16, else fp32."""
     compile: bool = False
     """Compile the model with torch.compile."""
     channels_last: bool = True
-    """Store images channel by channel in memory (NHWC), which convolutions are faster on."""
+    """Store images in NHWC memory order, in which convolutions are faster on GPUs."""
     cudnn_benchmark: bool = False
     deterministic: bool = False
-    """Same bits in every run on a GPU too, where torch has such an algorithm; slower."""
+    """Bitwise reproducible on a GPU too, where torch has a deterministic algorithm; slower."""
     gradient_accumulation: Annotated[int, AtLeastOne] = 1
     """Batches per optimizer step."""
     gradient_clip_norm: Annotated[float | None, Range(gt=0)] = None
@@ -112,9 +112,9 @@ class RootConfig:
         list[float], Numbers("3 numbers > 0 (red, green, blue)", Range(gt=0), count=3)
     ] = field(default_factory=lambda: [0.229, 0.224, 0.225])
     monitor: str = "val_accuracy"
-    """What decides: models/best.pth, early stopping, a search."""
+    """Metric that decides models/best.pth, early stopping and searches."""
     monitor_direction: str | None = None
-    """maximize or minimize: for a monitored number that is no metric of pochitrain."""
+    """maximize or minimize, for a monitored column that is not a metric of pochitrain."""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     fault: FaultConfig = field(default_factory=FaultConfig)
     callbacks: dict[str, Any] = field(default_factory=dict)
@@ -152,8 +152,8 @@ GROUPS: dict[str, tuple[Mapping[str, type[Any]], Check | None]] = {
     "confusion_matrix": (insight.CONFUSION_MATRIX, None),
     "optuna": (optuna.SCHEMAS, optuna.check_optuna),
 }
-"""Group -> its schemas by name, and what is checked besides the rules beside their fields: a
-function of (node, whole tree)."""
+"""Group -> its schemas by name, and a function (node, whole tree) that checks rules about several
+settings at once; rules about one are in the annotation of its field."""
 WARNINGS = {
     "model": model.model_warnings,
     "loss": loss.loss_warnings,
@@ -171,7 +171,7 @@ def validate(cfg: DictConfig) -> list[str]:
         cfg: the composed tree, without the `hydra` node.
 
     Returns:
-        Warnings about settings that are legal but surely not meant.
+        Warnings about settings that are valid but probably not intended.
 
     Raises:
         ConfigError: for the first rule that is broken.
@@ -197,7 +197,7 @@ def validate(cfg: DictConfig) -> list[str]:
 
 
 def find_schema_of(node: Node, schemas: Iterable[type[Any]]) -> type[Any] | None:
-    """The schema that has exactly the keys of `node`, and its `_target_`."""
+    """The schema with exactly the keys of `node` and its `_target_`; None if there is none."""
     for schema in schemas:
         fields = schema.__dataclass_fields__
         target = fields["_target_"].default if "_target_" in fields else None
@@ -230,8 +230,7 @@ def to_plain(cfg: DictConfig) -> dict[str, Any]:
 
 
 def refuse_unknown_keys(cfg: DictConfig | ListConfig, prefix: str = "") -> None:
-    """Refuse a key that was added to (`+scheduler.gama=1`) or deleted from (`~epochs`) a node with
-    a fixed set of keys."""
+    """Refuse a key that was added to (`+scheduler.gama=1`) or deleted from (`~epochs`) a schema."""
     if isinstance(cfg, DictConfig) and not cfg._is_none() and not cfg._is_missing():
         schema = OmegaConf.get_type(cfg)
         fields = getattr(schema, "__dataclass_fields__", None)
@@ -250,7 +249,7 @@ def refuse_unknown_keys(cfg: DictConfig | ListConfig, prefix: str = "") -> None:
 
 
 def explain_unknown_key(prefix: str, key: str, schema: type[Any] | None) -> str:
-    """What to say about `prefix + key`, which the node made from `schema` does not have."""
+    """The message for `prefix + key`, which is not a field of `schema`."""
     group = prefix.rstrip(".")
     text = f"{prefix}{key} is not a key of the config."
     fields = [] if schema is None else public_fields(schema)
@@ -268,6 +267,7 @@ def explain_unknown_key(prefix: str, key: str, schema: type[Any] | None) -> str:
 
 
 def public_fields(schema: type[Any]) -> list[str]:
+    """Names of the fields that a user may set, without `_target_` and the like."""
     fields: Mapping[str, Any] = getattr(schema, "__dataclass_fields__", {})
     return [name for name in fields if not name.startswith("_")]
 

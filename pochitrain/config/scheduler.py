@@ -12,6 +12,7 @@ Epochs = Annotated[int, Range(ge=0)]
 
 
 def is_rising(epochs: list[int]) -> bool:
+    """Whether `epochs` is a strictly increasing, non-empty list of numbers >= 1."""
     return bool(epochs) and epochs[0] >= 1 and all(a < b for a, b in pairwise(epochs))
 
 
@@ -68,7 +69,7 @@ class ExponentialLRConfig:
 
 @dataclass
 class LinearLRConfig:
-    """Factor from `start_factor` to `end_factor` in a straight line over `total_iters` epochs."""
+    """Factor that changes linearly from `start_factor` to `end_factor` in `total_iters` epochs."""
 
     _target_: str = "torch.optim.lr_scheduler.LinearLR"
     _partial_: bool = True
@@ -78,7 +79,7 @@ class LinearLRConfig:
 
 
 def scheduler_warnings(node: Node, root: Node) -> list[str]:
-    """Settings that are legal but surely not meant."""
+    """Warnings about settings that are valid but probably not intended."""
     epochs = root["epochs"]
     found = []
     if root["warmup_epochs"] >= epochs:
@@ -91,7 +92,7 @@ def scheduler_warnings(node: Node, root: Node) -> list[str]:
     if low and root["layer_wise_lr"].get("enabled"):
         found.append(
             f"scheduler.eta_min={node['eta_min']:g} is above the learning rate of "
-            f"{', '.join(low)}: these layers speed up instead of slowing down."
+            f"{', '.join(low)}: the rates of these layers rise instead of falling."
         )
     if node.get("T_max", epochs) < epochs:
         found.append(

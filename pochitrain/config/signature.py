@@ -1,4 +1,4 @@
-"""What the callable of a node asks for."""
+"""The parameters of the callable that a config node names."""
 
 import inspect
 from collections.abc import Callable
@@ -8,11 +8,10 @@ from hydra.utils import get_object
 
 
 def accepted_names(target: str) -> set[str] | None:
-    """Names of the parameters of the callable called `target`, of which those of a config node are
-    a part; None where it cannot be found or has no signature (to build it will say why).
+    """Names of the parameters of the callable `target`, without `*args` and `**kwargs`.
 
-    `**options` names nothing. Call this for targets that have passed the allow-list only: it
-    imports them.
+    None if it cannot be imported or has no signature; building it reports the reason. Only for
+    targets that have passed the allow-list, since it imports them.
     """
     try:
         found: Callable[..., Any] = get_object(target)
@@ -24,7 +23,7 @@ def accepted_names(target: str) -> set[str] | None:
 
 
 def offer(node: Any, **available: Any) -> dict[str, Any]:
-    """Those of `available` that the target of `node` takes and the node itself does not give."""
+    """The entries of `available` that the target of `node` accepts and `node` does not set."""
     names = accepted_names(str(node.get("_target_"))) or set()
     return {
         name: value for name, value in available.items() if name in names and node.get(name) is None

@@ -1,11 +1,11 @@
-"""What a config may build: the check of every `_target_`.
+"""The check of every `_target_` in a config: what it may build.
 
 A config can come from anywhere (an experiment of a colleague, the config in a checkpoint), so each
 place takes only what belongs there: `optimizer` a class of torch.optim, `transform.train` a
 transform of torchvision, and so on (target_kind.py). A name is looked up in modules that our own
 code imports, and what counts is the object found, not the spelling: it must be one of the public
-classes or functions of that kind. Nothing is imported because a config names it. More is allowed by
-the person at the keyboard alone, with `allow_targets=[mypackage.*]` on the command line.
+classes or functions of that kind. Nothing is imported because a config names it. Only the command
+line can allow more: `allow_targets=[mypackage.*]`.
 """
 
 import re
@@ -23,11 +23,11 @@ from pochitrain.text import did_you_mean
 
 NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 MAX_DEPTH = 60
-"""Of nodes inside nodes: a file may hold any number of brackets."""
+"""Of nested nodes; without a limit, a file could exhaust Python's stack."""
 
 
 class TrustedFiles(metaclass=Singleton):
-    """The Python files that this command may execute: those that came with `--config`.
+    """The Python files that this command may execute: those given with `--config`.
 
     Hydra hands its singletons to the worker processes of a sweep, so this reaches them too.
     """
@@ -36,21 +36,23 @@ class TrustedFiles(metaclass=Singleton):
         self.resolvers: dict[str, Callable[[str, str], Any]] = {}
         """File -> function that executes the file and finds an object in it by its name."""
         self.targets: list[str] = []
-        """The callables that the references lead to, as entries of Hydra's allow-list."""
+        """The callables that references to these files resolve to, for Hydra's allow-list."""
 
 
 def allowed_targets(extra: Sequence[str], task_overrides: Sequence[str] | None) -> list[str]:
-    """What the person allows besides the kinds: `extra`, if it was typed.
+    """`extra`, after checking that it was given on the command line.
 
     Args:
         extra: the value of `allow_targets` in the composed config.
-        task_overrides: the command line of this run; None where there is none to compare with.
+        task_overrides: the overrides of the command line; None outside a Hydra run.
 
     Raises:
         ConfigError: if a part of `extra` was set by a config file.
     """
     typed = [word for word in task_overrides or () if word.lstrip("+").startswith("allow_targets=")]
-    extended = any("extend_list" in word for word in typed)  # what is there, and more
+    extended = any(
+        "extend_list" in word for word in typed
+    )  # adds to a list that a file may have set
     if extra and (not typed or extended):
         raise ConfigError(
             f"allow_targets must be given on the command line, got {list(extra)!r} from a config "
@@ -61,7 +63,7 @@ def allowed_targets(extra: Sequence[str], task_overrides: Sequence[str] | None) 
 
 
 def check_allowed(patterns: Sequence[str]) -> None:
-    """Refuse entries of `allow_targets` that are no names.
+    """Refuse entries of `allow_targets` that are not dotted names.
 
     Raises:
         ConfigError: naming the entry.
@@ -73,13 +75,13 @@ def check_allowed(patterns: Sequence[str]) -> None:
 
 
 def check_target_names(root: Any, allowed: Sequence[str]) -> None:
-    """Refuse every `_target_` of a tree whose package cannot hold what its place takes.
+    """Refuse a `_target_` in the tree whose package is not one of those that its place allows.
 
-    A quick look at the names, before torch is imported; `approve` looks at the objects.
+    Only names are checked, without importing torch; `approve` checks the objects.
 
     Args:
         root: the plain tree.
-        allowed: names of callables, or of packages followed by `.*`, that the person allows.
+        allowed: callables, or packages followed by `.*`, that the command line allows.
 
     Raises:
         ConfigError: for the first that is refused.
@@ -88,16 +90,15 @@ def check_target_names(root: Any, allowed: Sequence[str]) -> None:
 
 
 def approve(key: str, node: Any, allowed: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """The node that may be instantiated for `node`: each name is replaced by the public name of the
-    object that it was found to mean.
+    """Check a node; in the result, each target is the public name of the object found.
 
     Args:
-        key: dotted key of the place that the node stands in (`transform.val[0]`).
+        key: dotted key of the node (`transform.val[0]`).
         node: the plain node.
         allowed: as in `check_target_names`.
 
     Returns:
-        The node; and an allow-list for Hydra, of the names in it and what they give.
+        A copy of the node, and an allow-list for Hydra: its targets and what they return.
 
     Raises:
         ConfigError: for the first target that is not of the kind that belongs there.
@@ -140,11 +141,11 @@ def find_home(target: str) -> list[str]:
 
 
 Visit = Callable[[str, Mapping[str, Any], Kind | None], str]
-"""Key, node and kind -> the target to put in its place."""
+"""(key, node, kind) -> the target that replaces the one in the node."""
 
 
 def walk(node: Any, key: str, kind: Kind | None, visit: Visit, depth: int = 0) -> Any:
-    """A copy of `node` with what `visit` says for each `_target_`."""
+    """A copy of `node` in which each `_target_` is replaced by the result of `visit`."""
     if depth > MAX_DEPTH:
         raise ConfigError(f"{key[:80]} ... is nested too deep (more than {MAX_DEPTH} nodes).")
     if isinstance(node, (list, tuple)):
@@ -155,7 +156,7 @@ def walk(node: Any, key: str, kind: Kind | None, visit: Visit, depth: int = 0) -
     copy: dict[Any, Any] = {}
     if "_execution_whitelist_" in node:
         raise ConfigError(
-            f"{key} must not set _execution_whitelist_: a config cannot allow itself anything."
+            f"{key} must not set _execution_whitelist_: a config cannot extend the allow-list."
         )
     if "_target_" in node:
         copy["_target_"] = visit(key, node, kind)
@@ -168,6 +169,7 @@ def walk(node: Any, key: str, kind: Kind | None, visit: Visit, depth: int = 0) -
 
 
 def find_place(key: str) -> Kind | None:
+    """The kind of target that belongs at a dotted key; None if nothing is built there."""
     for place, kind in PLACES.items():
         if key == place or key.startswith((f"{place}.", f"{place}[")):
             return kind
@@ -175,7 +177,11 @@ def find_place(key: str) -> Kind | None:
 
 
 def check_name(key: str, node: Mapping[str, Any], kind: Kind | None, allowed: Sequence[str]) -> str:
-    """The target of a node, if its place and its package allow it."""
+    """The target of a node, if its place allows its package.
+
+    Raises:
+        ConfigError: if not.
+    """
     target = node["_target_"]
     ok = isinstance(target, str) and NAME.fullmatch(target) is not None and len(target) <= 200
     rule = "the dotted name of a class or function"
@@ -191,15 +197,15 @@ def check_name(key: str, node: Mapping[str, Any], kind: Kind | None, allowed: Se
 
 
 def find_object(key: str, node: Mapping[str, Any], kind: Kind) -> tuple[Any, str]:
-    """What the target of a node means, and its public name, if it is of the right kind.
+    """The object that the target of a node names, and its public name.
 
     Raises:
-        ConfigError: if it is not, or does not exist.
+        ConfigError: if it does not exist or is not of this kind.
     """
     target = node["_target_"]
     tables, deferred = merge(kind.tables), merge(kind.deferred)
     module, _, attribute = target.rpartition(".")
-    # Only modules that are there already: those of the kind were imported to make its tables.
+    # Only modules that are imported already: making the tables has imported those of the kind.
     found = getattr(sys.modules.get(module), "__dict__", {}).get(attribute)
     if id(found) in tables:
         return found, tables[id(found)]
@@ -218,10 +224,12 @@ def find_object(key: str, node: Mapping[str, Any], kind: Kind) -> tuple[Any, str
 
 @cache
 def merge(tables: tuple[Callable[[], Table], ...]) -> Table:
+    """One table with the entries of all."""
     return {number: name for table in tables for number, name in table().items()}
 
 
 def refuse(key: str, target: str, kind: Kind, why: str = "", hint: str = "") -> NoReturn:
+    """Raise the error for a target that is not of `kind`; `why` and `hint` are added to it."""
     raise ConfigError(
         f"{key}._target_ must be {kind.rule}, got {target!r}{why}.{hint} "
         f"If you trust it, allow it on the command line: 'allow_targets=[{target}]'."
@@ -229,7 +237,7 @@ def refuse(key: str, target: str, kind: Kind, why: str = "", hint: str = "") -> 
 
 
 def is_allowed(target: str, allowed: Sequence[str]) -> bool:
-    """Whether the person allows it."""
+    """Whether `target` matches an entry of `allowed`."""
     return any(
         target.startswith(pattern[:-1]) if pattern.endswith(".*") else target == pattern
         for pattern in allowed

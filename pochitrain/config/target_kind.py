@@ -1,4 +1,4 @@
-"""The kinds of classes and functions that a config may name, and the places of each.
+"""The kinds of classes and functions that a config may name, and where.
 
 The tables are made from the packages themselves when first asked for, so that the config can be
 checked without torch. To allow another class for good, extend the table of its kind.
@@ -19,7 +19,7 @@ Table = Mapping[int, str]
 
 
 def public(home: str, accepts: Callable[[Any], bool]) -> dict[int, str]:
-    """The classes and functions that the module `home` offers and `accepts` takes."""
+    """The public classes and functions of module `home` for which `accepts` is true."""
     found = {}
     for name, thing in vars(import_module(home)).items():
         is_code = inspect.isclass(thing) or inspect.isfunction(thing)
@@ -29,6 +29,7 @@ def public(home: str, accepts: Callable[[Any], bool]) -> dict[int, str]:
 
 
 def exactly(*names: str) -> dict[int, str]:
+    """The table of these dotted names, which are imported."""
     found = {}
     for name in names:
         module, _, attribute = name.rpartition(".")
@@ -37,11 +38,12 @@ def exactly(*names: str) -> dict[int, str]:
 
 
 def subclasses(home: str, base: type) -> dict[int, str]:
+    """The public subclasses of `base` in module `home`."""
     return public(home, lambda thing: inspect.isclass(thing) and issubclass(thing, base))
 
 
 def schema_targets(schemas: Mapping[str, Any]) -> list[str]:
-    """What the options that ship with pochitrain name."""
+    """The targets of the shipped options."""
     return list(dict.fromkeys(str(schema._target_) for schema in schemas.values()))
 
 
@@ -94,7 +96,7 @@ def schedulers() -> Table:
 
 @cache
 def transforms() -> Table:
-    """v1 and v2, layers (nn.Sequential is a pipeline too), and objects of a `--config` file."""
+    """Transforms v1 and v2, layers (for nn.Sequential), and objects of a `--config` file."""
     from torchvision.transforms import v2
 
     def is_version_1(thing: Any) -> bool:
@@ -116,7 +118,7 @@ def batch_transforms() -> Table:
 
 @cache
 def image_functions() -> Table:
-    """torchvision's functions of images; as steps and in Lambda they are partial, never called."""
+    """torchvision's functional transforms. Nodes of them must be partial: an image comes later."""
 
     def is_own(thing: Any) -> bool:
         own = thing.__module__.startswith("torchvision.transforms.")
@@ -134,14 +136,14 @@ def enums() -> Table:
 
 @cache
 def values() -> Table:
-    """Arguments that YAML has no notation for."""
+    """Functions that build arguments for which YAML has no notation."""
     home = "pochitrain.transform.value"
     return public(home, lambda thing: inspect.isfunction(thing) and thing.__module__ == home)
 
 
 @cache
 def callbacks() -> Table:
-    """Only those made from settings alone: one that is told where to write could write anywhere."""
+    """Shipped callbacks without a path argument: with one, a config could write anywhere."""
     return exactly(
         "pochitrain.callback.early_stopping.EarlyStopping",
         "pochitrain.callback.freeze.FreezeBackbone",
@@ -167,13 +169,13 @@ class Kind:
     """What may stand in a place.
 
     Attributes:
-        rule: what it is, for messages.
-        roots: the packages that it comes from; checked before torch is imported.
-        tables: the classes and functions.
+        rule: description for messages (`must be <rule>`).
+        roots: the packages that targets come from; checked before torch is imported.
+        tables: functions that return the allowed classes and functions.
         deferred: functions that must have `_partial_: true`.
-        parts: what may stand in its arguments.
+        parts: what its arguments may be; None = the same kind.
         partial: whether the node must have `_partial_: true` (or must not); None = either.
-        results: callables that its functions give, as entries of Hydra's allow-list.
+        results: callables that its functions return, as entries of Hydra's allow-list.
     """
 
     rule: str
@@ -265,4 +267,4 @@ PLACES: dict[str, Kind] = {
 """Dotted key -> what may stand there and below."""
 
 BY_NAME = ("callbacks", "metrics.custom")
-"""Places that hold any number of nodes under names of the person's choice."""
+"""Places that hold any number of nodes, under names that the user chooses."""

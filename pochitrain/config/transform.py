@@ -19,7 +19,7 @@ class TransformConfig:
     batch: Annotated[Any, Rule("null or a node with _target_", is_target_node)] = None
     """Transform of a whole training batch (mixup, cutmix), or null."""
     size: Annotated[int, Range(ge=8), Range(le=MAX_SIDE_PX)] = 224
-    """Images enter the model at size x size pixels, where the option resizes."""
+    """Side length in pixels of the images that enter the model, if the option resizes."""
 
 
 def check_transform(node: Node, root: Node) -> None:

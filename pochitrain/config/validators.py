@@ -1,4 +1,4 @@
-"""Rules of single settings. Each stands beside its field, and one check applies them all:
+"""Rules about single settings, written in the annotation of the field:
 
     epochs: Annotated[int, Range(ge=1)] = 10
 
@@ -18,10 +18,10 @@ Node = Mapping[str, Any]
 
 
 class FieldRule(Protocol):
-    """What may stand beside a field, in `Annotated`."""
+    """A rule in the annotation of a field."""
 
     def check(self, key: str, value: Any, kind: Any) -> None:
-        """Raise ConfigError unless `value`, which is not None, may stand at `key`.
+        """Raise ConfigError if `value`, which is not None, breaks the rule.
 
         Args:
             key: dotted key, for the message.
@@ -40,6 +40,7 @@ class Range:
     remedy: str = ""
 
     def holds(self, value: Any) -> bool:
+        """Whether `value` is a finite number, not a boolean, within the bounds."""
         return is_number(value) and self.ge <= value <= self.le and self.gt < value < self.lt
 
     def check(self, key: str, value: Any, kind: Any) -> None:
@@ -53,7 +54,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few words."""
+    """One of several strings."""
 
     words: tuple[str | None, ...]
     """None where null is a choice too."""
@@ -65,10 +66,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Numbers:
-    """A list of numbers, at least one of them, each in a range."""
+    """A list of `count` numbers (None: at least one), each in a range."""
 
     text: str
-    """The rule in words: `<key> must be <text>`."""
+    """The rule as in the message: `<key> must be <text>`."""
     each: Range = Range()
     count: int | None = None
     remedy: str = ""
@@ -94,7 +95,7 @@ class Rule:
     """Any other rule about one value."""
 
     text: str
-    """The rule in words: `<key> must be <text>`."""
+    """The rule as in the message: `<key> must be <text>`."""
     holds: Callable[[Any], bool]
     remedy: str = ""
 
@@ -103,13 +104,13 @@ class Rule:
 
 
 Seed = Annotated[int, Range(ge=0), Rule("an integer < 2**63", lambda value: value < 2**63)]
-"""What torch takes for a seed."""
+"""A seed that torch accepts."""
 
 
 def check_fields(schema: type[Any], values: Node, prefix: str = "") -> None:
-    """Apply the rules beside the fields of `schema`, and of the nodes in it, to `values`.
+    """Apply the rules of the fields of `schema`, and of nested schemas, to `values`.
 
-    None is left out: whether a field may be null is a matter of its type.
+    None is not checked: the type of a field decides whether it may be null.
 
     Raises:
         ConfigError: for the first rule that is broken.
@@ -153,6 +154,7 @@ def check_entries(kind: Any, values: Sequence[object], key: str) -> None:
 
 
 def is_number(value: object) -> bool:
+    """Whether `value` is a finite number; booleans are not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -161,7 +163,7 @@ def is_target_node(value: object) -> bool:
 
 
 def require_choice(node: Node, key: str, choices: Iterable[object], prefix: str = "") -> None:
-    """`node[key]`, where present, is one of `choices`."""
+    """Check that `node[key]`, if present, is one of `choices`."""
     choices = list(choices)
     if key in node:
         rule = "one of " + ", ".join("null" if c is None else str(c) for c in choices)
@@ -169,7 +171,7 @@ def require_choice(node: Node, key: str, choices: Iterable[object], prefix: str 
 
 
 def require_regex(pattern: object, key: str) -> None:
-    """`pattern` compiles as a regular expression."""
+    """Check that `pattern` compiles as a regular expression."""
     try:
         re.compile(str(pattern))
     except re.error as error:

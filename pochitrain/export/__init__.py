@@ -1,1 +1,1 @@
-"""A network as an ONNX file, and the proof that it answers alike."""
+"""Writing a network as an ONNX file, and comparing its output with the original."""

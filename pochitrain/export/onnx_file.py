@@ -18,10 +18,10 @@ INPUT, OUTPUT = "images", "logits"
 """Names in the graph: float32 (B, 3, H, W) and float32 (B, C)."""
 
 MIN_OPSET = 18
-"""What the exporter writes natively; older ones are converted from it, where that is possible."""
+"""Oldest operator set that the exporter writes itself; older ones are converted if possible."""
 
 MAX_BYTES = 2_000_000_000
-"""Of a protobuf message; weights beyond it would need a second file."""
+"""Largest protobuf message; more weights would need a second file."""
 
 
 def write_onnx(
@@ -33,26 +33,26 @@ def write_onnx(
     opset: int | None = None,
     dynamic_batch: bool = False,
 ) -> int:
-    """Export `model`, which is put on the CPU, in float32 and in evaluation mode.
+    """Export `model`. It is moved to the CPU, to float32 and to evaluation mode.
 
     Args:
-        example: what it is traced with, float32, shape (1, 3, H, W).
-        path: the file to write; the caller renames it once it is proven.
+        example: input for tracing, float32, shape (1, 3, H, W).
+        path: the file to write. Not atomic: the caller renames it after checking it.
         metadata: key -> text, stored in the file.
         opset: ONNX operator set; None = the exporter's choice.
-        dynamic_batch: any number of images at once instead of exactly one.
+        dynamic_batch: accept any number of images at once instead of exactly one.
 
     Returns:
         The operator set of the file.
 
     Raises:
-        PochiError: an extra is missing, or the network cannot be expressed in ONNX.
-        ConfigError: an operator set that cannot be written.
+        PochiError: a package is missing, or the network cannot be expressed in ONNX.
+        ConfigError: the network cannot be written with this operator set.
     """
     require_packages()
     model = model.float().cpu().eval().to(memory_format=torch.contiguous_format)
     if dynamic_batch:
-        # torch.export takes a dimension of size 1 for a constant.
+        # torch.export treats a dimension of size 1 as a constant.
         example = torch.cat([example, example])
     shapes = ({0: torch.export.Dim("batch", min=1)},) if dynamic_batch else None
     program = trace(model, example.contiguous(), shapes, opset)
@@ -68,6 +68,15 @@ def write_onnx(
 
 
 def trace(model: nn.Module, example: Tensor, shapes: Any, opset: int | None) -> Any:
+    """The exported program (torch.onnx.ONNXProgram).
+
+    Args:
+        shapes: dynamic dimensions, as torch.onnx.export takes them; None = all fixed.
+
+    Raises:
+        PochiError: the network cannot be expressed in ONNX.
+        ConfigError: it was written with another operator set than `opset`.
+    """
     try:
         with quiet(), torch.no_grad():
             program = torch.onnx.export(
@@ -80,7 +89,7 @@ def trace(model: nn.Module, example: Tensor, shapes: Any, opset: int | None) -> 
                 dynamic_shapes=shapes,
                 verbose=False,
             )
-    except Exception as error:  # torch.onnx.errors, torch.export and onnxscript each have theirs
+    except Exception as error:  # torch.onnx, torch.export and onnxscript have unrelated error types
         raise PochiError(f"The model cannot be written as ONNX ({first_line(error)}).") from error
     assert program is not None
     written = int(program.model.opset_imports[""])
@@ -93,20 +102,27 @@ def trace(model: nn.Module, example: Tensor, shapes: Any, opset: int | None) -> 
 
 
 def require_packages() -> None:
+    """Check that the packages for exporting are installed.
+
+    Raises:
+        PochiError: saying how to install them.
+    """
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise PochiError(
-            f"Exporting needs the extra (no {error.name} here): pip install 'pochitrain[onnx]'."
+            f"Exporting needs {error.name}: pip install 'pochitrain[onnx]'."
         ) from error
 
 
 @contextlib.contextmanager
 def quiet() -> Any:
-    """The exporter reports its steps on stdout and through loggers and warnings; errors are
-    raised, so nothing is lost."""
+    """Silence stdout, loggers and warnings, where the exporter reports its progress.
+
+    Errors are raised, so they are not lost.
+    """
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

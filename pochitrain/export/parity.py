@@ -1,4 +1,4 @@
-"""Whether two engines give the same answers."""
+"""Comparison of the outputs of two engines."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_AGREEMENT = 99.9
-"""Percent of images whose most likely class must be the same."""
+"""Smallest accepted percentage of images with the same predicted class."""
 
 
 @dataclass
 class Parity:
-    """How far the exported model's answers are from the original's."""
+    """How much the outputs of the exported model differ from those of the original."""
 
     images: int
     max_abs_logit_difference: float
@@ -22,20 +22,22 @@ class Parity:
 
     @property
     def proven(self) -> bool:
+        """Whether enough images get the same class."""
         return self.images > 0 and self.top1_agreement >= self.min_agreement
 
     def summary(self) -> dict[str, Any]:
+        """The fields and `proven`, for parity.json."""
         return {**asdict(self), "proven": self.proven}
 
 
 def compare(original_NC: NDArray[np.float32], exported_NC: NDArray[np.float32]) -> Parity:
-    """Compare the logits of the same N images. A NaN agrees with nothing."""
+    """Compare the logits of the same N images. An image with a non-finite logit never agrees."""
     assert original_NC.shape == exported_NC.shape
     num = len(original_NC)
     if num == 0:
         return Parity(0, float("nan"), 0.0)
-    # A difference of float32 infinities is NaN, which must not pass either.
     difference = np.abs(original_NC.astype(np.float64) - exported_NC.astype(np.float64))
+    # argmax alone could agree on NaN and infinities.
     finite = np.isfinite(exported_NC).all(axis=1)
     same = (original_NC.argmax(axis=1) == exported_NC.argmax(axis=1)) & finite
     return Parity(num, float(difference.max()), 100 * int(same.sum()) / num)

@@ -1,1 +1,1 @@
-"""From a checkpoint to predictions."""
+"""Predictions with a trained model, from a checkpoint or an ONNX file."""

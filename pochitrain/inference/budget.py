@@ -1,4 +1,4 @@
-"""How many pixels may go through the network at once, whatever images come."""
+"""The limit on the pixels in one forward pass, so that large images cannot exhaust memory."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from pochitrain.error import ConfigError
 from pochitrain.transform.pipeline import TRIAL_SIZES, run_trial
 
 DEFAULT_PIXELS = 4_000_000
-"""Of a forward pass, where the model's own images do not need more: 80 images of 224 x 224. A
-resnet18 takes 165 bytes for each (0.7 GB), a vgg16 three times that."""
+"""Pixels in one forward pass, unless a batch of the model's own images has more: 80 images of
+224 x 224. A resnet18 needs 165 bytes per pixel (0.7 GB), a vgg16 three times as much."""
 
 MEGA = 1_000_000
 
@@ -23,36 +23,36 @@ Item = TypeVar("Item")
 
 
 class InputTooLargeError(UnreadableImageError):
-    """An image that has, or would get, more pixels than may go through the network."""
+    """An image with more pixels than allowed, before or after the transform."""
 
 
 @dataclass(frozen=True)
 class PixelBudget:
-    """The limit, and what is known of the pipeline's results before it is run."""
+    """The limit, and what is known in advance about the sizes that the pipeline produces."""
 
     max_pixels: int
-    """Of all images in a forward pass, after the transform."""
+    """Limit for all images in a forward pass, after the transform."""
     own_size: tuple[int, int] | None
-    """Height and width of every result, where the pipeline gives one size only."""
+    """Height and width of every result; None if they depend on the image."""
     keeps_size: bool
-    """Whether the pipeline gives each image back in its own size."""
+    """Whether the pipeline keeps the size of each image."""
     resizes: tuple[int, ...] = ()
-    """What the shorter side is brought to, on the way."""
+    """Lengths in pixels to which steps of the pipeline resize the shorter side."""
 
     def widest(self, size: tuple[int, int]) -> int:
-        """Pixels of an image (width, height) where it is largest: before or after a resize.
+        """Largest number of pixels of an image (width, height) in the pipeline.
 
-        `Resize(256)` makes 65 megapixels of a strip of 1000 x 1.
+        A resize can enlarge it: `Resize(256)` makes 65 megapixels of a strip of 1000 x 1.
         """
         width, height = size
         aspect = max(size) / min(size)
         return max(width * height, *(round(side * side * aspect) for side in self.resizes), 0)
 
     def require_source(self, size: tuple[int, int]) -> None:
-        """Refuse an image by its size (width, height) alone, before it costs memory.
+        """Check the size (width, height) of an image before it is decoded.
 
         Raises:
-            InputTooLargeError: if its result is, or is made of, more than is allowed.
+            InputTooLargeError: if the image or its result would have too many pixels.
         """
         if self.keeps_size:
             self.require_pixels(*size)
@@ -62,6 +62,11 @@ class PixelBudget:
             )
 
     def require_pixels(self, width: int, height: int) -> None:
+        """Check the size of an image after the transform.
+
+        Raises:
+            InputTooLargeError: if it has more pixels than allowed.
+        """
         if width * height > self.max_pixels:
             raise InputTooLargeError(
                 f"{width} x {height} is more than the {self.max_pixels / MEGA:g} megapixels that "
@@ -69,7 +74,7 @@ class PixelBudget:
             )
 
     def images_at_once(self, batch_size: int) -> int | None:
-        """How many images fit into a forward pass; None where their sizes differ."""
+        """Number of images that fit into a forward pass; None if their sizes differ."""
         if self.own_size is None:
             return None
         height, width = self.own_size
@@ -78,10 +83,10 @@ class PixelBudget:
     def batches(
         self, items: Iterable[Item], batch_size: int, count: Callable[[Item], int]
     ) -> Iterator[list[Item]]:
-        """`items` in order, as many at a time as the batch size and the pixels allow.
+        """Group `items`, in order, into batches within the batch size and the pixel limit.
 
         Args:
-            count: the pixels of an item.
+            count: returns the number of pixels of an item.
         """
         batch: list[Item] = []
         total = 0
@@ -105,13 +110,13 @@ def plan_budget(
     """The budget of a model.
 
     Args:
-        pipeline: tried on two small images.
-        input_size: height and width that the model was trained on, or takes; None = not known.
-        batch_size: images of that size that must fit.
-        max_pixels: the limit; None = DEFAULT_PIXELS, or the batch where that is more.
+        pipeline: is tried on two small images.
+        input_size: height and width of the model's input; None = not known.
+        batch_size: number of images of that size that must fit by default.
+        max_pixels: the limit; None = DEFAULT_PIXELS, or a whole batch if that is more.
 
     Raises:
-        ConfigError: if one image of the model's own size is more than `max_pixels`.
+        ConfigError: if one image of the model's own size has more than `max_pixels`.
     """
     results = [try_size(pipeline, size) for size in TRIAL_SIZES]
     fixed = results[0] if results[0] == results[1] else None
@@ -133,13 +138,13 @@ def try_size(
     """Height and width of the result for an image (width, height); None if it fails."""
     try:
         result = run_trial(pipeline, size)
-    except Exception:  # a crop may need larger images; steps may be of the person's own
+    except Exception:  # a crop may need larger images; steps may be user code
         return None
     return (result.shape[-2], result.shape[-1]) if isinstance(result, Tensor) else None
 
 
 def find_resizes(pipeline: Callable[[Image.Image], Any]) -> Iterator[int]:
-    """The steps that bring the shorter side to a length and let the longer one follow."""
+    """Lengths in pixels to which Resize steps bring the shorter side, keeping the aspect ratio."""
     for step in getattr(pipeline, "transforms", ()):
         if isinstance(step, (v1.Resize, v2.Resize)) and step.max_size is None:
             size = [step.size] if isinstance(step.size, int) else list(step.size or ())
@@ -148,5 +153,5 @@ def find_resizes(pipeline: Callable[[Image.Image], Any]) -> Iterator[int]:
 
 
 def count_pixels(image: Tensor) -> int:
-    """Of an image of shape (C, H, W)."""
+    """Number of pixels of an image of shape (C, H, W)."""
     return image.shape[-2] * image.shape[-1]

@@ -1,4 +1,4 @@
-"""A trained classifier, ready to answer: from a checkpoint or from an exported ONNX file."""
+"""Loading a trained classifier from a checkpoint or an exported ONNX file."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,11 +29,11 @@ METADATA_KEY = "pochitrain"
 
 
 TOO_SMALL = re.compile("too small|can't be greater than actual input size")
-"""What torch says of a convolution or pooling that nothing is left for."""
+"""torch's messages for an image smaller than a convolution or pooling needs."""
 
 
 class Network(Protocol):
-    """Something that turns images into scores."""
+    """A function from images to class scores, in any engine."""
 
     @property
     def name(self) -> str: ...
@@ -42,7 +42,7 @@ class Network(Protocol):
     def device(self) -> torch.device: ...
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits, float32 on the CPU or the device, shape (B, C), of images (B, 3, H, W)."""
+        """Logits, float32, shape (B, C), on any device, of images (B, 3, H, W)."""
         ...
 
 
@@ -77,7 +77,7 @@ class TorchNetwork:
 
 @dataclass
 class OnnxNetwork:
-    """An exported model in ONNX Runtime; one with a fixed batch size is fed in such batches."""
+    """An exported model in ONNX Runtime; batches are split or padded to a fixed batch size."""
 
     session: Any
     name: str = "onnxruntime"
@@ -96,18 +96,18 @@ class OnnxNetwork:
         return torch.from_numpy(np.concatenate(answers))
 
     def require_size(self, images: Tensor, shape: Sequence[int | str]) -> None:
-        """Refuse images that the file was not exported for (a pipeline that keeps sizes)."""
+        """Refuse images of another size (H, W) than the file was exported for."""
         height, width = shape[2:]
         if tuple(images.shape[2:]) != (height, width):
             raise ConfigError(
-                f"The exported model takes pictures of {width} x {height} pixels, got "
+                f"The exported model needs pictures of {width} x {height} pixels, got "
                 f"{images.shape[3]} x {images.shape[2]}. Resize them, or use the checkpoint."
             )
 
 
 @dataclass
 class Classifier:
-    """A network with what is needed to feed it and to read its answer."""
+    """A network with its preprocessing and its class names."""
 
     network: Network
     class_names: list[str]
@@ -118,19 +118,20 @@ class Classifier:
     source: Path
     """The file it was loaded from."""
     allow: list[str]
+    """Targets that its config may name besides the usual ones."""
     transforms: list[Any]
-    """The nodes that `pipeline` was built from."""
+    """The config nodes of `pipeline`."""
     fingerprint: str | None = None
-    """Of the images of the run (see `data.dataset`)."""
+    """Fingerprint of the dataset of the run (see `data.dataset`)."""
     input_size: tuple[int, int] | None = None
-    """Height and width of what it was trained on, or takes; None = not known."""
+    """Height and width of its input; None = not known."""
 
     def plan_budget(self, batch_size: int, max_pixels: int | None = None) -> PixelBudget:
-        """How many pixels may go through at once (see `inference.budget`)."""
+        """The limit on pixels in a forward pass (see `inference.budget`)."""
         return plan_budget(self.pipeline, self.input_size, batch_size, max_pixels)
 
     def prepare(self, image: Image.Image, budget: PixelBudget) -> Tensor:
-        """What the network sees of an image in RGB: float32, shape (3, H, W).
+        """Transform an RGB image into input of the network: float32, shape (3, H, W).
 
         Raises:
             InputTooLargeError: if it has more pixels than `budget` allows.
@@ -139,7 +140,7 @@ class Classifier:
         budget.require_source(image.size)
         try:
             result = self.pipeline(image)
-        except Exception as error:  # steps may be of the person's own
+        except Exception as error:  # steps may be user code
             width, height = image.size
             raise UnreadableImageError(
                 f"transform.val fails on {width} x {height} pixels: {first_line(error)}"
@@ -149,7 +150,7 @@ class Classifier:
 
     @property
     def background(self) -> tuple[int, int, int]:
-        """RGB, 0-255, behind transparent pixels, as in training."""
+        """Colour behind transparent pixels, as in training: RGB, 0-255."""
         red, green, blue = self.config["data"].get("background", (255, 255, 255))
         return int(red), int(green), int(blue)
 
@@ -164,13 +165,13 @@ def load_classifier(
 
     Args:
         path: run directory (its best model), `.pth` or `.onnx`.
-        device: where to compute; None = as in training where that is there, else the first of
-            cuda, mps, cpu.
-        allow: callables of your own that its transforms or model may name (`mypackage.*`).
+        device: None = as in training if available, else the first of cuda, mps, cpu.
+        allow: your own callables that its transforms or model may name (`mypackage.*`).
         precision: fp32, bf16 or fp16; None = as in training.
 
     Raises:
-        ConfigError: no such file, a damaged or foreign one, or a target that is not allowed.
+        ConfigError: no such file, a file that is damaged or not from pochitrain, or a target that
+            is not allowed.
     """
     file = find_model(Path(path))
     if file.suffix.lower() == ".onnx":
@@ -200,7 +201,7 @@ def load_classifier(
 
 
 def choose_device(asked: str | None, trained_on: str | None) -> torch.device:
-    """`asked`, else what the run was trained on; one moved to another machine still answers."""
+    """`asked`, else the device of the training, else any: the run may come from another machine."""
     if asked is None and trained_on is not None:
         try:
             return select_device(trained_on)
@@ -210,7 +211,7 @@ def choose_device(asked: str | None, trained_on: str | None) -> torch.device:
 
 
 def build_network(parts: Components, num_classes: int) -> nn.Module:
-    """The model of the config, without fetching what its training started from."""
+    """The model of the config, without loading the initial weights of its training."""
     node = dict(OmegaConf.to_container(parts.cfg.model, resolve=True))  # type: ignore[arg-type]
     node["num_classes"] = num_classes
     pretrained = bool(node.get("pretrained"))
@@ -219,17 +220,24 @@ def build_network(parts: Components, num_classes: int) -> nn.Module:
             node[start] = off
     model: nn.Module = build(parts, "model", node)
     if pretrained and hasattr(model, "transform_input"):
-        setattr(model, "transform_input", True)  # comes with the weights, but is no tensor
+        setattr(
+            model, "transform_input", True
+        )  # set with the pretrained weights, but not part of the state dict
     return model
 
 
 def model_tensors(content: Mapping[str, Any]) -> Mapping[str, Tensor]:
-    """The weights that training evaluated."""
+    """The weights of the model in a checkpoint."""
     tensors: Mapping[str, Tensor] = content["model"]
     return tensors
 
 
 def load_state(model: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Load the weights of a checkpoint into its model.
+
+    Raises:
+        ConfigError: if they do not fit.
+    """
     try:
         model.load_state_dict(dict(tensors))
     except RuntimeError as error:
@@ -239,23 +247,24 @@ def load_state(model: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> N
 
 
 def load_pipeline(parts: Components, nodes: Sequence[Any]) -> Callable[[Image.Image], Tensor]:
+    """Build the validation transform from its nodes: PIL image (RGB) -> tensor (3, H, W)."""
     steps = [build(parts, f"transform.val[{i}]", node) for i, node in enumerate(nodes)]
     pipeline: Callable[[Image.Image], Tensor] = build_pipeline(steps)
     return pipeline
 
 
 def build(parts: Components, key: str, node: Any) -> Any:
-    """What a node of a checkpoint describes, in errors with our flags."""
+    """Build a node of a checkpoint; errors name the flag `--allow`."""
     try:
-        with in_words_of_flags():
+        with naming_allow_flag():
             return parts.build(key, node)
-    except OmegaConfBaseException as error:  # an interpolation that is none, and the like
+    except OmegaConfBaseException as error:  # for example an invalid interpolation
         raise ConfigError(f"{key} cannot be built: {first_line(error)}") from None
 
 
 @contextmanager
-def in_words_of_flags() -> Iterator[None]:
-    """In errors, name our flag `--allow` instead of a training run's `allow_targets`."""
+def naming_allow_flag() -> Iterator[None]:
+    """Make errors name the flag `--allow` in place of the training option `allow_targets`."""
     try:
         yield
     except ConfigError as error:
@@ -264,7 +273,7 @@ def in_words_of_flags() -> Iterator[None]:
 
 
 def find_model(path: Path) -> Path:
-    """The model file that `path` means: of a run directory the best one.
+    """The model file at `path`; in a run directory, the best one.
 
     Raises:
         ConfigError: if there is none.
@@ -286,18 +295,18 @@ def load_onnx(file: Path, allow: Sequence[str] = ()) -> Classifier:
     """Load a model that `pochi export` wrote.
 
     Raises:
-        ConfigError: if it is no ONNX file or not one of ours.
+        ConfigError: if it is not a file of `pochi export`, or a target is not allowed.
         PochiError: if ONNX Runtime is not installed.
     """
     try:
         import onnxruntime
     except ImportError as error:
         raise PochiError(
-            f"ONNX files need the extra ({error}): pip install 'pochitrain[onnx]'."
+            f"Loading ONNX files needs onnxruntime ({error}): pip install 'pochitrain[onnx]'."
         ) from error
     try:
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises classes of its C extension
+    except Exception as error:  # the error classes are those of a C extension
         raise ConfigError(
             f"{file} cannot be read as an ONNX model ({first_line(error)})."
         ) from error

@@ -1,4 +1,4 @@
-"""The shape of what a model file says about itself; it may come from anywhere."""
+"""Validation of the metadata in a model file, which may come from an untrusted source."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,40 +8,40 @@ from typing import Any
 from pochitrain.error import ConfigError
 
 MAX_DEPTH = 50
-"""Of lists and mappings in each other; ours are a tenth of it deep."""
+"""Nesting of lists and mappings; that of our own metadata is a tenth of this."""
 
 
 def parse_facts(text: str) -> Any:
-    """What JSON text says.
+    """Parse JSON text.
 
     Raises:
-        ValueError: if it is no JSON, or nested so deep that Python gives up.
+        ValueError: if it is not JSON, or nested too deeply.
     """
     try:
         return json.loads(text)
     except RecursionError:
-        raise ValueError("nested too deep") from None
+        raise ValueError("nested too deeply") from None
 
 
 def check_facts(config: Any, names: Any, nodes: Any) -> None:
-    """Refuse what we would not write.
+    """Check the metadata that inference reads.
 
     Args:
         config: the resolved config of the run.
-        names: of the classes.
-        nodes: of the transform.
+        names: the class names.
+        nodes: the nodes of the validation transform.
 
     Raises:
-        TypeError: naming the first that has another shape.
-        ValueError: if one is nested too deep.
+        TypeError: for the first value of a wrong type.
+        ValueError: if a value is nested too deeply or holds an interpolation.
     """
     require_plain([config, nodes])
     if not (isinstance(config, Mapping) and isinstance(config["data"], Mapping)):
-        raise TypeError("config is no tree of settings")
+        raise TypeError("config is not a mapping with data")
     if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
-        raise TypeError("class_names is no list of names")
+        raise TypeError("class_names is not a list of names")
     if not (isinstance(nodes, list) and nodes and all(isinstance(node, Mapping) for node in nodes)):
-        raise TypeError("transforms.val is no list of nodes")
+        raise TypeError("transforms.val is not a list of nodes")
     for key in REQUIRED:
         if key not in config:
             raise TypeError(f"config.{key} is missing")
@@ -50,7 +50,7 @@ def check_facts(config: Any, names: Any, nodes: Any) -> None:
 
 
 def require_plain(tree: Any) -> None:
-    """Refuse what OmegaConf would not take as it is; all may walk the tree by recursion then."""
+    """Refuse interpolations and deep nesting. Afterwards recursion over the tree is safe."""
     level = [tree]
     for _ in range(MAX_DEPTH):
         children = [
@@ -62,17 +62,17 @@ def require_plain(tree: Any) -> None:
             raise ValueError("a value is not resolved: it holds ${")
         level = [child for group in children for child in group]
     if level:
-        raise ValueError("nested too deep")
+        raise ValueError("nested too deeply")
 
 
 def check_setting(
     config: Mapping[str, Any], key: str, rule: str, holds: Callable[[Any], bool]
 ) -> None:
-    """Check the value at a dotted key, where there is one."""
+    """Check the value at a dotted key, if there is one; `rule` describes what `holds` checks."""
     node: Any = config
     for name in key.split("."):
         if not isinstance(node, Mapping):
-            raise TypeError(f"config.{key} is below what is no mapping")
+            raise TypeError(f"config.{key} is inside a value that is not a mapping")
         if name not in node:
             return
         node = node[name]
@@ -108,13 +108,13 @@ RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("data.val_root", "a path", is_text_or_none),
     ("confusion_matrix", "a mapping", lambda value: isinstance(value, Mapping)),
 )
-"""Settings that inference reads."""
+"""(key, rule, check) of the settings that inference reads."""
 
 REQUIRED = ("batch_size", "model", "confusion_matrix")
 
 
 def read_size(value: Any) -> tuple[int, int] | None:
-    """Height and width in pixels, if that is what `value` is."""
+    """Height and width in pixels; None if `value` is not such a pair."""
     if isinstance(value, (list, tuple)) and len(value) == 2:
         height, width = value
         if is_integer(height, 1, 2**20) and is_integer(width, 1, 2**20):
@@ -123,10 +123,10 @@ def read_size(value: Any) -> tuple[int, int] | None:
 
 
 def check_graph(session: Any, file: Path, num_classes: int) -> tuple[int, int]:
-    """Height and width that an exported model takes.
+    """Height and width of the input of an exported model.
 
     Raises:
-        ConfigError: if it does not take images, or does not give a number for each class.
+        ConfigError: if it does not map images to a number for each class.
     """
     inputs, outputs = session.get_inputs(), session.get_outputs()
     shapes = [list(entry.shape) for entry in (*inputs, *outputs)]
@@ -134,7 +134,7 @@ def check_graph(session: Any, file: Path, num_classes: int) -> tuple[int, int]:
     fits = len(inputs) == len(outputs) == 1 and inputs[0].type == "tensor(float)"
     if not fits or size is None or shapes[0][1] != 3 or shapes[1][1:] != [num_classes]:
         raise ConfigError(
-            f"{file} must take float32 pictures of shape (N, 3, H, W) and give a number for each "
+            f"{file} must map float32 pictures of shape (N, 3, H, W) to a number for each "
             f"of its {num_classes} classes, got {shapes}. Export it with `pochi export RUN`."
         )
     return size

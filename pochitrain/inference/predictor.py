@@ -22,14 +22,14 @@ Picture = str | Path | Image.Image | npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one image."""
+    """The prediction for one image."""
 
     class_name: str
     class_index: int
     confidence: float
     """Probability of that class, 0 to 1."""
     probabilities: dict[str, float]
-    """Of every class, in the order of the classes."""
+    """Probability of every class, 0 to 1, in the order of the classes."""
 
     def top(self, k: int) -> list[tuple[str, float]]:
         """The k likeliest classes with their probabilities, likeliest first."""
@@ -38,7 +38,7 @@ class Prediction:
 
 
 class Predictor:
-    """A trained classifier. Safe to share between threads; images go through in batches.
+    """A trained classifier that works in batches. Safe to share between threads.
 
     Example:
         >>> predictor = Predictor.load("outputs/20260101_003")
@@ -51,7 +51,7 @@ class Predictor:
     def __init__(
         self, classifier: Classifier, batch_size: int = 32, max_pixels: int | None = None
     ) -> None:
-        """Wrap a loaded classifier; most people call `load`."""
+        """Wrap a loaded classifier; usually called by `load`."""
         if batch_size < 1:
             raise ConfigError(f"batch_size must be >= 1, got {batch_size!r}.")
         self.classifier = classifier
@@ -71,16 +71,17 @@ class Predictor:
         """Load a run directory (its best model), a checkpoint or an exported ONNX file.
 
         Args:
-            device: cuda, cuda:1, mps or cpu; None = as in training where that is there, else the
-                first of cuda, mps, cpu.
+            device: cuda, cuda:1, mps or cpu; None = as in training if available, else the first of
+                cuda, mps, cpu.
             batch_size: images per forward pass, >= 1.
-            allow: callables of your own that its transforms or model name, such as `mypackage.*`.
-            max_input_megapixels: of all images in a forward pass, after the transform; None = 4,
-                or a batch of the images that the model was made for, where that is more.
+            allow: your own callables that its transforms or model name, such as `mypackage.*`.
+            max_input_megapixels: limit for all images in a forward pass, after the transform;
+                None = 4, or a batch of images of the model's input size if that is more.
 
         Raises:
-            ConfigError: no such file, a damaged or foreign one, a target that is not allowed, a
-                batch size below 1, or fewer pixels than one image of the model's own size.
+            ConfigError: no such file, a file that is damaged or not from pochitrain, a target that
+                is not allowed, a batch size below 1, or a pixel limit below one image of the
+                model's input size.
         """
         if max_input_megapixels is not None and not max_input_megapixels > 0:
             raise ConfigError(f"max_input_megapixels must be > 0, got {max_input_megapixels!r}.")
@@ -107,17 +108,21 @@ class Predictor:
             A `Prediction` for one image, a list of them, in order, for several.
 
         Raises:
-            DataError: for a file that is no readable image, naming it, or an image that has more
-                pixels than may go through the network.
-            PochiError: if the network answers with NaN.
-            TypeError: for anything else than a path, a PIL image or an array as above.
+            DataError: for an image that cannot be read or has too many pixels.
+            PochiError: if the network returns numbers that are not finite.
+            TypeError: for a value that is not a `Picture`.
         """
         if isinstance(pictures, (str, Path, Image.Image, np.ndarray)):
             return self.classify([self.prepare(pictures)])[0]
         return self.classify(map(self.prepare, pictures))
 
     def prepare(self, picture: Picture) -> Tensor:
-        """What the network sees: float32, shape (3, H, W)."""
+        """Open and transform an image: float32, shape (3, H, W).
+
+        Raises:
+            DataError: as `predict`.
+            TypeError: as `predict`.
+        """
         image = self.open(picture)
         try:
             return self.classifier.prepare(image, self.budget)
@@ -125,13 +130,18 @@ class Predictor:
             raise DataError(f"Cannot classify a picture: {error}.") from error
 
     def classify(self, tensors: Iterable[Tensor]) -> list[Prediction]:
-        """The answers for prepared images, in their order."""
-        found = []  # of a batch, only the small tensors are in memory together
+        """The predictions for prepared images (see `prepare`), in their order."""
+        found = []  # a generator of tensors keeps only one batch of them in memory
         for batch in self.budget.batches(tensors, self.batch_size, count_pixels):
             found += self.answer(batch)
         return found
 
     def answer(self, tensors: list[Tensor]) -> list[Prediction]:
+        """The predictions for one batch; images of different sizes go through one by one.
+
+        Raises:
+            PochiError: if the network returns numbers that are not finite.
+        """
         one_size = len({tuple(tensor.shape) for tensor in tensors}) == 1
         groups = [tensors] if one_size else [[tensor] for tensor in tensors]
         found = []
@@ -139,7 +149,7 @@ class Predictor:
             logits = self.classifier.network(torch.stack(group))
             if not torch.isfinite(logits).all():
                 raise PochiError(
-                    f"{self.classifier.source} answers with numbers that are not finite: its "
+                    f"{self.classifier.source} returns numbers that are not finite: its "
                     "weights are broken. Train again, or use an earlier checkpoint."
                 )
             for row in torch.softmax(logits.double(), dim=1).tolist():
@@ -147,7 +157,12 @@ class Predictor:
         return found
 
     def open(self, picture: Picture) -> Image.Image:
-        """RGB, as in training."""
+        """Open an image as RGB, as in training.
+
+        Raises:
+            DataError: if it cannot be read.
+            TypeError: if it is not a `Picture`.
+        """
         background = self.classifier.background
         if not isinstance(picture, (str, Path, Image.Image)):
             picture = array_to_image(picture)
@@ -155,11 +170,12 @@ class Predictor:
             if isinstance(picture, Image.Image):
                 return to_rgb(picture.copy(), background)
             return decode_rgb(picture, background)
-        except Exception as error:  # an image that is read only now fails in any way
+        except Exception as error:  # PIL reads lazily and raises many error types
             name = picture if isinstance(picture, (str, Path)) else "a PIL picture or array"
             raise DataError(f"Cannot read {name}: {error}.") from error
 
     def describe(self, probabilities: list[float]) -> Prediction:
+        """The prediction with these probabilities, one per class."""
         names = self.classifier.class_names
         best = max(range(len(names)), key=probabilities.__getitem__)
         table = dict(zip(names, probabilities, strict=True))
@@ -167,10 +183,10 @@ class Predictor:
 
 
 def array_to_image(pixels: Any) -> Image.Image:
-    """A PIL image of an array.
+    """Convert an array to a PIL image.
 
     Raises:
-        TypeError: if it is no array of uint8 with shape (H, W), (H, W, 3) or (H, W, 4).
+        TypeError: if it is not a uint8 array of shape (H, W), (H, W, 3) or (H, W, 4).
     """
     ok = isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.size > 0
     if not ok or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):

@@ -1,4 +1,4 @@
-"""How good predictions are. N images, C classes."""
+"""Scores of predictions. N images, C classes."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -31,12 +31,12 @@ class ClassScore:
     recall: float
     f1_score: float
     support: int
-    """Images of the class."""
+    """Number of images of the class."""
 
 
 @dataclass
 class Scores:
-    """All scores. Accuracies in percent, as in training_metrics.csv; the rest from 0 to 1."""
+    """All scores: accuracies in percent, the rest from 0 to 1, as in training_metrics.csv."""
 
     accuracy: float
     top_k_accuracy: float
@@ -49,16 +49,16 @@ class Scores:
     confusion: Integers
     """Shape (C, C), rows = true class."""
     metrics: dict[Metric, float]
-    """The same numbers as in training_metrics.csv."""
+    """Further metrics, with the names and units of training_metrics.csv."""
 
     def shown(self) -> list[str]:
-        """`metrics` for the terminal, without those that have a line of their own."""
+        """`metrics` as text for the terminal, without those printed separately."""
         above = ("val_accuracy", "val_balanced_accuracy", "val_macro_f1")
         rest = {metric: value for metric, value in self.metrics.items() if metric.name not in above}
         return [f"{metric.label} {metric.format(value)}" for metric, value in rest.items()]
 
     def summary(self) -> dict[str, Any]:
-        """The scores of the whole set, for inference_summary.json."""
+        """The scores over all classes, for inference_summary.json."""
         keys = ("precision", "recall", "f1_score")
         return {
             "accuracy": self.accuracy,
@@ -77,17 +77,17 @@ def score(
     k: int = 5,
     metrics: Sequence[Metric] = ON_PREDICTIONS,
 ) -> Scores:
-    """Compare predictions with the truth.
+    """Compare predictions with the true classes.
 
-    As in scikit-learn, macro averages are over the classes that occur as truth or as prediction,
-    and the balanced accuracy over those that occur as truth; so a folder without some classes is
-    scored right.
+    As in scikit-learn, macro averages are over the classes that occur as true or predicted class,
+    and the balanced accuracy over those that occur as true class; classes without images are left
+    out.
 
     Args:
-        probabilities_NC: rows add up to 1.
-        labels_N: true classes.
-        k: a prediction is right "in the top k" if the truth is among the k likeliest classes.
-        metrics: what else to compute.
+        probabilities_NC: rows sum to 1.
+        labels_N: indices of the true classes.
+        k: for the top-k accuracy: the true class is among the k likeliest.
+        metrics: further metrics to compute.
     """
     from sklearn.metrics import confusion_matrix
     from sklearn.metrics import precision_recall_fscore_support as prf
@@ -121,7 +121,7 @@ def score(
 
 
 def average(labels_N: Integers, predicted_N: Integers, kind: str) -> ClassScore:
-    """The row `macro avg` or `weighted avg`."""
+    """The row `macro avg` or `weighted avg`; `kind` is macro or weighted."""
     from sklearn.metrics import precision_recall_fscore_support as prf
 
     precision, recall, f1_score, _ = prf(labels_N, predicted_N, average=kind, zero_division=0)
@@ -135,7 +135,8 @@ def expected_calibration_error(
     """Mean distance between confidence and accuracy, over bins of equal width.
 
     ECE = sum over bins of n_bin / N * |accuracy - mean confidence| (Naeini et al. 2015; Guo et
-    al. 2017). A bin holds its upper edge: (0, 1/15], (1/15, 2/15], ...
+    al. 2017). A bin includes its upper edge: (0, 1/15], (1/15, 2/15], ...
+    NaN if a confidence is not finite.
     """
     confidence = probabilities_NC.max(axis=1)
     right = probabilities_NC.argmax(axis=1) == labels_N

@@ -1,4 +1,4 @@
-"""Which images to classify, and their true classes where they are known."""
+"""The images to classify, with their true classes if these are known."""
 
 import json
 import os
@@ -12,13 +12,13 @@ from pochitrain.config.component import Components
 from pochitrain.config.data import LOADER_FIELDS
 from pochitrain.data.dataset import DataSplits, ImageDataset, fingerprint
 from pochitrain.data.folder import (
-    EXTENSIONS,
     ImageFolderDataset,
     describe_loose,
     list_folders,
     list_images,
     match_classes,
 )
+from pochitrain.data.index import EXTENSIONS
 from pochitrain.error import ConfigError
 from pochitrain.inference.classifier import Classifier, build
 
@@ -27,23 +27,24 @@ REMEDY = "Give pictures with --data DIR."
 
 @dataclass
 class Source:
+    """The images of an inference."""
+
     dataset: ImageDataset
     labelled: bool
     """Whether `dataset.labels` are the true classes."""
     origin: str
-    """For the summary."""
+    """Description for the summary: a path, or the validation data of the run."""
     warnings: list[str] = field(default_factory=list)
-    """Warnings to show."""
 
 
 def open_source(classifier: Classifier, data: str | None) -> Source:
-    """Images below `data`; None = the validation images that the model was trained with.
+    """The images below `data`; None = the validation images of the training run.
 
-    A folder with sub-folders named like classes is labelled, any other is not.
+    A folder is labelled if it has subfolders named like classes of the model.
 
     Raises:
         ConfigError: no such path, no images in it, folders of unknown classes beside known ones,
-            or validation data that is not where it was.
+            or validation data that has moved or changed.
     """
     if data is None:
         return Source(open_validation(classifier), True, "validation data of the run")
@@ -69,6 +70,11 @@ def open_source(classifier: Classifier, data: str | None) -> Source:
 
 
 def unlabelled(root: Path, classifier: Classifier) -> ImageFolderDataset:
+    """The images in a folder without class folders.
+
+    Raises:
+        ConfigError: if there are none.
+    """
     paths = list_images(root)
     if not paths:
         raise ConfigError(no_pictures(root))
@@ -76,11 +82,12 @@ def unlabelled(root: Path, classifier: Classifier) -> ImageFolderDataset:
 
 
 def files_without_labels(paths: list[str], classifier: Classifier) -> ImageFolderDataset:
-    """Image files whose classes are not known: labels are -1."""
+    """A dataset of image files of unknown class: all labels are -1."""
     return ImageFolderDataset(paths, [-1] * len(paths), classifier.background)
 
 
 def no_pictures(root: Path) -> str:
+    """The message for a folder without images."""
     return f"The folder must hold pictures ({' '.join(EXTENSIONS)}), got {str(root)!r} without any."
 
 
@@ -88,7 +95,7 @@ def open_validation(classifier: Classifier) -> ImageDataset:
     """The validation split, opened as in training.
 
     Raises:
-        ConfigError: if the run had none, or it is not where it was.
+        ConfigError: if the run had none, or the data has moved or changed.
     """
     config = classifier.config
     node = {key: value for key, value in config["data"].items() if key not in LOADER_FIELDS}
@@ -97,7 +104,9 @@ def open_validation(classifier: Classifier) -> ImageDataset:
     if node.get("train_root") is not None:
         node["train_root"] = find_folder(node["train_root"], classifier.source, "data.train_root")
     if node.get("on_error") == "error":
-        node["verify"] = False  # all could be read then; one that cannot now is reported
+        node["verify"] = (
+            False  # training verified them; an image that cannot be read now is reported
+        )
     parts = Components(OmegaConf.create(config), classifier.allow)
     data = build(parts, "data", node)
     if not isinstance(data, DataSplits):
@@ -118,9 +127,9 @@ def open_validation(classifier: Classifier) -> ImageDataset:
 
 
 def open_validation_root(classifier: Classifier, given: str) -> ImageDataset:
-    """The images of data.val_root, with the classes of the checkpoint; no training root needed.
+    """The images of data.val_root with the classes of the checkpoint; needs no training images.
 
-    Unreadable ones stay in: they are reported.
+    Unreadable images are not left out, so that they are reported.
     """
     root = Path(find_folder(given, classifier.source, "data.val_root"))
     folders = list_folders(root)
@@ -136,7 +145,14 @@ def open_validation_root(classifier: Classifier, given: str) -> ImageDataset:
 
 
 def label_files(root: Path, folders: dict[str, str], classifier: Classifier) -> ImageDataset:
-    """The images in the folders of `root` (folder -> class), folder by folder."""
+    """The images in the folders of `root`, labelled.
+
+    Args:
+        folders: folder -> class name.
+
+    Raises:
+        ConfigError: if there are no images.
+    """
     index = classifier.class_names.index
     files = [
         (path, index(class_name))
@@ -150,10 +166,10 @@ def label_files(root: Path, folders: dict[str, str], classifier: Classifier) -> 
 
 
 def find_folder(folder: str, checkpoint: Path, key: str) -> str:
-    """A data folder of the config: from where the run was started, else from here.
+    """Find a data folder of the config, relative to where the run was started, else to here.
 
     Raises:
-        ConfigError: if it is in neither place.
+        ConfigError: if it is in neither place; `key` is its key, for the message.
     """
     started = training_folder(checkpoint)
     for base in (started, Path()):
@@ -166,7 +182,7 @@ def find_folder(folder: str, checkpoint: Path, key: str) -> str:
 
 
 def training_folder(checkpoint: Path) -> Path | None:
-    """The folder that the run was started from, if its environment.json is near."""
+    """The folder that the run was started from, according to environment.json; None without it."""
     for parent in list(checkpoint.resolve().parents)[:3]:
         with suppress(OSError, ValueError, KeyError, TypeError):
             metadata = json.loads((parent / "environment.json").read_text(encoding="utf-8"))

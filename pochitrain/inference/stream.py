@@ -1,4 +1,4 @@
-"""Images through the network, batch by batch; unreadable ones are reported, not fatal."""
+"""Running a dataset through the network in batches. Unreadable images are reported, not fatal."""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.decode import UnreadableImageError
-from pochitrain.data.loader import (
+from pochitrain.data.worker import (
     default_num_workers,
     outlive_signals,
     start_method,
@@ -23,29 +23,29 @@ from pochitrain.inference.classifier import Classifier
 from pochitrain.seed import seeded_cpu
 
 Sample = tuple[int, Tensor | None, str]
-"""Index, tensor (3, H, W) or None, and why there is none."""
+"""Index, tensor of shape (3, H, W) or None, and the reason if it is None."""
 
 
 @dataclass
 class Answers:
-    """Logits of all readable images, in their order, and the others."""
+    """Logits of all readable images, in their order, and the unreadable ones."""
 
     indices: Tensor
     """int64, shape (N,): position of each row of `logits` in the dataset."""
     logits: Tensor
     """float32 on the CPU, shape (N, C)."""
     unreadable: dict[int, str] = field(default_factory=dict)
-    """Position -> reason."""
+    """Position in the dataset -> reason."""
     forward_s: float = 0.0
-    """Seconds in the forward pass, the first batch (warm-up) left out."""
+    """Seconds in the forward pass, without the first batch (warm-up)."""
     total_s: float = 0.0
     """Seconds from the end of the first batch to the end of the last."""
     timed: int = 0
-    """Images in these two times."""
+    """Number of images in these two times."""
 
 
 class Decoded(Dataset[Sample]):
-    """Decodes and transforms as in validation."""
+    """A dataset that decodes and transforms images as in validation."""
 
     def __init__(self, dataset: ImageDataset, classifier: Classifier, budget: PixelBudget) -> None:
         self.dataset = dataset
@@ -65,7 +65,7 @@ class Decoded(Dataset[Sample]):
 
 
 class Stacked(NamedTuple):
-    """Images of a batch that have one size."""
+    """Images of a batch that have the same size."""
 
     indices: list[int]
     images: Tensor
@@ -73,9 +73,12 @@ class Stacked(NamedTuple):
 
 
 def stack(samples: list[Sample]) -> tuple[list[Stacked], dict[int, str]]:
-    """The readable samples, one stack for each size among them, and the reasons of the others.
+    """Stack the readable samples, one stack per image size.
 
-    A pipeline that keeps sizes works in training on images of one size; here any may come.
+    In training, a pipeline that keeps sizes needs images of one size; here sizes may differ.
+
+    Returns:
+        The stacks; and index -> reason of the unreadable samples.
     """
     by_shape: dict[tuple[int, ...], list[tuple[int, Tensor]]] = {}
     for index, image, _ in samples:
@@ -98,10 +101,10 @@ def classify(
     """Run all images of `dataset` through the network.
 
     Args:
-        batch_size: images per forward pass, fewer where they have more pixels than is allowed.
+        batch_size: images per forward pass; fewer if they exceed the pixel limit.
         num_workers: loader processes; None = 0 for images in memory, else half the cores.
-        max_pixels: of a forward pass; an image that has more counts as unreadable. None = as much
-            as the model needs (see `plan_budget`).
+        max_pixels: limit for a forward pass; an image with more counts as unreadable. None = the
+            default of `plan_budget`.
 
     Raises:
         ConfigError: if `max_pixels` is less than one image of the model's own size.
@@ -124,7 +127,7 @@ def classify(
 
 
 class Stopwatch:
-    """Seconds in the network and in all, from the end of the first batch on."""
+    """Measures the time in the network and in total, from the end of the first batch on."""
 
     def __init__(self) -> None:
         self.started: float | None = None
@@ -132,7 +135,7 @@ class Stopwatch:
         self.timed = 0
 
     def lap(self, forward_s: float, num_images: int) -> None:
-        """A batch has just ended."""
+        """Count a batch that has just ended, of `num_images` images and `forward_s` seconds."""
         now = time.perf_counter()
         if self.started is None:
             self.started = now
@@ -149,8 +152,11 @@ def load_batches(
     num_workers: int | None,
     budget: PixelBudget,
 ) -> Iterator[tuple[list[Stacked], dict[int, str]]]:
-    """The dataset in order. Images whose sizes are known come in batches from the loader
-    processes, others one by one: together they could be too many pixels there already."""
+    """The images of the dataset in order, as stacks and reasons (see `stack`).
+
+    If their sizes are known, loader processes make whole batches. Otherwise they send single
+    images, since a batch could already have too many pixels.
+    """
     if num_workers is None:
         num_workers = 0 if dataset.in_memory else min(default_num_workers(), len(dataset))
     at_once = budget.images_at_once(batch_size)
@@ -158,7 +164,7 @@ def load_batches(
         Decoded(dataset, classifier, budget),
         batch_size=at_once,
         num_workers=num_workers,
-        collate_fn=as_it_is if at_once is None else stack,
+        collate_fn=identity if at_once is None else stack,
         worker_init_fn=outlive_signals,
         multiprocessing_context=start_method(num_workers),
         pin_memory=classifier.network.device.type == "cuda",
@@ -171,10 +177,11 @@ def load_batches(
     yield from loaded
 
 
-def as_it_is(sample: Any) -> Any:
+def identity(sample: Any) -> Any:
     return sample
 
 
 def sample_pixels(sample: Sample) -> int:
+    """Number of pixels of the image of a sample; 0 for an unreadable one."""
     image = sample[1]
     return 0 if image is None else count_pixels(image)

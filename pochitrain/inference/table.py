@@ -1,4 +1,4 @@
-"""The tables of an inference: predictions, report per class, summary."""
+"""The files of an inference: predictions, report per class, summary."""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ COLUMNS = (
 
 @dataclass
 class PredictionRow:
-    """One image. `predicted` is None where it could not be read, `true` where it is not known."""
+    """One image. `predicted` is None if it could not be read, `true` if it is not known."""
 
     image_path: str
     predicted: int | None
@@ -33,13 +33,14 @@ class PredictionRow:
 
 
 def format_predictions(rows: Sequence[PredictionRow], class_names: list[str]) -> str:
-    """inference_results.csv; a column `error` is added where an image could not be read."""
+    """Text of inference_results.csv, with a column `error` if an image could not be read."""
     with_error = any(row.error for row in rows)
     header = [*COLUMNS, "error"] if with_error else list(COLUMNS)
     return format_csv(header, (cells(row, class_names, with_error) for row in rows))
 
 
 def cells(row: PredictionRow, class_names: list[str], with_error: bool) -> list[object]:
+    """The cells of a row of inference_results.csv, in the order of its columns."""
     known = row.true is not None and row.predicted is not None
     found: list[object] = [
         row.image_path,
@@ -54,7 +55,7 @@ def cells(row: PredictionRow, class_names: list[str], with_error: bool) -> list[
 
 
 def format_report(scores: Scores) -> str:
-    """classification_report.csv: a row per class, then macro avg and weighted avg."""
+    """Text of classification_report.csv: a row per class, then macro avg and weighted avg."""
     rows = [*scores.classes, scores.macro, scores.weighted]
     return format_csv(
         ["class", "precision", "recall", "f1-score", "support"],
@@ -63,7 +64,7 @@ def format_report(scores: Scores) -> str:
 
 
 def save_json(path: Path, content: dict[str, Any]) -> None:
-    """Write an object; numbers that JSON does not have (NaN, infinity) become null."""
+    """Write a JSON object. NaN and infinity, which JSON cannot represent, become null."""
     content = {
         key: None if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in content.items()

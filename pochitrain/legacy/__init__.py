@@ -1,18 +1,18 @@
-"""The Python config files of pochitrain 1.x (`pochi_train_config.py`) as configs of today.
+"""Reading and writing the Python config files of pochitrain 1.x (`pochi_train_config.py`).
 
-    read.py       execute a file and keep its values; errors with the user's file and line
-    capture.py    remember with which arguments transforms are built while the file runs
+    read.py       execute a file and collect its values; errors name the user's file and line
+    capture.py    record the arguments with which transforms are built while the file runs
     node.py       objects of the file (transforms, enums, dtypes) -> `_target_` nodes
-    option.py     the table: old name -> place in the tree
+    option.py     the table of settings: name in a file -> key of the config
     translate.py  values of a file -> Selection
-    composition.py  what options are before anything is put on top of them
-    selection.py  which option each group has and what differs from it
-    register.py   Selection -> options of Hydra's ConfigStore, so that overrides go on top
+    composition.py  compose single options, without overrides
+    selection.py  the option of each group, and the values that differ from it
+    register.py   Selection -> options in Hydra's ConfigStore, which overrides can change
     code.py       `_target_` nodes -> Python expressions
     python_file.py  composed config -> text of a .py file
     write.py      Selection or composed config -> .py and .yaml files
 
-What others call:
+Entry points:
 
     register.use_config_file(path) -> ["legacy=file"]    overrides that select the file
     write.write_python_config(plain_config, path, note, choices)     a composed config as a .py file

@@ -1,4 +1,4 @@
-"""Remembers with which arguments transforms are built while a user's file runs.
+"""Records the arguments with which transforms are built while a user's file runs.
 
 Reading the arguments back from the finished object is not enough: constructors normalise them
 (`ColorJitter(brightness=0.2)` keeps `(0.8, 1.2)`), and some keep them under other names.
@@ -18,27 +18,28 @@ class Record(NamedTuple):
     """How an object was built."""
 
     built: Any
-    """The object; kept alive, so that its id stays its own."""
+    """The object. The reference keeps it alive, so that its id is not reused."""
     kind: type[Any]
     arguments: dict[str, Any]
-    """Arguments as they were given, by parameter name, defaults left out."""
+    """Arguments as given, by parameter name, without defaults."""
     variadic: str | None
-    """Name of the parameter that takes any number of positional arguments."""
+    """Name of the parameter `*args`, if arguments were given for it."""
 
 
 class Recorder:
-    """Records by identity of the object."""
+    """Records how objects are built, and finds the record of an object."""
 
     def __init__(self) -> None:
         self.records: dict[int, Record] = {}
 
     def find(self, built: Any) -> Record | None:
+        """The record of an object; None if it was not recorded."""
         record = self.records.get(id(built))
         return record if record is not None and record.built is built else None
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Wrap the constructors of all transforms and layers; put them back at the end."""
+        """Record in the block; the constructors of all transforms and layers are wrapped."""
         undo: list[Callable[[], None]] = []
         try:
             for kind in list_classes():
@@ -49,14 +50,14 @@ class Recorder:
                 restore()
 
     def wrap(self, kind: type[Any]) -> Callable[[], None]:
-        """Make `kind` record; the function that undoes it."""
+        """Make the constructor of `kind` record its calls; returns a function that undoes it."""
         own = "__init__" in vars(kind)
         original = kind.__init__
         signature = inspect.signature(original)
 
         @functools.wraps(original)
         def construct(self_: Any, *args: Any, **kwargs: Any) -> None:
-            if type(self_) is kind:  # not on the way through a subclass, which has its own
+            if type(self_) is kind:  # not if called by a subclass, which records itself
                 self.remember(self_, kind, signature, args, kwargs)
             original(self_, *args, **kwargs)
 
@@ -78,10 +79,11 @@ class Recorder:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> None:
+        """Record an object and the arguments of its constructor."""
         try:
             bound = signature.bind(built, *args, **kwargs)
         except TypeError:
-            return  # the constructor itself is about to complain
+            return  # the constructor will raise the error
         parameters = list(signature.parameters.values())[1:]
         given = dict(list(bound.arguments.items())[1:])
         variadic = None
@@ -97,7 +99,7 @@ def list_classes() -> list[type[Any]]:
     """The classes of torchvision's transforms, v1 and v2, and of torch's layers."""
     from enum import Enum
 
-    import torchvision.transforms.v2  # noqa: F401  (with it come transforms and torch.nn)
+    import torchvision.transforms.v2  # noqa: F401  (imports transforms and torch.nn too)
     from torch import nn
 
     found: dict[type[Any], None] = {}
@@ -111,7 +113,7 @@ def list_classes() -> list[type[Any]]:
 
 
 def public_name(thing: Any) -> str | None:
-    """The shortest dotted name under which one of our packages offers `thing`."""
+    """The shortest dotted name under which a package offers `thing`; None if there is none."""
     name = getattr(thing, "__name__", None)
     module = str(getattr(thing, "__module__", ""))
     parts = module.split(".")

@@ -1,4 +1,4 @@
-"""Config values as Python expressions: what the file that we write says."""
+"""Rendering of config values as Python expressions."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 WIDTH = 96
 
-# Longest prefix first: package of the target -> name it has in the file, its import.
+# Longest prefix first: package of the target -> its name in the file, its import statement.
 SHORT_NAMES = {
     "torchvision.transforms.v2.": ("v2.", "from torchvision.transforms import v2"),
     "torchvision.transforms.": ("transforms.", "from torchvision import transforms"),
@@ -17,11 +17,11 @@ SPECIAL_KEYS = {"_partial_", "_recursive_", "_convert_"}
 
 
 class PythonCode:
-    """Renders values and remembers the imports that they need.
+    """Renders values, and collects the imports that they need.
 
     Args:
-        names: variables of the file that stand for a value, such as mean and std.
-        literal: write `_target_` nodes as dictionaries, not as the calls that they stand for.
+        names: variables of the file, such as mean and std, and their values.
+        literal: write `_target_` nodes as dictionaries instead of calls.
     """
 
     def __init__(self, names: dict[str, Any] | None = None, literal: bool = False) -> None:
@@ -35,7 +35,7 @@ class PythonCode:
         return flat if len(flat) + indent <= WIDTH else self.layout(value, indent)
 
     def layout(self, value: Any, indent: int | None) -> str:
-        """On one line if `indent` is None."""
+        """`value` as an expression over several lines; on one line if `indent` is None."""
         if isinstance(value, dict) and "_target_" in value and not self.literal:
             return self.node(value, indent)
         if isinstance(value, dict):
@@ -50,6 +50,7 @@ class PythonCode:
     def join(
         self, head: str, entries: Sequence[tuple[str, Any]], tail: str, indent: int | None
     ) -> str:
+        """Join `head`, entries (prefix, value) and `tail`, on one line if `indent` is None."""
         if indent is None or not entries:
             return head + ", ".join(key + self.layout(entry, None) for key, entry in entries) + tail
         inner = indent + 4
@@ -57,7 +58,7 @@ class PythonCode:
         return f"{head}\n{''.join(lines)}{' ' * indent}{tail}"
 
     def node(self, node: dict[str, Any], indent: int | None) -> str:
-        """A `_target_` node as the call that it stands for."""
+        """A `_target_` node as a call."""
         target = str(node["_target_"])
         arguments = {key: entry for key, entry in node.items() if key != "_target_"}
         kind = target.rpartition(".")[2]
@@ -89,6 +90,7 @@ class PythonCode:
         return self.join("{", entries, "}", indent)
 
     def call(self, name: str, arguments: dict[str, Any], indent: int | None) -> str:
+        """A constructor call. An argument that equals the variable of its name refers to it."""
         entries: list[tuple[str, Any]] = [("", entry) for entry in arguments.get("_args_", [])]
         for key, entry in arguments.items():
             if key == "_args_":
@@ -102,10 +104,10 @@ VALUE = "pochitrain.transform.value."
 
 
 def is_call(value: Any) -> bool:
-    """Whether a value, with all that is in it, can be written as a constructor call.
+    """Whether a value and everything in it can be written as constructor calls.
 
-    A constructor may refuse a ConfigNode among its arguments (`Lambda` wants a callable), so one
-    that would get one is written as a ConfigNode itself.
+    If an argument must be a ConfigNode, the whole call is written as one, because constructors may
+    refuse it (`Lambda` needs a callable).
     """
     if isinstance(value, (list, tuple)):
         return all(map(is_call, value))
@@ -132,7 +134,7 @@ def dtype_node(name: str) -> dict[str, Any]:
 
 
 def quote(text: object) -> str:
-    """A string literal with double quotes where that needs no escapes."""
+    """A string literal, in double quotes unless that needs escapes."""
     literal = repr(text)
     if literal.startswith("'") and '"' not in literal:
         return f'"{literal[1:-1]}"'
@@ -140,6 +142,7 @@ def quote(text: object) -> str:
 
 
 def scalar(value: Any) -> str:
+    """A number, string, boolean or None as an expression, non-finite floats as float("nan")."""
     if isinstance(value, Variable):
         return str(value)
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""What an option is before anything is put on top of it, as Hydra composes it."""
+"""Composes single options with Hydra, without overrides."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from pochitrain.paths import config_directory
 from pochitrain.text import escape_interpolations, quote_override
 
 OPTION_GROUPS = tuple(group for group in GROUPS if (config_directory() / group).is_dir())
-"""Groups that are chosen by option; the others (checkpoint, fault) are nodes of the root."""
+"""Groups with options. The others (checkpoint, fault) are nodes of the root."""
 
 Name = tuple[str, str]
 """Group and option."""
@@ -25,7 +25,7 @@ Name = tuple[str, str]
 
 @functools.cache
 def default_options() -> dict[str, str]:
-    """The option of each group where nothing is chosen; transform follows data in config.yaml."""
+    """Group -> default option. That of transform depends on data; it is `minimal` here."""
     config = OmegaConf.load(config_directory() / "config.yaml")
     listed = OmegaConf.to_container(config.defaults)
     assert isinstance(listed, list)
@@ -36,9 +36,9 @@ def default_options() -> dict[str, str]:
 
 
 def list_shipped(group: str) -> list[str]:
-    """The options of `group` that pochitrain ships and a file may choose, the default one first.
+    """The shipped options of `group` that a file may choose, the default one first.
 
-    Those of optuna also choose a sweeper, which belongs to a command.
+    Of optuna only the default: the others also select a sweeper, which a command does.
     """
     default = default_options()[group]
     if group == "optuna":
@@ -48,18 +48,18 @@ def list_shipped(group: str) -> list[str]:
 
 
 def compose_option(group: str, name: str) -> DictConfig | None:
-    """The node of an option; None if there is no such option, or not by itself."""
+    """The node of an option; None if it does not exist or cannot be composed by itself."""
     shipped = [(each, option) for each in OPTION_GROUPS for option in list_shipped(each)]
     names = shipped if (group, name) in shipped else [(group, name)]
     return compose_options(names).get((group, name))
 
 
 def compose_options(names: Sequence[Name]) -> dict[Name, DictConfig]:
-    """The nodes of options, interpolations not resolved.
+    """The nodes of options, with interpolations unresolved.
 
-    Options are looked for where the running Hydra application looks (`--config-dir` and
-    `hydra.searchpath` included), without one among those that pochitrain ships. An option that
-    cannot be found, or composed by itself, is left out.
+    Options come from the search path of the running Hydra application (with `--config-dir` and
+    `hydra.searchpath`); without one, from those that pochitrain ships. An option that does not
+    exist or cannot be composed by itself is left out.
     """
     if not GlobalHydra.instance().is_initialized():
         register_config()
@@ -75,18 +75,18 @@ def compose_options(names: Sequence[Name]) -> dict[Name, DictConfig]:
 def compose_cached(
     names: tuple[Name, ...], search: tuple[str, ...], places: tuple[str, ...]
 ) -> dict[Name, DictConfig]:
-    """All options in one composition, each in a package of its own.
+    """Compose all options at once, each in its own package.
 
     Args:
         search: hydra.searchpath.
-        places: where else the application looks; a part of the cache's key.
+        places: the rest of the search path; only part of the cache key.
     """
-    words = [
+    overrides = [
         f"+{group}@{group}._{i}={quote_override(name)}" for i, (group, name) in enumerate(names)
     ]
     path = ",".join(quote_override(place) for place in search)
     try:
-        cfg = compose(overrides=[*words, *([f"hydra.searchpath=[{path}]"] if path else [])])
+        cfg = compose(overrides=[*overrides, *([f"hydra.searchpath=[{path}]"] if path else [])])
     except (HydraException, OmegaConfBaseException):
         if len(names) == 1:
             return {}
@@ -94,12 +94,14 @@ def compose_cached(
         for name in names:
             found |= compose_cached((name,), search, places)
         return found
-    OmegaConf.set_struct(cfg, None)  # inherited by options without a schema, which are open
+    OmegaConf.set_struct(
+        cfg, None
+    )  # or options without a schema would inherit it and refuse new keys
     return {(group, name): cfg[group][f"_{i}"] for i, (group, name) in enumerate(names)}
 
 
 class Tree:
-    """A composed config in which other nodes are tried in the place of a group's.
+    """A composed config in which the node of a group can be replaced to resolve another one.
 
     Args:
         plain: plain values, interpolations resolved.
@@ -112,10 +114,10 @@ class Tree:
         )
 
     def resolve(self, group: str, node: Any) -> dict[str, Any]:
-        """`node` as plain values, as it is when it stands at `group`.
+        """`node` as plain values, with its interpolations resolved as if it were at `group`.
 
         Raises:
-            OmegaConfBaseException: if an interpolation leads nowhere.
+            OmegaConfBaseException: if an interpolation cannot be resolved.
         """
         before = self.root[group]
         try:
@@ -127,7 +129,7 @@ class Tree:
         return {str(key): entry for key, entry in resolved.items()}
 
     def is_made_of(self, group: str, base: DictConfig, values: Mapping[str, Any]) -> bool:
-        """Whether `values` on top of option `base` are the group's node.
+        """Whether option `base` with `values` merged in equals the node of the group.
 
         Args:
             values: as OmegaConf reads them (`${...}` is an interpolation).
@@ -135,15 +137,18 @@ class Tree:
         node = self.plain[group]
         try:
             merged = self.resolve(group, OmegaConf.merge(base, dict(values)))
-        except OmegaConfBaseException:  # a key that the schema lacks, an interpolation that is lost
+        except (
+            OmegaConfBaseException
+        ):  # an unknown key, or an interpolation that cannot be resolved
             return False
         missing = merged.keys() - node.keys()
-        # A run of an older version lacks keys that are newer: their default is what it did.
+        # A run of an older version lacks newer keys; their defaults describe what it did.
         newer = OmegaConf.get_type(base) is not dict and has_target(base, node)
         return (newer or not missing) and all(is_same(node[key], merged.get(key)) for key in node)
 
 
 def has_target(base: DictConfig, node: Mapping[str, Any]) -> bool:
+    """Whether `base` and `node` have the same `_target_`, or none."""
     return bool(base.get("_target_") == node.get("_target_"))
 
 
@@ -155,4 +160,4 @@ def is_same(one: Any, other: Any) -> bool:
         return list(one) == list(other) and all(is_same(one[key], other[key]) for key in one)
     if isinstance(one, list):
         return len(one) == len(other) and all(map(is_same, one, other))
-    return bool(one == other or (one != one and other != other))  # NaN is NaN here
+    return bool(one == other or (one != one and other != other))  # NaN equals NaN here

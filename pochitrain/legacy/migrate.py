@@ -1,4 +1,4 @@
-"""`pochi migrate`: a Python config as a Hydra experiment in YAML, or as a Python file of today."""
+"""`pochi migrate`: write a Python config as a Hydra experiment in YAML."""
 
 import shlex
 from dataclasses import dataclass, field
@@ -13,23 +13,25 @@ from pochitrain.paths import config_directory
 
 @dataclass
 class Migration:
+    """The result of `migrate`."""
+
     output: Path
     command: str
-    """What trains from the written file."""
+    """The command that trains from the written file."""
     warnings: list[str] = field(default_factory=list)
     not_portable: list[str] = field(default_factory=list)
-    """Objects that only the Python file can provide."""
+    """Names of objects that exist only in the Python file."""
     helpers: list[str] = field(default_factory=list)
-    """Variables of the file's own, which need no place in YAML."""
+    """Helper variables of the file, which are not settings."""
 
 
 def migrate(source: Path, output: Path, overwrite: bool = False) -> Migration:
     """Execute `source` and write what it configures to `output`.
 
-    Flat search settings, which training refuses, are converted to `optuna: {...}`.
+    Search settings at the top level, which training refuses, are moved into `optuna`.
 
     Raises:
-        ConfigError: if the file is wrong, or the output is there already.
+        ConfigError: if the file is wrong, or the output exists and `overwrite` is false.
     """
     if output.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"--output must be a .yaml file, got {str(output)!r}.")
@@ -60,7 +62,7 @@ def migrate(source: Path, output: Path, overwrite: bool = False) -> Migration:
 
 
 def train_command(output: Path) -> str:
-    """How to train from an experiment file at `output`, in the current folder."""
+    """The command that trains from an experiment file at `output`, for the current folder."""
     shipped = config_directory()
     in_clone = shipped == Path("conf").resolve()
     program = "python train.py" if in_clone else "pochi train"

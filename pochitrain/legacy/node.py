@@ -1,9 +1,9 @@
-"""Objects of a Python config as `_target_` nodes.
+"""Conversion of objects in a Python config to `_target_` nodes.
 
-A transform that was recorded (capture.py) becomes a node of its class and arguments; before that is
-trusted, an object is built from the node's arguments and compared with the original one. What has
-no such node (a lambda, a function, an object of the user's own class) becomes a reference to the
-file and a name in it.
+A recorded transform (capture.py) becomes a node with its class and arguments. To make sure that
+they are complete, an object is built from them and compared with the original. An object without
+such a node (a lambda, a function, an instance of a user's class) becomes a reference: the file and
+a name in it.
 """
 
 import enum
@@ -20,16 +20,16 @@ from pochitrain.text import escape_interpolations
 REFERENCE = "pochitrain.transform.reference.load_reference"
 VALUE = "pochitrain.transform.value"
 MAX_TENSOR = 4096
-"""Elements of a tensor or an array that is still written into a config."""
+"""Largest number of elements of a tensor or an array that is written into a config."""
 
 
 class NodeWriter:
-    """Turns the objects of one file into nodes.
+    """Converts the objects of one file to nodes.
 
     Args:
         file: absolute path of the file, for references.
         names: the variables of the file.
-        recorder: what was built while it ran.
+        recorder: records of the objects built while it ran.
     """
 
     def __init__(self, file: str, names: Mapping[str, Any], recorder: Recorder) -> None:
@@ -37,10 +37,10 @@ class NodeWriter:
         self.names = names
         self.recorder = recorder
         self.references: list[tuple[str, str]] = []
-        """Objects that exist in a Python file only: (file, attribute)."""
+        """Objects that exist only in a Python file: (file, attribute)."""
 
     def steps(self, pipeline: Any, name: str) -> list[Any]:
-        """The steps of a pipeline, which is the value of variable `name`, as nodes."""
+        """The nodes of the steps of a pipeline, the value of variable `name`."""
         record = self.recorder.find(pipeline)
         if record is not None and record.kind.__name__ in ("Compose", "Sequential"):
             (part, steps), *more = record.arguments.items()
@@ -51,7 +51,7 @@ class NodeWriter:
         return [self.node(pipeline, name)]
 
     def node(self, value: Any, path: str) -> Any:
-        """The node of any value; `path` says where in the file it is."""
+        """The node of any value; `path` is the expression for it in the file, for references."""
         record = self.recorder.find(value)
         if record is not None:
             return self.recorded(record, path)
@@ -62,6 +62,7 @@ class NodeWriter:
         return self.plain(value, path)
 
     def recorded(self, record: Record, path: str) -> dict[str, Any]:
+        """The node of a recorded object, or a reference if its arguments do not reproduce it."""
         target = public_name(record.kind)
         arguments = self.matching_arguments(record)
         if target is None or arguments is None:
@@ -81,19 +82,21 @@ class NodeWriter:
         return node
 
     def matching_arguments(self, record: Record) -> dict[str, Any] | None:
-        """Arguments that build an equal object: with lists for tuples, else as they were."""
+        """Arguments that build an equal object, if possible without tuples; None if none do."""
         for arguments in (lists_for_tuples(record), record.arguments):
             if is_equal(record, arguments):
                 return {
                     key: Exact(value) if holds_tuple(value) and key != record.variadic else value
                     for key, value in arguments.items()
                 }
-        return None  # changed after it was built
+        return None  # the object was changed after it was built
 
     def is_intact(self, record: Record) -> bool:
+        """Whether the object is still as its arguments describe it."""
         return is_equal(record, record.arguments)
 
     def plain(self, value: Any, path: str) -> Any:
+        """The node of a value that was not recorded. Tuples become lists."""
         if isinstance(value, Exact):
             return self.exact(value.value, path)
         if isinstance(value, list) and (link := self.link(value, path)):
@@ -104,7 +107,7 @@ class NodeWriter:
             return escape_interpolations(value)
         if value is None or isinstance(value, bool):
             return value
-        if isinstance(value, numbers.Real):  # NumPy's scalars too
+        if isinstance(value, numbers.Real):  # includes NumPy scalars
             return int(value) if isinstance(value, numbers.Integral) else float(value)
         if isinstance(value, (list, tuple)):
             return [self.node(entry, f"{path}[{i}]") for i, entry in enumerate(value)]
@@ -113,17 +116,17 @@ class NodeWriter:
         return self.special(value, path)
 
     def link(self, value: Any, path: str) -> str | None:
-        """The interpolation of the root key that `value` is: the file's own mean or std.
+        """`${mean}` or `${std}`, if `value` is that variable of the file; else None.
 
-        Only for an argument of that name: Python keeps equal constants once, so a tuple may be
-        both, or have nothing to do with either.
+        Only for an argument of that name: Python may store equal constants once, so identity
+        alone does not show which variable was meant.
         """
         name = path.rpartition(".")[2]
         own = name in ("mean", "std") and self.names.get(name) is value
         return f"${{{name}}}" if own and len(value) == 3 else None
 
     def exact(self, value: Any, path: str) -> Any:
-        """Like plain, but tuples stay tuples."""
+        """As `plain`, but tuples stay tuples."""
         if not isinstance(value, (list, tuple)):
             return self.node(value, path)
         if isinstance(value, tuple) and (link := self.link(value, path)):
@@ -134,6 +137,7 @@ class NodeWriter:
         return {"_target_": f"{VALUE}.as_tuple", "items": entries}
 
     def dictionary(self, value: dict[Any, Any], path: str) -> dict[str, Any]:
+        """A dictionary of nodes; one with other keys than strings as a node that builds it."""
         if all(isinstance(key, str) for key in value) and "_target_" not in value:
             return {key: self.node(entry, f"{path}[{key!r}]") for key, entry in value.items()}
         return {
@@ -143,7 +147,7 @@ class NodeWriter:
         }
 
     def special(self, value: Any, path: str) -> Any:
-        """Enums, dtypes, small arrays, functions and classes of torchvision; else a reference."""
+        """The node of an enum, dtype, small array or object of torchvision; else a reference."""
         import numpy as np
         import torch
 
@@ -170,7 +174,7 @@ class NodeWriter:
         return self.reference(value, path)
 
     def reference(self, value: Any, path: str) -> dict[str, Any]:
-        """Where in the file the object is: its variable if it has one."""
+        """A reference to the object, by its variable if it has one, else by `path`."""
         names = [name for name, entry in self.names.items() if entry is value]
         attribute = names[0] if names else path
         if (self.file, attribute) not in self.references:
@@ -179,14 +183,14 @@ class NodeWriter:
 
 
 class Exact:
-    """An argument in which tuples must stay tuples."""
+    """Marks an argument in which tuples must stay tuples."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
 
 
 def enum_name(kind: type[enum.Enum]) -> str:
-    """torchvision.transforms offers its enums at the top too."""
+    """The public name of an enum, in torchvision.transforms if it is exported there."""
     import torchvision.transforms
 
     short = getattr(torchvision.transforms, kind.__name__, None) is kind
@@ -200,16 +204,18 @@ def holds_tuple(value: Any) -> bool:
 
 
 def lists_for_tuples(record: Record) -> dict[str, Any]:
+    """The recorded arguments, with tuples converted to lists."""
+
     def convert(value: Any) -> Any:
         if not holds_tuple(value):
-            return value  # the same object, so that the file's own mean is known again
+            return value  # the same object, so that `link` recognises it
         return [convert(entry) for entry in value]
 
     return {key: convert(value) for key, value in record.arguments.items()}
 
 
 def is_equal(record: Record, arguments: dict[str, Any]) -> bool:
-    """Whether building with `arguments` gives an object like the recorded one."""
+    """Whether an object built with `arguments` equals the recorded one (see `state`)."""
     rest = dict(arguments)
     positional: list[Any] = []
     if record.variadic:
@@ -228,8 +234,10 @@ def is_equal(record: Record, arguments: dict[str, Any]) -> bool:
 
 
 def state(built: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """What one can see of an object: its repr, its simple attributes, and the weights of a layer,
-    which are random where nobody has set them."""
+    """The repr, the simple attributes and the weights of an object, to compare it with another.
+
+    Randomly initialised weights differ, so layers that have them never compare as equal.
+    """
     simple = (bool, int, float, str, enum.Enum, type(None))
 
     def is_simple(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The table of the old names: where each of them lives in the config tree of today."""
+"""The table of settings: the name in a Python config -> the key in the config tree."""
 
 from dataclasses import dataclass
 from typing import Any, get_type_hints
@@ -13,33 +13,35 @@ from pochitrain.config.optuna import OptunaConfig
 from pochitrain.config.root import RootConfig
 
 PER_COMMAND = ("resume", "allow_targets", "optuna.enabled")
-"""Keys that belong to a command, not to a config that is kept."""
+"""Keys that belong to one command, so they are not saved in a config file."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One value: `name` in the file, `group.field` in the tree, whose schema gives the type."""
+    """A setting: `name` in the file, `group.field` in the tree; the schema gives its type."""
 
     name: str
     """Name in the file, `name[entry]` for an entry of a dictionary."""
     group: str
-    """Group of the tree, "" for the root."""
+    """Group in the tree; "" is the root."""
     field: str
     schema: type[Any]
 
     @property
     def hint(self) -> Any:
+        """Type of the setting."""
         return get_type_hints(self.schema)[self.field]
 
 
 def run_level_names() -> list[str]:
-    """Keys of the root that hold a value, not a node, and that are not for one command only."""
+    """Keys of the root that hold a value (not a node) and are not for one command only."""
     kinds = (int, float, bool, str, int | None, float | None, str | None, list[float])
     hints = get_type_hints(RootConfig)
     return [name for name, hint in hints.items() if hint in kinds and name not in PER_COMMAND]
 
 
 def root_row(name: str) -> Row:
+    """The row of a key that has the same name in the file and at the root."""
     return Row(name, "", name, RootConfig)
 
 
@@ -103,10 +105,10 @@ DICTIONARIES: dict[str, tuple[str, type[Any], tuple[str, ...]]] = {
         ),
     ),
 }
-"""Dictionary in the file -> group of the tree, schema, entries that it may have."""
+"""Dictionary in the file -> group in the tree, schema, entries that it may have."""
 
 MODELS = ("resnet18", "resnet34", "resnet50")
-"""Models that are options by themselves; others are `model=torchvision model.name=...`."""
+"""Models that are options; the others are `model=torchvision model.name=...`."""
 
 OPTIMIZERS = {"Adam": "adam", "AdamW": "adamw", "SGD": "sgd"}
 
@@ -133,14 +135,14 @@ SPECIAL = (
 """Names that translate.py handles one by one."""
 
 FLAT_OPTUNA = DICTIONARIES["optuna"][2]
-"""Names that stood at the top level before `optuna = {...}`; the guide abolished them there."""
+"""Names that older files have at the top level; the guide moved them into `optuna = {...}`."""
 
 OPTIONS = (
     *(row.name for row in ROWS),
     *(name for name in DICTIONARIES if "." not in name),
     *SPECIAL,
 )
-"""Every name that a file may give."""
+"""Every name that is a setting."""
 
 DEFAULT_WORK_DIR = "work_dirs"
-"""The guide's `work_dir`; the only default of a file that differs from the tree's."""
+"""The guide's `work_dir`; the only default of a file that differs from that of the tree."""

@@ -1,16 +1,15 @@
-"""Executes a Python config and keeps its values.
+"""Executes a Python config and collects its values.
 
-A Python config is code: it runs with all rights of the person who starts the command. So only the
-file that `--config` names on this command line is ever executed (cli/config_file.py); a run
-directory carries its composed config, and nothing that starts from a run reads the file again.
+A Python config is code: it runs with all rights of the user who starts the command. So only the
+file given with `--config` on this command line is executed (cli/config_file.py). A run directory
+has its composed config, and commands that start from a run do not read the file again.
 
-Which names of a file are settings
+Which names of a file are settings:
 - A name of the table in option.py is a setting, however it got its value.
-- Any other name is a helper of the file's own, and no error, if it starts with an underscore, holds
-  a module, function or class, was imported, belongs to a loop or `with`, or is read somewhere in
-  the file.
-- Whatever remains was assigned and is never used: a setting that we do not know, most likely a
-  spelling mistake, and an error. So is a helper that looks like a misspelt setting.
+- Any other name is a helper, and accepted, if it starts with an underscore, is a module, function
+  or class, was imported, is the variable of a loop or `with`, or is read somewhere in the file.
+- A name that is assigned but never used is most likely a misspelt setting, and an error. So is a
+  helper whose name is nearly that of a setting.
 """
 
 import ast
@@ -38,13 +37,13 @@ class PythonConfig:
     path: str
     """Absolute."""
     shown: str
-    """As the person wrote it, for messages."""
+    """The path as given, for messages."""
     names: dict[str, Any]
     """Every global name of the module."""
     settings: dict[str, Any]
-    """Those that are in the table."""
+    """Those of `names` that are settings."""
     helpers: list[str] = field(default_factory=list)
-    """Variables that are no settings."""
+    """Variables that are not settings."""
     used: set[str] = field(default_factory=set)
     """Names that the file itself reads."""
     recorder: Recorder = field(default_factory=Recorder)
@@ -54,10 +53,10 @@ def read_python_config(path: str | Path, argument: str = "--config") -> PythonCo
     """Execute `path`.
 
     Args:
-        argument: what the person gave the path as, for messages.
+        argument: the flag or argument that gave the path, for messages.
 
     Raises:
-        ConfigError: no such file, an error in it (with its line), or a name that is no setting.
+        ConfigError: no such file, an error in it (with its line), or an unknown setting.
     """
     shown = str(path)
     source = read_source(path, argument)
@@ -74,7 +73,7 @@ def read_literals(path: str | Path) -> PythonConfig:
     """The settings of a file that are plain literals, without executing it.
 
     Raises:
-        ConfigError: if it is no Python file.
+        ConfigError: if it is not a Python file.
     """
     names = {}
     for node in parse(read_source(path), str(path)).body:
@@ -89,7 +88,7 @@ def read_source(path: str | Path, argument: str = "--config") -> str:
     """The text of a Python file.
 
     Raises:
-        ConfigError: if it cannot be read as one.
+        ConfigError: if it cannot be read, or is not a Python file.
     """
     path = Path(path)
     if path.suffix in (".yaml", ".yml"):
@@ -115,6 +114,11 @@ def read_source(path: str | Path, argument: str = "--config") -> str:
 
 
 def parse(source: str, shown: str) -> ast.Module:
+    """Parse the text of a file; `shown` is its path for messages.
+
+    Raises:
+        ConfigError: for a syntax error, with its line.
+    """
     try:
         return ast.parse(source, shown)
     except SyntaxError as error:
@@ -139,15 +143,15 @@ def needs_torch(tree: ast.Module) -> bool:
 def execute(
     path: Path, shown: str, source: str, recorder: Recorder, with_torch: bool
 ) -> dict[str, Any]:
-    """Run the file as a module of its own; what it prints goes to stderr.
+    """Run the file as a module, with its output on stderr, and return its global names.
 
     Raises:
-        ConfigError: naming the line of the file that failed and what it said.
+        ConfigError: with the line of the file that failed, and its error.
     """
     spec = importlib.util.spec_from_file_location(module_name(path), path)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module  # dataclasses and pickle look classes up by module
+    sys.modules[module.__name__] = module  # needed by dataclasses and pickle
     try:
         code = compile(source, str(path), "exec")
         recording = recorder.recording() if with_torch else contextlib.nullcontext()
@@ -163,7 +167,7 @@ def module_name(path: Path) -> str:
 
 
 def explain(error: BaseException, path: Path, shown: str) -> str:
-    """The line of the user's file where it went wrong, and the user's own message."""
+    """The message for an error in the user's file: the line and the error."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
     where = f"{shown}, line {frames[-1].lineno}" if frames else shown
     line = f"\n    {frames[-1].line}" if frames and frames[-1].line else ""
@@ -174,7 +178,7 @@ def explain(error: BaseException, path: Path, shown: str) -> str:
 
 
 def sort_names(config: PythonConfig, tree: ast.Module) -> None:
-    """Tell helpers from mistakes.
+    """Find the helpers among the names that the file assigns.
 
     Raises:
         ConfigError: for a name that is neither a setting nor a helper.
@@ -189,14 +193,14 @@ def sort_names(config: PythonConfig, tree: ast.Module) -> None:
             continue
         if name in FLAT_OPTUNA:
             if name not in used or name not in searched:
-                continue  # translate.py shows the nested form of all of them at once
+                continue  # translate.py refuses them all at once, with the nested form
         elif name not in used or looks_misspelt(name, config.settings):
             raise ConfigError(unknown(name, config))
         config.helpers.append(name)
 
 
 def list_assigned(tree: ast.AST) -> Iterable[str]:
-    """The names of `name = value` in all its forms; not the variables of loops and `with`."""
+    """The names assigned at the top level, without the variables of loops and `with`."""
     for node in walk_top_level(tree):
         if isinstance(node, ast.Assign):
             targets = node.targets
@@ -214,7 +218,7 @@ def list_names(nodes: Iterable[ast.AST], use: type[ast.expr_context]) -> list[st
 
 
 def walk_top_level(tree: ast.AST) -> Iterable[ast.AST]:
-    """All nodes outside functions, classes and comprehensions, whose names are their own."""
+    """All nodes outside functions, classes and comprehensions, which have their own scopes."""
     inner = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
     inner += (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)  # type: ignore[assignment]
     for child in ast.iter_child_nodes(tree):
@@ -224,17 +228,19 @@ def walk_top_level(tree: ast.AST) -> Iterable[ast.AST]:
 
 
 def is_code(value: Any) -> bool:
+    """Whether `value` is a module, a function or a class."""
     functions = (types.FunctionType, types.BuiltinFunctionType)
     return isinstance(value, (types.ModuleType, type, *functions))
 
 
 def looks_misspelt(name: str, settings: Iterable[str]) -> bool:
-    """A helper that is nearly the name of a setting which the file does not give."""
+    """Whether a name is nearly that of a setting that the file does not have."""
     missing = [option for option in OPTIONS if option not in settings]
     return bool(did_you_mean(name, missing, cutoff=0.9))
 
 
 def unknown(name: str, config: PythonConfig) -> str:
+    """The message for a name that is neither a setting nor a helper."""
     hint = did_you_mean(name.lower(), OPTIONS) or f" Settings: {', '.join(OPTIONS)}."
     return (
         f"{name} in {config.shown} is not a setting.{hint} "

@@ -1,4 +1,4 @@
-"""Finds the objects that references name, by executing the file that `--config` named."""
+"""Resolves references to objects in the file given with `--config`, by executing it."""
 
 import functools
 import re
@@ -11,11 +11,11 @@ from pochitrain.legacy.read import PythonConfig, read_python_config
 STEP = re.compile(r"\.(?P<name>\w+)|\[(?P<index>\d+)\]|\['(?P<key>[^']*)'\]")
 
 _executed: dict[str, PythonConfig] = {}
-"""Files that this process has executed; each runs once."""
+"""Path -> config of the files that this process has executed; each runs only once."""
 
 
 def trust(config: PythonConfig, references: list[tuple[str, str]]) -> None:
-    """Let `references` (file, attribute), made by this file, find their objects."""
+    """Allow `references` (file, attribute), which this file made, to be resolved."""
     _executed[config.path] = config
     trusted = TrustedFiles.instance()
     trusted.resolvers = dict.fromkeys([config.path, *(file for file, _ in references)], resolve)
@@ -23,12 +23,13 @@ def trust(config: PythonConfig, references: list[tuple[str, str]]) -> None:
 
 
 def trust_nothing() -> None:
+    """Allow no references, as at the start of a command."""
     trusted = TrustedFiles.instance()
     trusted.resolvers, trusted.targets = {}, []
 
 
 def target_names(found: Any) -> list[str]:
-    """What Hydra calls an object, its class, or the function that a partial calls."""
+    """The names that Hydra's allow-list needs for an object: its own and that of its class."""
     while isinstance(found, functools.partial):
         found = found.func
     names = []
@@ -42,10 +43,10 @@ def target_names(found: Any) -> list[str]:
 def resolve(file: str, attribute: str) -> Any:
     """The object at `attribute`: a name, followed by `.part`, `[number]` or `['key']`.
 
-    A part of a recorded transform is the argument of that name.
+    In a recorded transform, `.part` is the constructor argument of that name.
 
     Raises:
-        ConfigError: if the file holds no such object any more.
+        ConfigError: if the file no longer has such an object.
     """
     if file not in _executed:  # in a worker process
         _executed[file] = read_python_config(file)
@@ -61,6 +62,7 @@ def resolve(file: str, attribute: str) -> Any:
 
 
 def follow(config: PythonConfig, value: Any, step: re.Match[str]) -> Any:
+    """Apply one step (`.part`, `[number]` or `['key']`) of a path to `value`."""
     if step["index"] is not None:
         return value[int(step["index"])]
     if step["key"] is not None:

@@ -1,4 +1,4 @@
-"""Makes a Python config a set of options of Hydra, so that anything can be put on top.
+"""Registers a Python config as options of Hydra, which overrides can change.
 
 One option per group (`scheduler/legacy` is steplr with the file's values), and one node
 `legacy/file` that selects them all and carries the run-level keys. With everything in a single
@@ -18,16 +18,16 @@ from pochitrain.legacy.selection import Option, Selection
 from pochitrain.legacy.translate import Translation, translate
 
 SELECT = "legacy=file"
-"""The override that selects everything."""
+"""The override that selects the whole config."""
 
 SEARCH = "legacy_search"
-"""Option of group optuna that switches the file's search on (`pochi optimize --config F`)."""
+"""Option of group optuna with the search settings of the file, switched on."""
 
 
 def use_config_file(path: str | Path) -> Translation:
-    """Execute `path`, register its options and let its references be followed.
+    """Execute `path`, register its options and allow its references.
 
-    The caller puts SELECT in front of the overrides.
+    The caller must put SELECT in front of the overrides.
 
     Raises:
         ConfigError: if the file is wrong.
@@ -54,6 +54,7 @@ def register_selection(selection: Selection) -> None:
 
 
 def option_node(option: Option) -> dict[str, Any]:
+    """The node of an option for the ConfigStore: its base as a default, and its values."""
     if option.base is None:
         return option.values
     return {"defaults": [option.base, "_self_"], **option.values}

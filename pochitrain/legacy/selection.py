@@ -1,4 +1,4 @@
-"""Which option each group has, and what differs from it: the common form of .py and .yaml."""
+"""A config as an option per group and the values that differ: the form behind .py and .yaml."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,10 +19,10 @@ from pochitrain.legacy.option import PER_COMMAND
 from pochitrain.text import escape_interpolations
 
 REGISTERED = ("legacy", "legacy_search")
-"""Options that a file of `--config` is while its command runs (register.py); no names to write."""
+"""Options that exist only while a command with `--config` runs (register.py): not written."""
 
 SWITCHED = {"optuna": {"enabled": False}}
-"""A config that is kept trains; searching belongs to a command."""
+"""Values in every saved config: it trains, since a search is started by a command."""
 
 
 @dataclass
@@ -36,6 +36,13 @@ class Option:
 
 @dataclass
 class Selection:
+    """A config as values of the root and an option per group.
+
+    Attributes:
+        root: keys outside the groups -> values that differ from the defaults.
+        options: group -> its option.
+    """
+
     root: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Option] = field(default_factory=dict)
 
@@ -45,19 +52,19 @@ def select_from_plain(
 ) -> Selection:
     """The selection that composes to `plain`.
 
-    A group keeps the option that was chosen, as far as that option is found and values on top of it
-    say the node. Otherwise it gets the shipped option that leaves the least to say, or, where none
-    has the node's `_target_` and keys, the whole node.
+    A group keeps the option that was chosen, if that exists and gives the node with some values
+    changed. Otherwise it gets the shipped option with the shortest list of changes or, if none has
+    the same `_target_` and keys, the whole node.
 
     Args:
         plain: a composed config as plain values, interpolations resolved.
         choices: the option of each group (hydra.runtime.choices).
     """
-    return select_from_tree(Tree(as_kept(plain)), choices)
+    return select_from_tree(Tree(without_command_keys(plain)), choices)
 
 
 def select_from_tree(tree: Tree, choices: Mapping[str, str] | None = None) -> Selection:
-    """As `select_from_plain`, from what `as_kept` gives."""
+    """As `select_from_plain`, for a tree without the keys of one command."""
     options = {}
     for group in OPTION_GROUPS:
         if isinstance(tree.plain.get(group), dict):
@@ -67,7 +74,7 @@ def select_from_tree(tree: Tree, choices: Mapping[str, str] | None = None) -> Se
     return Selection(find_root(tree.plain), options)
 
 
-def as_kept(plain: Mapping[str, Any]) -> dict[str, Any]:
+def without_command_keys(plain: Mapping[str, Any]) -> dict[str, Any]:
     """`plain` without what belongs to one command."""
     kept = {key: value for key, value in plain.items() if key not in PER_COMMAND}
     for group, values in SWITCHED.items():
@@ -84,7 +91,7 @@ def find_root(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def choose(group: str, choices: Mapping[str, str]) -> str | None:
-    """The option that the run chose; None if it has no name that can be written."""
+    """The option that the run chose; None if it is unknown or cannot be written by name."""
     if group in SWITCHED:
         return default_options()[group]
     name = choices.get(group)
@@ -92,7 +99,7 @@ def choose(group: str, choices: Mapping[str, str]) -> str | None:
 
 
 def find_closest(group: str, tree: Tree) -> Option:
-    """The shipped option of the node's class with the least to say on top of it."""
+    """The shipped option with the shortest list of changes; the whole node if there is none."""
     found = [
         option
         for name in list_shipped(group)
@@ -103,13 +110,13 @@ def find_closest(group: str, tree: Tree) -> Option:
 
 
 def vary(name: str, group: str, tree: Tree) -> Option | None:
-    """Option `name` with what makes it the node of `group`; None if no values on top of it do."""
+    """Option `name` with the values that make it the node of `group`; None if none do."""
     base = compose_option(group, name)
     if base is None:
         return None
     try:
         values = changed_values(tree.plain[group], tree.resolve(group, base))
-    except OmegaConfBaseException:  # an interpolation that leads nowhere here
+    except OmegaConfBaseException:  # an interpolation that cannot be resolved here
         return None
     return (
         Option(name, values)
@@ -126,7 +133,7 @@ SAME = Same()
 
 
 def differences(value: Any, default: Any) -> Any:
-    """`value` without the entries that are as in `default`; SAME if nothing differs."""
+    """`value` without the entries that equal those of `default`; SAME if nothing differs."""
     if isinstance(value, dict) and isinstance(default, dict) and set(default) <= set(value):
         return changed_values(value, default) or SAME
     same = type(value) is type(default) and value == default
@@ -134,6 +141,6 @@ def differences(value: Any, default: Any) -> Any:
 
 
 def changed_values(node: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
-    """Entries of `node` that are not as in `default`; entries that `node` lacks do not count."""
+    """The entries of `node` that differ from `default`; keys that `node` lacks are ignored."""
     found = {key: differences(value, default.get(key, SAME)) for key, value in node.items()}
     return {key: value for key, value in found.items() if value is not SAME}

@@ -1,4 +1,4 @@
-"""Values of a Python config -> options of today, one table row or one function per old name."""
+"""Translates a Python config to options: a table row or a function per setting."""
 
 import difflib
 from collections.abc import Mapping
@@ -28,19 +28,21 @@ from pochitrain.text import did_you_mean
 
 @dataclass
 class Translation:
+    """The result of `translate`."""
+
     selection: Selection
     warnings: list[str] = field(default_factory=list)
-    """Settings of the file that have no effect."""
+    """One line for each setting that has no effect."""
     references: list[tuple[str, str]] = field(default_factory=list)
-    """Objects that only a file can provide (lambdas, functions, own classes): file, attribute."""
+    """(file, attribute) of objects that exist only in a file: lambdas, functions, classes."""
 
 
 def translate(config: PythonConfig) -> Translation:
-    """The selection that a file stands for.
+    """Translate an executed file.
 
     Raises:
-        ConfigError: for a setting that is wrong in itself; ranges and rules across groups are
-            checked with the composed tree.
+        ConfigError: for an unknown choice or a wrong type. Ranges, and rules about several
+            settings, are checked when the config is composed.
     """
     settings = {name: plain_setting(name, value) for name, value in config.settings.items()}
     refuse_flat_optuna(config)
@@ -57,13 +59,13 @@ def translate(config: PythonConfig) -> Translation:
 
 
 def translate_settings(settings: Mapping[str, Any], warnings: list[str] | None = None) -> Selection:
-    """The selection that plain settings stand for: all but transforms and overrides.
+    """Translate all settings except transforms and overrides.
 
     Args:
-        warnings: receives one line for each setting that has no effect.
+        warnings: one line is added for each setting that has no effect.
 
     Raises:
-        ConfigError: for a setting that is wrong in itself.
+        ConfigError: for an unknown choice or a wrong type.
     """
     selection = Selection({"work_dir": DEFAULT_WORK_DIR}, {"data": Option("folder")})
     translate_rows(settings, selection)
@@ -76,20 +78,26 @@ def translate_settings(settings: Mapping[str, Any], warnings: list[str] | None =
 
 
 def option_of(options: dict[str, Option], group: str) -> Option:
-    """The option of `group`, made from the default one if the file has not chosen yet."""
+    """The option of `group`; the default one is added if there is none yet."""
     return options.setdefault(group, Option(default_options()[group]))
 
 
 def plain_setting(name: str, value: Any) -> Any:
+    """A setting as plain values; transforms unchanged.
+
+    Raises:
+        ConfigError: for a list or dictionary that contains itself.
+    """
     if name in ("train_transform", "val_transform"):
         return value
     try:
         return plain_value(value)
     except RecursionError:
-        raise ConfigError(f"{name} must not hold itself.") from None
+        raise ConfigError(f"{name} must not contain itself.") from None
 
 
 def translate_rows(settings: Mapping[str, Any], selection: Selection) -> None:
+    """Add the settings of ROWS to the selection, with the types of their fields."""
     for row in ROWS:
         if row.name not in settings:
             continue
@@ -101,6 +109,7 @@ def translate_rows(settings: Mapping[str, Any], selection: Selection) -> None:
 
 
 def translate_model(settings: Mapping[str, Any], options: dict[str, Option]) -> None:
+    """Add the option of group `model` for `model_name`."""
     if "model_name" not in settings:
         return
     name = check_value(settings["model_name"], str, "model_name")
@@ -111,15 +120,16 @@ def translate_model(settings: Mapping[str, Any], options: dict[str, Option]) -> 
 
 
 def translate_optimizer(settings: Mapping[str, Any], options: dict[str, Option]) -> None:
+    """Add the option of group `optimizer`."""
     if "optimizer" in settings:
         options["optimizer"] = Option(find_choice("optimizer", settings["optimizer"], OPTIMIZERS))
 
 
 def find_choice(name: str, value: object, choices: Mapping[str, str], guide_text: str = "") -> str:
-    """The option that a name of the guide stands for, in upper or lower case.
+    """The option for a name of the guide, which may be in any case.
 
     Raises:
-        ConfigError: with the guide's text in front, if there is no such choice.
+        ConfigError: starting with `guide_text`, if there is no such choice.
     """
     lower = {choice.lower(): option for choice, option in choices.items()}
     if isinstance(value, str) and value.lower() in lower:
@@ -134,11 +144,12 @@ def find_choice(name: str, value: object, choices: Mapping[str, str], guide_text
 def translate_scheduler(
     settings: Mapping[str, Any], options: dict[str, Option], warnings: list[str]
 ) -> None:
+    """Add the option of group `scheduler`; `none` if the file names none."""
     name, params = settings.get("scheduler"), settings.get("scheduler_params")
     if name is None:
         if params:
             warnings.append(f"scheduler_params={params!r} has no effect: scheduler is None.")
-        options["scheduler"] = Option("none")  # old files that name none have a constant rate
+        options["scheduler"] = Option("none")  # the guide: without one, the rate is constant
         return
     option = find_choice("scheduler", name, SCHEDULERS, "サポートされていないスケジューラー: ")
     params = check_value(params or {}, dict[str, Any], "scheduler_params")
@@ -153,6 +164,7 @@ def translate_scheduler(
 
 
 def translate_loss(settings: Mapping[str, Any], options: dict[str, Option]) -> None:
+    """Add the option of group `loss`: `balanced` or, with class weights, `manual`."""
     if "class_weights" not in settings:
         return
     weights = settings["class_weights"]
@@ -164,6 +176,7 @@ def translate_loss(settings: Mapping[str, Any], options: dict[str, Option]) -> N
 
 
 def translate_dictionaries(settings: Mapping[str, Any], options: dict[str, Option]) -> None:
+    """Add the settings of DICTIONARIES, with the types of their fields."""
     for name, (place, schema, allowed) in DICTIONARIES.items():
         outer, _, inner = name.partition(".")
         given = settings.get(outer)
@@ -185,10 +198,13 @@ def translate_dictionaries(settings: Mapping[str, Any], options: dict[str, Optio
 def check_entries(
     name: str, given: Mapping[str, Any], hints: Mapping[str, Any], owner: str = ""
 ) -> dict[str, Any]:
-    """The entries of a dictionary of the file, each of the type that its field has.
+    """The entries of a dictionary of the file, converted to the types in `hints`.
+
+    Args:
+        owner: follows "is not a setting" in the message.
 
     Raises:
-        ConfigError: for an entry that is not known, or of a wrong type.
+        ConfigError: for an unknown entry or one of a wrong type.
     """
     known = [key for key in hints if not key.startswith("_")]
     values = {}
@@ -205,18 +221,16 @@ def check_entries(
 def translate_transforms(
     config: PythonConfig, settings: Mapping[str, Any], found: Translation
 ) -> None:
-    """train_transform and val_transform as lists of nodes, or default ones of `image_size`."""
+    """Translate train_transform, val_transform and image_size."""
     size = settings.get("image_size")
     given = [name for name in ("train_transform", "val_transform") if name in settings]
     if size is not None and not given:
         found.selection.options["transform"] = Option("imagenet", {"size": square(size)})
         return
     if size is not None and "image_size" not in config.used:
-        found.warnings.append(
-            "image_size has no effect, because the file has transforms of its own."
-        )
+        found.warnings.append("image_size has no effect, because the file defines its transforms.")
     writer = NodeWriter(config.path, config.names, config.recorder)
-    # Where overrides choose an option, its steps hold.
+    # If overrides choose an option, its steps are kept.
     chosen = "transform" in (settings.get("overrides") or {})
     values: dict[str, Any] = {} if chosen else {"train": None, "val": None}
     for name in given:
@@ -227,6 +241,11 @@ def translate_transforms(
 
 
 def square(size: Any) -> int:
+    """The side length that `image_size` gives: an integer, or a list of two equal ones.
+
+    Raises:
+        ConfigError: for anything else.
+    """
     if isinstance(size, list) and len(size) == 2 and size[0] == size[1]:
         size = size[0]
     if isinstance(size, list):
@@ -238,22 +257,22 @@ def square(size: Any) -> int:
 
 
 def refuse_flat_optuna(config: PythonConfig) -> None:
-    """The flat keys were abolished by the guide.
+    """Refuse search settings at the top level, which the guide abolished.
 
     Raises:
-        ConfigError: with the nested form, ready to paste.
+        ConfigError: with the nested form to paste.
     """
     flat = flat_optuna(config)
     if flat:
         raise ConfigError(
-            f"{', '.join(flat)} in {config.shown} must stand in optuna = {{...}}; flat keys were "
+            f"{', '.join(flat)} in {config.shown} must be in optuna = {{...}}; flat keys were "
             "abolished in version 1.1. Write instead (or let `pochi migrate` convert the file):\n"
             f"{nested_optuna(config)}"
         )
 
 
 def flat_optuna(config: PythonConfig) -> dict[str, Any]:
-    """Search settings at the top level of the file that are no helpers."""
+    """Search settings at the top level of the file, without helpers."""
     return {
         name: plain_value(config.names[name])
         for name in FLAT_OPTUNA
@@ -262,6 +281,7 @@ def flat_optuna(config: PythonConfig) -> dict[str, Any]:
 
 
 def nested_optuna(config: PythonConfig) -> str:
+    """The text `optuna = {...}` with the flat settings included."""
     from pochitrain.legacy.code import PythonCode
 
     given = config.settings.get("optuna")
@@ -270,10 +290,10 @@ def nested_optuna(config: PythonConfig) -> str:
 
 
 def apply_overrides(config: PythonConfig, settings: Mapping[str, Any], found: Translation) -> None:
-    """`overrides`: what no old name can say.
+    """Apply `overrides`, which holds everything that has no setting.
 
     `{"data": "digits"}` chooses an option, `{"optimizer": {"_target_": ...}}` is a whole node,
-    `{"optimizer.momentum": 0.8}` sets a value, whichever of them stands first.
+    `{"optimizer.momentum": 0.8}` sets a value. Their order does not matter.
     """
     given = check_value(settings.get("overrides") or {}, dict[str, Any], "overrides")
     writer = NodeWriter(config.path, config.names, config.recorder)
@@ -283,7 +303,7 @@ def apply_overrides(config: PythonConfig, settings: Mapping[str, Any], found: Tr
         group, _, rest = key.partition(".")
         if group not in OPTION_GROUPS:
             if group not in RootConfig.__dataclass_fields__ or group in PER_COMMAND:
-                raise ConfigError(f"overrides[{key!r}] is not a key that a file may set.")
+                raise ConfigError(f"overrides[{key!r}] is not a key that a config file may set.")
             set_nested(root, key, value)
         elif rest:
             set_nested(option_of(options, group).values, rest, value)
@@ -304,6 +324,7 @@ def apply_overrides(config: PythonConfig, settings: Mapping[str, Any], found: Tr
 
 
 def set_nested(values: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set the value at a dotted key; missing dictionaries are made."""
     *parents, last = dotted.split(".")
     for parent in parents:
         values = values.setdefault(parent, {})

@@ -1,4 +1,4 @@
-"""Plain values of a Python config, and their types."""
+"""Conversion of values in a Python config to plain values, and checks of their types."""
 
 import numbers
 import types
@@ -14,11 +14,11 @@ NAMES = {int: "an integer", float: "a number", bool: "True or False", str: "a te
 
 
 class ConfigNode(dict[str, Any]):
-    """A node in a Python config that no constructor call stands for; taken as it is."""
+    """A `_target_` node written in a Python config, for which there is no constructor call."""
 
 
 def config_node(value: Any) -> Any:
-    """`value` with its dictionaries, lists included, as nodes: a `_target_` in them is one."""
+    """`value` with all dictionaries in it converted to ConfigNode."""
     if isinstance(value, Mapping):
         return ConfigNode({key: config_node(entry) for key, entry in value.items()})
     if isinstance(value, (list, tuple)):
@@ -27,13 +27,13 @@ def config_node(value: Any) -> Any:
 
 
 def follow_learning_rate(node: dict[str, Any], learning_rate: float) -> None:
-    """Let the rate of an optimizer that is written whole follow the root key, which it equals."""
+    """Replace the `lr` of an optimizer node by `${learning_rate}` if it has that value."""
     if node.get("lr") == learning_rate:
         node["lr"] = "${learning_rate}"
 
 
 def plain_value(value: Any) -> Any:
-    """Tuples, ranges, sets of NumPy, paths and torch devices as lists, numbers and texts."""
+    """Convert tuples, ranges, arrays, paths and torch devices to lists, numbers and strings."""
     if isinstance(value, ConfigNode):
         return value
     kind = type(value)
@@ -49,10 +49,10 @@ def plain_value(value: Any) -> Any:
 
 
 def check_value(value: Any, hint: Any, name: str) -> Any:
-    """`value` as the type that its field has in the tree, texts made literal for OmegaConf.
+    """Convert `value` to the type `hint` of its field; strings are escaped for OmegaConf.
 
     Raises:
-        ConfigError: naming the setting and the value; a bool is no number, a text is neither.
+        ConfigError: for another type. Booleans and strings are not numbers.
     """
     kind = get_origin(hint)
     if kind in (Union, types.UnionType):
@@ -82,6 +82,7 @@ def check_value(value: Any, hint: Any, name: str) -> Any:
 
 
 def has_type(value: Any, hint: type) -> bool:
+    """Whether `value` is of type `hint`; integers are floats too, booleans are not numbers."""
     if hint is bool:
         return isinstance(value, bool)
     if isinstance(value, bool):

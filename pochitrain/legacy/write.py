@@ -5,11 +5,11 @@
     write_selection(selection, path, note="")               a legacy file -> YAML (pochi migrate)
 
 `plain_config` is what `pochitrain.config.root.to_plain(cfg)` returns: the composed config as plain
-values, interpolations resolved, without the `hydra` node. Both files compose to the same config
-again, except for what belongs to one command (`resume`, `allow_targets`) and for `optuna.enabled`,
-which training from a file never sets. `choices` (hydra.runtime.choices) are the options that the
-config was composed from: they are written by name, also those of the person's own, which are then
-found with the same `--config-dir`. A node that is no variation of an option is written whole.
+values, interpolations resolved, without the `hydra` node. Both files compose to the same config,
+except for keys of one command (`resume`, `allow_targets`) and `optuna.enabled`, which is false.
+`choices` (hydra.runtime.choices) are the options from which the config was composed. They are
+written by name, including the user's own, which need the same `--config-dir` again. A node that
+cannot be expressed as an option with changed values is written whole.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ def write_python_config(
     note: str = "",
     choices: Mapping[str, str] | None = None,
 ) -> None:
-    """Write `plain_config` as a Python config that `--config` reads back to the same tree.
+    """Write `plain_config` as a Python config, which `--config` reads back as the same tree.
 
     Args:
         note: text at the top of the file, after "pochitrain config".
@@ -45,7 +45,7 @@ def write_yaml_experiment(
     note: str = "",
     choices: Mapping[str, str] | None = None,
 ) -> None:
-    """Write `plain_config` as an option of group `experiment`, only what differs from defaults."""
+    """Write `plain_config` as an option of group `experiment`, without values that are defaults."""
     selection = select_from_plain(plain_config, choices)
     options = {}
     for group, option in selection.options.items():
@@ -59,7 +59,7 @@ def write_yaml_experiment(
 
 
 def link(node: Any, name: str, value: object) -> None:
-    """Replace arguments called `name` with that value by an interpolation of the root key."""
+    """In `_target_` nodes, replace arguments `name` that equal `value` by `${name}`."""
     entries = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
     for entry in entries:
         link(entry, name, value)
@@ -70,8 +70,7 @@ def link(node: Any, name: str, value: object) -> None:
 def write_selection(selection: Selection, path: str | Path, note: str = "") -> None:
     """Write `selection` as an option of group `experiment`.
 
-    `override /group: null` leaves a group without an option, so that a node which is written whole
-    is all that the group has.
+    `override /group: null` leaves a group without an option, for a node that is written whole.
     """
     chosen = [{f"override /{group}": option.base} for group, option in selection.options.items()]
     values = {group: option.values for group, option in selection.options.items() if option.values}

@@ -1,4 +1,4 @@
-"""Any module of (logits, labels) as the loss of a run."""
+"""Building the loss of a run from any module of (logits, labels)."""
 
 import warnings
 from collections.abc import Sequence
@@ -18,28 +18,29 @@ from pochitrain.text import first_line
 
 
 class SummedLoss(nn.Module):
-    """A loss whose batches can be added up: total loss / total weight is the exact mean of a set.
+    """A loss that can be summed over batches: total loss / total weight is the exact mean.
 
-    Every sample weighs 1, except where torch's own mean is one over class weights: CrossEntropyLoss
-    and NLLLoss of class indices (of class probabilities they divide by B, whatever the weights).
+    Every sample has weight 1, except where torch itself takes a weighted mean: CrossEntropyLoss and
+    NLLLoss of class indices (of class probabilities, they divide by B whatever the weights).
     A loss with reduction="sum" or "none" trains like one with "mean".
     """
 
     def __init__(self, module: nn.Module) -> None:
         """Wrap `module`, which maps logits (B, C) and labels (B,) to a mean, a sum or (B,) losses.
 
-        Its attribute `reduction` says which; without one it gives the mean.
+        Its attribute `reduction` says which; without one, it is the mean.
         """
         super().__init__()
         self.module = module
 
     @property
     def weight(self) -> Tensor | None:
-        """Of each class, float, shape (C,), where the module has such weights."""
+        """Weight of each class, float, shape (C,); None if the module has no class weights."""
         weight = getattr(self.module, "weight", None)
         return weight if isinstance(weight, Tensor) else None
 
     def forward(self, logits_BC: Tensor, target: Tensor) -> Tensor:
+        """Mean loss of the batch: total loss / total weight."""
         total, weight = self.sums(logits_BC, target)
         return total / weight
 
@@ -58,6 +59,7 @@ class SummedLoss(nn.Module):
         return result * weight, weight
 
     def total_weight(self, result: Tensor, target: Tensor) -> Tensor:
+        """Total weight of the batch with loss `result`, a scalar of its dtype and device."""
         averages_by_weight = isinstance(self.module, (nn.CrossEntropyLoss, nn.NLLLoss))
         if not averages_by_weight or self.weight is None or target.ndim > 1:
             return result.new_tensor(float(len(target)))
@@ -67,23 +69,23 @@ class SummedLoss(nn.Module):
 def build_criterion(
     parts: Components, num_images_per_class: Sequence[int], *, soft_labels: bool = False
 ) -> nn.Module:
-    """The loss of group `loss`, with a method `sums` (see SummedLoss); tried once.
+    """Build the loss of group `loss`, with a method `sums` (see SummedLoss), and try it once.
 
-    The target gets `num_images_per_class` and `num_classes` if it takes them by these names.
+    The target gets `num_images_per_class` and `num_classes` if it has parameters of these names.
 
     Args:
-        num_images_per_class: of the training split.
-        soft_labels: whether it will get class probabilities too (mixup).
+        num_images_per_class: in the training split.
+        soft_labels: whether it must accept class probabilities too (mixup).
 
     Raises:
-        ConfigError: if it is no loss for classes.
+        ConfigError: if it is not a classification loss.
     """
     num_classes = len(num_images_per_class)
     node = own_arguments(parts.cfg.loss)
     arguments: dict[str, Any] = offer(
         node, num_images_per_class=num_images_per_class, num_classes=num_classes
     )
-    if isinstance(node.get("weight"), Sequence):  # torch wants a tensor, YAML has none
+    if isinstance(node.get("weight"), Sequence):  # torch needs a tensor, which YAML cannot express
         arguments["weight"] = torch.tensor(node["weight"], dtype=torch.float32)
         del node["weight"]
     criterion: nn.Module = parts.build("loss", OmegaConf.create(node), **arguments)
@@ -97,7 +99,7 @@ def build_criterion(
         "The optimizer would not train them.",
     )
     ignored = getattr(criterion, "ignore_index", -1)
-    rule = f"no index of a class (0 to {num_classes - 1})"
+    rule = f"outside the class indices 0 to {num_classes - 1}"
     require(not 0 <= ignored < num_classes, "loss.ignore_index", rule, ignored)
     if not hasattr(criterion, "sums"):
         criterion = SummedLoss(criterion)
@@ -106,8 +108,11 @@ def build_criterion(
 
 
 def own_arguments(node: DictConfig) -> dict[str, Any]:
-    """The node as plain values; where it is one of ours with another target (`loss._target_=...`),
-    without the settings of ours that are not set and that the target does not take."""
+    """The node as plain values, without defaults of the shipped loss that another target lacks.
+
+    With `loss._target_=...`, the node still has the fields of the shipped loss. `balance` and
+    those at their default are dropped if the new target does not accept them.
+    """
     values: dict[str, Any] = plain(node)
     names = accepted_names(str(values.get("_target_")))
     if names is None or not LossConfig.__dataclass_fields__.keys() <= values.keys():
@@ -121,12 +126,14 @@ def own_arguments(node: DictConfig) -> dict[str, Any]:
 
 
 def try_criterion(criterion: nn.Module, name: str, num_classes: int, soft_labels: bool) -> None:
-    """Compute the loss of a few samples, before anything is trained.
+    """Compute the loss of a few samples, before training starts.
 
     Raises:
-        ConfigError: if that fails or gives something else than one number.
+        ConfigError: if that fails, or the result is not a single number with a gradient.
     """
-    num_samples = num_classes + 1  # another number, or losses of one value per score might work
+    num_samples = (
+        num_classes + 1
+    )  # not num_classes, or losses that pair scores with labels would pass
     labels = torch.arange(num_samples) % num_classes
     kinds = {"class indices, shape (B,)": labels}
     if soft_labels:

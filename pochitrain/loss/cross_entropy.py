@@ -28,7 +28,7 @@ def class_balance_weights(num_images_C: Tensor) -> Tensor:
 
 
 class CrossEntropy(nn.Module):
-    """torch's cross entropy, with a way to add up batches of different size and weight."""
+    """torch's cross entropy, which can also be summed over batches of different size and weight."""
 
     weight: Tensor | None
 
@@ -47,7 +47,7 @@ class CrossEntropy(nn.Module):
         return total / weight
 
     def sums(self, logits_BC: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Total loss and total weight; both added up over batches give the exact mean of a set."""
+        """Total loss and total weight, scalars; summed over batches, they give the exact mean."""
         total = F.cross_entropy(
             logits_BC,
             target,
@@ -73,13 +73,13 @@ def build_cross_entropy(
     """The loss of group `loss`.
 
     Args:
-        num_images_per_class: of the training split.
-        balance: derive the weights from these numbers, where none are given.
+        num_images_per_class: in the training split.
+        balance: derive the weights from these numbers, unless `class_weights` are given.
         class_weights: one per class, all > 0.
-        label_smoothing: 0 <= part of the target that is spread over all classes < 1.
+        label_smoothing: part of the target spread over all classes, 0 <= x < 1.
 
     Raises:
-        ConfigError: if `class_weights` has another length than there are classes.
+        ConfigError: if there is not one weight per class.
     """
     weight = None
     if class_weights is not None:

@@ -1,1 +1,1 @@
-"""The metrics: their names, directions and units, and how each is computed. Nothing heavy here."""
+"""The metrics: names, directions, units and formulas. Imports neither torch nor numpy."""

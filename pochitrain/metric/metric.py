@@ -1,4 +1,4 @@
-"""What a metric is, and what it is computed from."""
+"""The definition of a metric, and the data that it is computed from."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the answers of a model on a split add up to. C classes."""
+    """Totals of the predictions of a model on a split. C classes."""
 
     loss: float
-    """Mean over the samples; NaN where no loss was computed."""
+    """Mean over the samples; NaN if no loss was computed."""
     confusion: "Integers"
-    """Shape (C, C), rows = true class, columns = predicted class; at least one image."""
+    """int64, shape (C, C), rows = true class, columns = predicted class; at least one image."""
     top_k_correct: Mapping[int, int] = field(default_factory=dict)
-    """k -> images whose true class is among the k likeliest, for each k that was asked for."""
+    """k -> number of images whose true class is among the k likeliest, for each requested k."""
 
     @property
     def num_images(self) -> int:
@@ -34,22 +34,22 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that says how good an epoch was."""
+    """A measure of how good an epoch was."""
 
     name: str
     """Its column in training_metrics.csv; those of validation begin with `val_`."""
     compute: Callable[[Evaluation], float] | None = None
-    """None: it comes from elsewhere (the training, a callback)."""
+    """None: the value comes from elsewhere (training, a callback)."""
     higher_is_better: bool | None = True
-    """None: nobody has said."""
+    """None: unknown."""
     unit: str = ""
-    """`%`, or nothing."""
+    """`%` or empty."""
     top_k: int | None = None
-    """The k whose count it needs."""
+    """The k whose entry of `Evaluation.top_k_correct` it needs, if any."""
 
     @property
     def label(self) -> str:
-        """The name in words, without the split."""
+        """The name for people: without the split, with spaces."""
         return self.name.removeprefix("val_").replace("_", " ")
 
     def format(self, value: float) -> str:
@@ -58,12 +58,12 @@ class Metric:
 
 
 def wanted_top_k(metrics: Iterable[Metric]) -> set[int]:
-    """Every k whose count `metrics` need."""
+    """Every k whose entry of `Evaluation.top_k_correct` the metrics need."""
     return {metric.top_k for metric in metrics if metric.top_k is not None}
 
 
 def compute_metrics(metrics: Iterable[Metric], evaluation: Evaluation) -> dict[str, float]:
-    """The values by name, of the metrics that can be computed from an evaluation."""
+    """Name -> value of each metric that is computed from an evaluation."""
     return {
         metric.name: float(metric.compute(evaluation))
         for metric in metrics

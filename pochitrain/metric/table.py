@@ -1,7 +1,7 @@
-"""Every metric that ships. To add one: a function and an entry of METRICS, both in this file.
+"""Every shipped metric. To add one: a function and an entry of METRICS, both in this file.
 
 The functions take a confusion matrix as a numpy array, int64, shape (C, C), rows = true class.
-They agree with scikit-learn, also where classes have no image or are never predicted. Accuracies
+They agree with scikit-learn, even if classes have no image or are never predicted. Accuracies
 and recalls are in percent, as in the CSV; F1 and the correlation are not (1 is perfect).
 """
 
@@ -33,14 +33,14 @@ def worst_class_recall(confusion_CC: "Integers") -> float:
 
 
 def macro_f1(confusion_CC: "Integers") -> float:
-    """Mean F1 of the classes that occur, as truth or as answer."""
+    """Mean F1 of the classes that occur as true or predicted class, 0 to 1."""
     sizes_C = confusion_CC.sum(axis=0) + confusion_CC.sum(axis=1)
     occurs = sizes_C > 0
     return float((2 * confusion_CC.diagonal()[occurs] / sizes_C[occurs]).mean())
 
 
 def weighted_f1(confusion_CC: "Integers") -> float:
-    """Mean F1, every class weighted by its number of images."""
+    """Mean F1 weighted by the number of images of each class, 0 to 1."""
     images_C = confusion_CC.sum(axis=1)
     sizes_C = confusion_CC.sum(axis=0) + images_C
     present = images_C > 0
@@ -49,9 +49,11 @@ def weighted_f1(confusion_CC: "Integers") -> float:
 
 
 def matthews_correlation(confusion_CC: "Integers") -> float:
-    """Correlation of truth and answers over all classes (Gorodkin 2004), from -1 to 1; 0 where
-    only one class occurs on either side."""
-    # Floats: the products of counts outgrow int64 from some ten million images on.
+    """Correlation of true and predicted classes (Gorodkin 2004), from -1 to 1.
+
+    0 if all images have the same true class or the same predicted class.
+    """
+    # Floats: products of counts overflow int64 above about ten million images.
     true_C, found_C = (confusion_CC.sum(axis=axis).astype(float) for axis in (1, 0))
     total = float(true_C.sum())
     covariance = float(confusion_CC.diagonal().sum()) * total - float(true_C @ found_C)
@@ -60,6 +62,7 @@ def matthews_correlation(confusion_CC: "Integers") -> float:
 
 
 def of_confusion(formula: Formula) -> Callable[[Evaluation], float]:
+    """Make a formula of the confusion matrix a function of an evaluation."""
     return lambda evaluation: formula(evaluation.confusion)
 
 
@@ -75,7 +78,7 @@ METRICS = {
         Metric("val_mcc", of_confusion(matthews_correlation)),
     )
 }
-"""Of validation, by name; and `val_top<k>_accuracy` for every k."""
+"""Validation metrics by name. `val_top<k>_accuracy` exists for every k besides."""
 
 TRAINING = {
     "train_loss": Metric("train_loss", higher_is_better=False),
@@ -84,11 +87,11 @@ TRAINING = {
 
 TOP_K = re.compile(r"val_top([1-9]\d*)_accuracy")
 AVERAGED = "ema_"
-"""In front of a metric of validation: that of the averaged weights."""
+"""Prefix of a validation metric that is computed with the averaged weights."""
 
 
 def find_metric(name: str) -> Metric | None:
-    """The metric called `name`: of validation, of training or of averaged weights."""
+    """The shipped metric called `name`; None if there is none."""
     found = TOP_K.fullmatch(name)
     if found:
         return top_k_accuracy(int(found[1]))

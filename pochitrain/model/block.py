@@ -1,11 +1,11 @@
-"""The blocks that a model is made of, from the dotted names of its parameters."""
+"""Division of a model into blocks, by the dotted names of its parameters."""
 
 from collections import Counter
 from collections.abc import Iterable
 
 MIN_BLOCKS = 4
 LARGEST_SHARE = 0.75
-"""A block with more of the tensors than this is a container (`features`, `encoder`), not a block.
+"""A block with a larger share of the tensors is a container (`features`, `encoder`).
 
 The deepest stage of ResNet-152 holds 70 % and must stay one block.
 """
@@ -14,8 +14,8 @@ The deepest stage of ResNet-152 holds 70 % and must stay one block.
 def find_blocks(names: Iterable[str]) -> dict[str, str]:
     """Block of each parameter: `layer1.0.conv1.weight` -> `layer1`.
 
-    A block is a child of the model. Where there are fewer than four, or one holds more than three
-    quarters of the tensors, the largest is replaced by its own children, as often as needed:
+    A block is a child of the model. While there are fewer than four, or one has more than three
+    quarters of the tensors, the largest is replaced by its children:
     `features.3` in MobileNet, `encoder.layers.encoder_layer_7` in a vision transformer.
 
     Args:
@@ -41,7 +41,9 @@ def find_blocks(names: Iterable[str]) -> dict[str, str]:
 
 
 def prefix(name: str, length: int) -> str:
-    """The first `length` parts of a dotted name; a parameter's own name counts as a part only
-    where it belongs to the model itself."""
+    """The first `length` parts of a dotted name.
+
+    The last part, the name of the parameter, is included only if there is no other.
+    """
     parts = name.split(".")
     return ".".join(parts[: min(length, max(1, len(parts) - 1))])

@@ -26,12 +26,13 @@ def build_classifier(
     Args:
         name: name in torchvision.models.list_models(module=torchvision.models).
         pretrained: start from torchvision's default weights (cached in TORCH_HOME).
-        weights: start from a local state dict instead; tensors of another shape (the head) are
-            left out.
-        freeze: not used here; the config node has it for callback.freeze.
+        weights: start from a local state dict instead; a head for another number of
+            classes is left out.
+        freeze: ignored here; the config node has it for FreezeBackbone.
 
     Raises:
-        ConfigError: unknown name, no network, or a file that is not a state dict of this model.
+        ConfigError: an unknown name, a failed download, or a file that is not a state dict of this
+            model.
     """
     known = models.list_models(module=models)
     if name not in known:
@@ -41,10 +42,10 @@ def build_classifier(
             f"model.name must be a torchvision classification model, got {name!r}.{hint} "
             f"Choices: {', '.join(known)}."
         )
-    # These two warn unless they are told how to start.
+    # These two warn if `init_weights` is not given.
     options = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
     model: nn.Module = models.get_model(name, weights=None, **options)
-    if pretrained and weights is None:  # else the file replaces them anyway
+    if pretrained and weights is None:  # a local file would replace them anyway
         load_pretrained(model, name)
     replace_head(model, num_classes, name)
     if weights is not None:
@@ -56,7 +57,7 @@ def load_pretrained(model: nn.Module, name: str) -> None:
     """Load torchvision's default (best published) ImageNet weights into `model`.
 
     Raises:
-        ConfigError: if they are not in the cache and cannot be downloaded.
+        ConfigError: if they are neither in the cache nor can be downloaded.
     """
     entry = models.get_model_weights(name).DEFAULT
     try:
@@ -69,12 +70,14 @@ def load_pretrained(model: nn.Module, name: str) -> None:
             "scratch with model.pretrained=false."
         ) from error
     model.load_state_dict(state)
-    if hasattr(model, "transform_input"):  # these weights expect torchvision's other normalisation
+    if hasattr(
+        model, "transform_input"
+    ):  # these weights expect another normalisation, which the model applies
         setattr(model, "transform_input", True)
 
 
 def replace_head(model: nn.Module, num_classes: int, name: str) -> None:
-    """Replace the last layer, which gives the class scores, by one for `num_classes` classes.
+    """Replace the last layer, which computes the class scores, by one for `num_classes` classes.
 
     In torchvision that is the last Linear of the model, or, in SqueezeNet, its last Conv2d.
     The auxiliary classifiers of GoogLeNet and Inception are removed: they need 299 px and a loss
@@ -101,7 +104,7 @@ def load_local_weights(model: nn.Module, path: str) -> None:
     """Load a state dict; a head for another number of classes keeps its initial weights.
 
     Raises:
-        ConfigError: no such file, not a state dict, or tensors that this model does not have.
+        ConfigError: no such file, not a state dict, or tensors that do not fit this model.
     """
     file = Path(path)
     if not file.is_file():
@@ -114,7 +117,7 @@ def load_local_weights(model: nn.Module, path: str) -> None:
             f"model.weights must be a state dict saved by torch.save, got {path!r} ({text})."
         ) from error
     if isinstance(loaded, dict) and "model" in loaded and isinstance(loaded["model"], dict):
-        loaded = loaded["model"]  # one of our checkpoints
+        loaded = loaded["model"]  # a checkpoint of pochitrain
     own = model.state_dict()
     if not isinstance(loaded, dict) or not loaded.keys() & own.keys():
         raise ConfigError(f"model.weights must hold tensors of this model, got {path!r}.")

@@ -1,4 +1,4 @@
-"""A trial of the model before training, so that images it cannot take count as wrong input."""
+"""A trial run of the model before training, so that unsuitable images are reported early."""
 
 import copy
 
@@ -12,11 +12,11 @@ from pochitrain.text import first_line
 
 @torch.no_grad()
 def smoke_test(model: nn.Module, images: Tensor, num_classes: int, *, training: bool) -> None:
-    """Run a copy of `model` once on a batch, so that the model is left as it is.
+    """Run a copy of `model` once on a batch.
 
     Args:
         images: float32, shape (B, 3, H, W).
-        training: in training mode (batch norm uses the batch), else in evaluation mode.
+        training: use training mode, in which batch norm uses the batch; else evaluation mode.
 
     Raises:
         ConfigError: if it fails, or its scores do not have the shape (B, num_classes).
@@ -26,7 +26,7 @@ def smoke_test(model: nn.Module, images: Tensor, num_classes: int, *, training: 
             # forward, because calling a compiled model would compile it for this batch
             scores = copy.deepcopy(model).train(training).forward(images)
     except torch.OutOfMemoryError:
-        return  # training will run out of memory too, and has a better message
+        return  # training reports this with a better message
     except Exception as error:
         raise ConfigError(explain(error, images)) from error
     wanted = (len(images), num_classes)
@@ -39,7 +39,7 @@ def smoke_test(model: nn.Module, images: Tensor, num_classes: int, *, training: 
 
 
 def explain(error: Exception, images: Tensor) -> str:
-    """The message for an error of the forward pass: what to change."""
+    """The message for an error in the forward pass, with a remedy."""
     text = first_line(error)
     size = f"{images.shape[-1]} x {images.shape[-2]} px"
     if "more than 1 value per channel" in text:
@@ -48,6 +48,6 @@ def explain(error: Exception, images: Tensor) -> str:
             f"value), got a batch of {len(images)}."
         )
     return (
-        f"The model does not take pictures of {size} ({text}). Set transform.size or "
+        f"The model does not accept pictures of {size} ({text}). Set transform.size or "
         "data.image_size, or choose another model."
     )

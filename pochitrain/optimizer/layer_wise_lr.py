@@ -1,4 +1,4 @@
-"""Layer-wise learning rates: the rate of each parameter."""
+"""Layer-wise learning rates."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,35 +15,35 @@ NamedParameters = Iterable[tuple[str, nn.Parameter]]
 
 @dataclass
 class RateRule:
-    """Some parameters and their learning rate, before any schedule."""
+    """A group of parameters and its learning rate, before any schedule."""
 
     name: str | None
-    """The pattern or block as the CSV column `lr_<name>` shows it; None for the rest."""
+    """The pattern or block, as in the CSV column `lr_<name>`; None for the remaining parameters."""
     rate: float
     parameters: list[tuple[str, nn.Parameter]] = field(default_factory=list)
 
     @property
     def num_values(self) -> int:
-        """Numbers in all its tensors."""
+        """Number of values in all its tensors."""
         return sum(parameter.numel() for _, parameter in self.parameters)
 
 
 def assign_rates(
     named_parameters: NamedParameters, layer_rates: Mapping[str, float], learning_rate: float
 ) -> list[RateRule]:
-    """Parameters by the first pattern that matches the start of their dotted name.
+    """Assign each parameter to the first pattern that matches the start of its dotted name.
 
-    `re.match`, so `conv1` takes `conv1.weight` and leaves `layer1.0.conv1.weight`.
+    As `re.match`: `conv1` matches `conv1.weight` but not `layer1.0.conv1.weight`.
 
     Args:
         layer_rates: ordered; regular expression -> learning rate.
-        learning_rate: of the parameters that no pattern matches.
+        learning_rate: rate of the parameters that no pattern matches.
 
     Returns:
-        One rule per pattern, in order; then, if parameters are left, one without a name.
+        One rule per pattern, in order; then one without a name, if parameters remain.
 
     Raises:
-        ConfigError: for a pattern that matches nothing, or only what earlier patterns took.
+        ConfigError: for a pattern that matches nothing, or nothing that earlier patterns left.
     """
     named = list(named_parameters)
     rules = [RateRule(pattern, float(rate)) for pattern, rate in layer_rates.items()]
@@ -53,16 +53,16 @@ def assign_rates(
         rule.parameters.append((name, parameter))
     for rule in rules:
         if not rule.parameters:
-            refuse_idle_pattern(str(rule.name), list(layer_rates), [name for name, _ in named])
+            refuse_unused_pattern(str(rule.name), list(layer_rates), [name for name, _ in named])
     return [*rules, rest] if rest.parameters else rules
 
 
-def refuse_idle_pattern(pattern: str, patterns: list[str], names: list[str]) -> None:
-    """Refuse a pattern that got no parameter, and say why it did not.
+def refuse_unused_pattern(pattern: str, patterns: list[str], names: list[str]) -> None:
+    """Raise the error for a pattern that got no parameter, with the reason.
 
     Args:
         pattern: one of `patterns`.
-        names: of all parameters.
+        names: the names of all parameters.
 
     Raises:
         ConfigError: always.
@@ -78,15 +78,15 @@ def refuse_idle_pattern(pattern: str, patterns: list[str], names: list[str]) -> 
             f"none of {len(names)}.{hint} The model has: {parts}. "
             "`pochi lr --all` lists every name."
         )
-    takers: list[str] = []
+    owners: list[str] = []
     for name in matched:
-        taker = next(other for other in patterns if re.match(other, name))
-        if taker not in takers:
-            takers.append(taker)
+        owner = next(other for other in patterns if re.match(other, name))
+        if owner not in owners:
+            owners.append(owner)
     raise ConfigError(
-        f"{key} must match something that earlier patterns leave, got {pattern!r}: all "
-        f"{len(matched)} tensor(s) that it matches ({shorten_list(matched, 4)}) are taken by "
-        f"{', '.join(map(repr, takers))}. Write the more specific pattern first."
+        f"{key} must match a parameter that no earlier pattern matches, got {pattern!r}: all "
+        f"{len(matched)} tensor(s) that it matches ({shorten_list(matched, 4)}) belong to "
+        f"{', '.join(map(repr, owners))}. Write the more specific pattern first."
     )
 
 
@@ -100,8 +100,8 @@ def decay_rates(
 
     rate = learning_rate * decay ** (blocks between this one and the last), as in ULMFiT (Howard &
     Ruder 2018) and BEiT (Bao et al. 2022). A block without a weight matrix (a normalisation, a bare
-    embedding) does not count as a block of its own: it gets the rate of the block before it, or at
-    the start of the model of the one after it.
+    embedding) is not counted: it gets the rate of the block before it, or at the start of the model
+    of the block after it.
 
     Args:
         block_of: parameter name -> block, in the order of the model.
@@ -133,7 +133,7 @@ def build_parameter_groups(
 ) -> list[dict[str, Any]]:
     """Parameter groups for a torch optimizer.
 
-    The groups of a rule with a name get the key `name`, under which their rate is logged.
+    The groups of a named rule get the key `name`, under which their rate is logged.
 
     Args:
         no_weight_decay_on_bias_and_norm: put vectors and scalars (biases, the scales and shifts

@@ -23,31 +23,31 @@ from pochitrain.text import restore_cell
 Counts = NDArray[np.int64]
 
 FEW = 20
-"""Classes up to which zeros are written and colours are linear."""
+"""Largest number of classes for which zeros are written and the colour scale is linear."""
 
 MAX_NUMBERED = 50
-"""Classes up to which every cell shows its number; beyond, the colour and the CSV file do."""
+"""Largest number of classes for which cells show their count; above it, only the colour."""
 
 MIN_CELL_IN = 0.16
-"""Inches that a class needs for a label of 8 points; figsize grows where it gives less."""
+"""Inches that a class needs for a label of 8 points; figsize is enlarged if it gives less."""
 
 MAX_LABELLED = 200
-"""Classes up to which each one is named; beyond, every second, third, ... so that the plot stops
-growing (named by all of 1,000 classes, it takes minutes and gigabytes)."""
+"""Largest number of classes that are all named; above it, every second, third, ... class is, so
+that the plot stops growing (with 1,000 names it takes minutes and gigabytes)."""
 
 MAX_NAME = 28
-"""Columns of a class name that are shown; a Japanese character takes two."""
+"""Width to which class names are shortened, in columns; a Japanese character takes two."""
 
 
 def require_colormap(name: str) -> None:
     """Refuse a colour map that matplotlib does not have.
 
     Raises:
-        ConfigError: with names that are close.
+        ConfigError: with similar names.
     """
     if name not in colormaps:
         close = difflib.get_close_matches(name, list(colormaps), n=3, cutoff=0.5)
-        hint = f" Did you mean {' or '.join(close)}?" if close else " Blues is the usual one."
+        hint = f" Did you mean {' or '.join(close)}?" if close else " The default is Blues."
         raise ConfigError(
             "confusion_matrix.cmap must be the name of a matplotlib colour map, "
             f"got {name!r}.{hint}"
@@ -90,25 +90,25 @@ def plot_confusion_matrix(
     image = axes.imshow(counts_CC, cmap=style.cmap, norm=norm, interpolation="nearest")
     whole = MaxNLocator(integer=True, min_n_ticks=1)
     figure.colorbar(image, ax=axes, shrink=0.8, ticks=whole)
-    # No text is a formula: dollar signs in a title or a class name mean themselves.
+    # Dollar signs in a title or a class name are not math markup.
     axes.set_title(style.title, fontsize=style.title_fontsize, parse_math=False)
     axes.set_xlabel(style.xlabel, fontsize=style.label_fontsize, parse_math=False)
     axes.set_ylabel(style.ylabel, fontsize=style.label_fontsize, parse_math=False)
     label_classes(axes, names, style.label_fontsize)
-    figure.draw_without_rendering()  # from here on it is known how large a cell is
+    figure.draw_without_rendering()  # sets the size of a cell
     if num <= MAX_NUMBERED:
         write_numbers(axes, image, counts_CC, style.fontsize)
     return figure
 
 
 def color_scale(counts_CC: Counts) -> Normalize:
-    """Linear; with many classes as the square root, so that single mistakes can be seen."""
+    """A linear scale; with many classes a square-root one, so that single mistakes are visible."""
     top = max(1, int(counts_CC.max()))
     return Normalize(0, top) if len(counts_CC) <= FEW else PowerNorm(0.5, 0, top)
 
 
 def shorten_name(name: str) -> str:
-    """At most MAX_NAME columns, cut in the middle: beginning and end tell names apart."""
+    """`name` in at most MAX_NAME columns, cut in the middle: names often share one end."""
     if display_width(name) <= MAX_NAME:
         return name
     head, tail = name[: len(name) // 2], name[len(name) // 2 :]
@@ -126,10 +126,9 @@ def display_width(text: str) -> int:
 
 
 def label_classes(axes: Axes, names: list[str], label_fontsize: int) -> None:
-    """Names along both axes, upright where they would touch each other."""
+    """Names along both axes, rotated where they would overlap."""
     num = len(names)
     size = max(6, min(label_fontsize, 10 if num <= 30 else 8))
-    # dollar signs in a name are no formula
     named = range(0, num, math.ceil(num / MAX_LABELLED))
     shown = [names[i] for i in named]
     axes.set_yticks(named, shown, fontsize=size, parse_math=False)

@@ -26,17 +26,16 @@ from pochitrain.report.figure import (
 METRIC_COLORS = (BLUE, ORANGE, GREEN, PURPLE)
 
 RATE_PREFIX = "lr_"
-"""Columns of training_metrics.csv that hold the rate of one layer-wise rule."""
+"""Prefix of the columns of training_metrics.csv that hold the rate of a layer-wise rule."""
 
 
 def draw_curves(csv_path: Path, folder: Path, *, log_rates: bool = False) -> list[Path]:
-    """Draw loss.png, accuracy.png, metrics.png where there are further metrics, and, for
-    layer-wise rates, layer_rates.png.
+    """Draw loss.png, accuracy.png and, if their columns exist, metrics.png and layer_rates.png.
 
     Args:
         csv_path: training_metrics.csv.
         folder: where the PNG files go; made if missing.
-        log_rates: logarithmic axis in layer_rates.png.
+        log_rates: whether layer_rates.png has a logarithmic axis.
 
     Returns:
         The files written.
@@ -85,14 +84,14 @@ def draw_accuracy(table: pd.DataFrame, with_rate: bool) -> Figure:
 
 
 def further_metrics(table: pd.DataFrame) -> list[str]:
-    """The columns of validation metrics besides loss and accuracy, as far as they hold numbers."""
+    """The columns of validation metrics besides loss and accuracy that are not empty."""
     own = ("val_loss", "val_accuracy")
     names = [str(column) for column in table.columns if str(column).startswith("val_")]
     return [name for name in names if name not in own and table[name].notna().any()]
 
 
 def draw_metrics(table: pd.DataFrame, columns: list[str]) -> Figure:
-    """One line per metric; axes for those in percent above axes for the others."""
+    """One line per metric; metrics in percent and the others have axes of their own."""
     groups = {unit: [name for name in columns if unit_of(name) == unit] for unit in ("%", "")}
     groups = {unit: names for unit, names in groups.items() if names}
     figure = empty_figure((8, 1 + 3 * len(groups)))
@@ -114,6 +113,7 @@ def draw_metrics(table: pd.DataFrame, columns: list[str]) -> Figure:
 
 
 def unit_of(name: str) -> str:
+    """Unit of the metric in a column: `%` or empty."""
     metric = find_metric(name)
     return "" if metric is None else metric.unit
 
@@ -141,7 +141,7 @@ def draw_layer_rates(table: pd.DataFrame, columns: list[str], log_scale: bool) -
 
 
 def draw_pair(axes: Axes, table: pd.DataFrame, metric: str) -> None:
-    """Training and validation; and the validation of averaged weights, where there are any."""
+    """Plot `metric` of training, of validation and of averaged weights, as far as they exist."""
     marker = "o" if len(table) <= MAX_MARKED else None
     lines = (
         ("train", "training", BLUE, "--"),

@@ -1,4 +1,4 @@
-"""A page of the most confident mistakes: one HTML file with the images inside."""
+"""A page of the most confident mistakes, in one HTML file that contains the images."""
 
 import base64
 import html
@@ -14,6 +14,8 @@ MAX_MISTAKES = 200
 
 @dataclass
 class Mistake:
+    """A misclassified image."""
+
     image: Image.Image
     path: str
     predicted: str
@@ -26,8 +28,8 @@ def format_gallery(mistakes: Iterable[Mistake], num_images: int, num_mistakes: i
     """HTML of `mistakes`, most confident first.
 
     Args:
-        mistakes: taken one by one, so that a generator keeps one whole image in memory.
-        num_images: images that were judged.
+        mistakes: iterated once, so that a generator holds one full-size image at a time.
+        num_images: number of classified images.
         num_mistakes: mistakes among them; the page shows at most MAX_MISTAKES.
     """
     cards = list(map(format_card, mistakes))

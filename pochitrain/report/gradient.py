@@ -18,7 +18,7 @@ from pochitrain.report.figure import (
 )
 
 MAX_LABELS = 60
-"""Rows of the heat map that are labelled one by one; of more, every second, third, ..."""
+"""Largest number of labelled rows in the heat map; above it, every second, third, ... is."""
 
 
 def draw_gradients(csv_path: Path, folder: Path) -> list[Path]:
@@ -29,8 +29,8 @@ def draw_gradients(csv_path: Path, folder: Path) -> list[Path]:
         folder: where the PNG files go; made if missing.
 
     Returns:
-        gradient_norm.png, gradient_norm_first_half.png and _second_half.png (of the layers, from
-        the input on; left out below two layers), gradient_heatmap.png. Nothing where no epoch was
+        gradient_norm.png; gradient_norm_first_half.png and _second_half.png (of the layers, in
+        order from the input; only with two or more); gradient_heatmap.png. Empty if no epoch was
         recorded.
     """
     if not csv_path.exists():
@@ -52,8 +52,10 @@ def draw_gradients(csv_path: Path, folder: Path) -> list[Path]:
 
 
 def draw_time_series(table: pd.DataFrame, title: str) -> Figure:
-    """A line per layer, from the input (dark) to the output (light), logarithmic; the legend names
-    every second, third, ... of many."""
+    """A line per layer, from the input (dark) to the output (light), on a logarithmic axis.
+
+    With many layers, the legend names every second, third, ... one.
+    """
     num = table.shape[1]
     step = 1 + (num - 1) // MAX_LEGEND
     height = 5 if num <= 12 else 6
@@ -75,7 +77,7 @@ def draw_time_series(table: pd.DataFrame, title: str) -> Figure:
 
 
 def draw_heat_map(table: pd.DataFrame) -> Figure:
-    """Layers from the input (top) to the output, epochs from left to right, log colours."""
+    """Layers from the input (top) to the output, epochs from left to right, logarithmic colours."""
     values = table.to_numpy(dtype=float).T
     num_layers, num_epochs = values.shape
     height = min(16.0, max(3.5, 1.5 + 0.22 * num_layers))

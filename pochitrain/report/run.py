@@ -9,10 +9,10 @@ from pochitrain.report.gradient import draw_gradients
 
 
 def draw_run(folder: Path, style: ConfusionMatrixConfig, *, log_rates: bool = False) -> list[Path]:
-    """Draw what the tables of the run directory `folder` allow into `folder`/graphs.
+    """Draw the graphs of a run into `folder`/graphs, as far as its tables exist.
 
     Args:
-        style: of the confusion matrix.
+        style: how to draw the confusion matrix.
         log_rates: logarithmic axis for layer-wise learning rates.
 
     Returns:

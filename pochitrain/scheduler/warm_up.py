@@ -1,4 +1,4 @@
-"""A slow start in front of any scheduler."""
+"""Learning-rate warm-up for any scheduler."""
 
 import warnings
 from collections.abc import Callable
@@ -15,18 +15,18 @@ class WarmUp(LRScheduler):
     reaches 1. The other scheduler counts its epochs from the start of the run, so milestones and
     T_max mean the same with and without a warm-up (timm without --warmup-prefix).
 
-    torch's own constructs differ: SequentialLR starts the other scheduler after the warm-up.
-    ChainedScheduler lets each scheduler compute its next rate from the common one, which is wrong
-    for CosineAnnealingLR with eta_min > 0, and it refuses ReduceLROnPlateau. Here the other
-    scheduler never sees the factor.
+    torch's own classes differ: SequentialLR starts the other scheduler after the warm-up, and
+    ChainedScheduler lets each scheduler compute its next rate from the combined one, which is wrong
+    for CosineAnnealingLR with eta_min > 0, and refuses ReduceLROnPlateau. Here the other scheduler
+    computes with its own rates.
     """
 
     def __init__(self, scheduler: LRScheduler, epochs: int, start_factor: float) -> None:
-        """Wrap `scheduler`; the first epoch's rates are set at once.
+        """Wrap `scheduler`, and set the rates of the first epoch.
 
         Args:
-            epochs: the factor is 1 from epoch `epochs` (0-based) on.
-            start_factor: of the first epoch, 0 < x <= 1.
+            epochs: the factor reaches 1 in epoch `epochs` (0-based); >= 1.
+            start_factor: factor of the first epoch, 0 < x <= 1.
         """
         self.inner = scheduler
         self.optimizer = scheduler.optimizer
@@ -43,12 +43,12 @@ class WarmUp(LRScheduler):
         return [rate * factor for rate in self.rates]
 
     def apply_factor(self) -> None:
-        """Set the rates of the optimizer."""
+        """Set the rates of the optimizer to those of the inner scheduler times the factor."""
         for group, rate in zip(self.optimizer.param_groups, self.get_last_lr(), strict=True):
             group["lr"] = rate
 
     def step(self, *metric: Any) -> None:
-        """Go to the next epoch; `metric` is handed on to ReduceLROnPlateau."""
+        """Go to the next epoch; `metric` is passed to a ReduceLROnPlateau."""
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate
         self.inner.step(*metric)
@@ -57,7 +57,7 @@ class WarmUp(LRScheduler):
         self.apply_factor()
 
     def state_dict(self) -> dict[str, Any]:
-        """Epoch and rates of both schedulers, without the optimizer."""
+        """State of both schedulers, without the optimizer."""
         return {
             "inner": self.inner.state_dict(),
             "last_epoch": self.last_epoch,
@@ -65,7 +65,7 @@ class WarmUp(LRScheduler):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The reverse of `state_dict`; the rates in use come back with the optimizer."""
+        """The inverse of `state_dict`; the optimizer restores the rates in use itself."""
         self.inner.load_state_dict(state_dict["inner"])
         self.last_epoch = state_dict["last_epoch"]
         self.rates = list(state_dict["rates"])
@@ -75,12 +75,12 @@ def step_scheduler(scheduler: LRScheduler, metric: float) -> None:
     """Go to the next epoch.
 
     Args:
-        metric: value of the monitored metric in the epoch that has ended, for ReduceLROnPlateau.
+        metric: value of the monitored metric in the finished epoch, for ReduceLROnPlateau.
     """
     inner = scheduler.inner if isinstance(scheduler, WarmUp) else scheduler
     needs_metric = isinstance(inner, ReduceLROnPlateau)
     step: Callable[..., None] = scheduler.step
     with warnings.catch_warnings():
-        # Wrong after a resume in validation, or where every optimizer step so far was skipped.
+        # A false alarm after a resume in validation, or if every step so far was skipped.
         warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler\.step\(\)` before")
         step(*([metric] if needs_metric else []))

@@ -30,7 +30,7 @@ from pochitrain.serve.host import AllowedHosts
 from pochitrain.serve.limit import BodyLimit, Limits, PixelGate
 
 MAX_DECODERS = 8
-"""Requests whose pictures are decoded, or lie decoded, at once; the network is one thread."""
+"""Largest number of requests whose images are decoded at the same time."""
 
 
 class ClassProbability(BaseModel):
@@ -39,14 +39,14 @@ class ClassProbability(BaseModel):
 
 
 class PictureAnswer(BaseModel):
-    """The answer for one image."""
+    """The prediction for one image."""
 
     filename: str
     class_name: str
     class_index: int = Field(ge=0)
     confidence: float = Field(ge=0, le=1)
     probabilities: list[ClassProbability]
-    """Of every class, likeliest first."""
+    """Probability of every class, likeliest first."""
 
 
 class Answer(BaseModel):
@@ -73,8 +73,8 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The body is not multipart/form-data."},
     408: {"model": Problem, "description": "The body came too slowly."},
     413: {"model": Problem, "description": "Too many bytes, pixels or pictures."},
-    415: {"model": Problem, "description": "A file that is no readable picture."},
-    500: {"model": Problem, "description": "The model gave no numbers."},
+    415: {"model": Problem, "description": "A file is not a readable picture."},
+    500: {"model": Problem, "description": "The model returned numbers that are not finite."},
     503: {"model": Problem, "description": "Too many requests at once."},
 }
 
@@ -82,16 +82,15 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 def build_app(
     predictor: Predictor, limits: Limits | None = None, hosts: Sequence[str] = ()
 ) -> FastAPI:
-    """The application; it holds no state besides the model.
+    """The application. Its only state is the model.
 
     Args:
-        predictor: decodes in worker threads, as many at a time as there are cores, and computes in
-            one.
-        limits: what a request may cost.
-        hosts: names that it answers under besides localhost and addresses.
+        predictor: images are decoded in several threads; the network runs in a single one.
+        limits: limits on size and time of a request.
+        hosts: host names that are accepted besides localhost and IP addresses.
     """
     limits = limits or Limits()
-    app = FastAPIOffline(  # its /docs load nothing from elsewhere
+    app = FastAPIOffline(  # whose /docs work without internet access
         title="pochitrain",
         version=__version__,
         description="Classifies pictures with a trained model.",
@@ -100,13 +99,13 @@ def build_app(
     )
     app.add_middleware(BodyLimit, limits=limits)
     app.add_middleware(AllowedHosts, names=hosts)
-    # More threads than cores would only hold more decoded images in memory at once.
+    # More threads than cores would only keep more decoded images in memory.
     decoders = min(os.cpu_count() or 1, MAX_DECODERS)
     threads = anyio.CapacityLimiter(decoders)
-    # One more request is with the network; others wait with their files as they came.
+    # One more request may be in the network; the others wait with undecoded files.
     requests = anyio.CapacityLimiter(decoders + 1)
     gate = PixelGate(2 * limits.max_pixels)
-    # Torch uses all cores for one call, and keeps a pool of threads for each thread that calls it.
+    # One thread: a call uses all cores, and torch keeps a thread pool for each calling thread.
     network = ThreadPoolExecutor(1, "network")
 
     @app.post("/predict", responses=REFUSALS, tags=["model"])
@@ -117,7 +116,7 @@ def build_app(
         if len(files) > limits.max_files:
             raise HTTPException(413, f"At most {limits.max_files} pictures, got {len(files)}.")
         names = [file.filename or "picture" for file in files]
-        contents = [file.file for file in files]  # large ones are on the disk until their turn
+        contents = [file.file for file in files]  # large files are on disk until they are decoded
         prepare = partial(prepare_all, predictor, names, contents, limits.max_pixels, gate)
         async with requests:
             tensors = await anyio.to_thread.run_sync(prepare, limiter=threads)
@@ -132,7 +131,7 @@ def build_app(
 
     @app.get("/model", tags=["service"])
     async def model() -> ModelFacts:
-        """What answers here."""
+        """Describe the model."""
         return describe_model(predictor)
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
@@ -160,11 +159,11 @@ def prepare_all(
     max_pixels: int,
     gate: PixelGate,
 ) -> list[Tensor]:
-    """What the network sees of each image; one whole image is in memory at a time.
+    """Decode and transform the images, one at a time.
 
     Raises:
         HTTPException: 413 if one, or all together, have too many pixels; 415 if one cannot be read
-            or not be treated as in training.
+            or transformed.
     """
     tensors: list[Tensor] = []
     left = predictor.budget.max_pixels
@@ -188,10 +187,12 @@ def prepare_all(
 def prepare_one(
     predictor: Predictor, content: IO[bytes], max_pixels: int, gate: PixelGate
 ) -> Tensor:
-    """What the network sees of an image; its size is read from the header before it is decoded.
+    """Decode and transform an image: float32, shape (3, H, W).
+
+    Its size is checked before it is decoded.
 
     Raises:
-        InputTooLargeError: if it has too many pixels, or would get too many.
+        InputTooLargeError: if it has too many pixels, before or after the transform.
         UnreadableImageError: if it cannot be read, or the transform fails on it.
     """
     budget, classifier = predictor.budget, predictor.classifier
@@ -206,15 +207,21 @@ def prepare_one(
 
 
 def classify_all(predictor: Predictor, tensors: list[Tensor]) -> list[Prediction]:
+    """The predictions for prepared images.
+
+    Raises:
+        HTTPException: 415 if the model does not accept their size; 500 if it fails.
+    """
     try:
         return predictor.classify(tensors)
-    except ConfigError as error:  # a size that the model does not take
+    except ConfigError as error:  # an image size that the model does not accept
         raise HTTPException(415, str(error)) from None
     except PochiError as error:
         raise HTTPException(500, str(error)) from None
 
 
 def describe_answer(names: list[str], predictions: list[Prediction]) -> Answer:
+    """The response for `predictions` of the files `names`."""
     return Answer(
         predictions=[
             PictureAnswer(

@@ -1,7 +1,7 @@
-"""Connections: how many, and how long one may keep the service waiting.
+"""Limits on the number of connections, and on the time that each may take.
 
-uvicorn's own timeout starts after the first answer, so that a connection that never finishes its
-first request would stay for ever; and its limit counts requests, not connections.
+uvicorn's own timeout starts after the first response, so a connection that never finishes its first
+request would stay open for ever; and its limit counts requests, not connections.
 """
 
 import asyncio
@@ -17,26 +17,26 @@ if sys.platform != "win32":
     import resource
 
 HEADER_S = 10.0
-"""That a connection may take for the headers of a request."""
+"""Seconds that a client may take to send the headers of a request."""
 READ_S = 30.0
-"""That the other side may leave an answer unread."""
+"""Seconds that a client may leave a response unread."""
 MAX_CONNECTIONS = 1000
 ACCEPTED_AT_ONCE = 64
-"""Connections taken before our code sees the first of them."""
+"""Connections that asyncio accepts in a row before our code sees the first."""
 RESERVED_FILES = 64 + 3 * ACCEPTED_AT_ONCE
-"""Of the model and of Python, and connections taken or closed, but not yet counted."""
+"""File descriptors for Python, the model, and connections not yet counted or still closing."""
 BACKLOG = 1024
-"""Connections that the system keeps until they are taken."""
+"""Connections that the system queues until they are accepted."""
 
 
 def max_connections(num_body_files: int) -> int:
-    """How many connections the process has file descriptors for, at least 16.
+    """Number of connections for which the process has file descriptors, at least 16.
 
     Args:
-        num_body_files: descriptors kept free for pictures that lie on the disk.
+        num_body_files: descriptors reserved for uploaded files on disk.
     """
     if sys.platform == "win32":
-        return 400  # of the 512 sockets that asyncio can watch there
+        return 400  # asyncio can watch 512 sockets there
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
@@ -44,17 +44,17 @@ def max_connections(num_body_files: int) -> int:
 
 
 class BoundedProtocol(H11Protocol):
-    """A connection that has to send its headers, and to read its answer, in time.
+    """A connection whose client must send headers and read the response in time.
 
-    Where there are too many, the one that has owed us a request for longest makes room: slow ones
-    cannot keep others out.
+    If there are too many connections, the one whose request has been incomplete for longest is
+    closed, so that slow clients cannot keep others out.
     """
 
     limit = MAX_CONNECTIONS
     header_s = HEADER_S
     read_s = READ_S
-    owing: ClassVar[dict["BoundedProtocol", None]] = {}
-    """Connections in the order in which their last request began; some have sent it by now."""
+    awaiting: ClassVar[dict["BoundedProtocol", None]] = {}
+    """Connections in the order in which their latest request began; it may be complete by now."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -63,12 +63,12 @@ class BoundedProtocol(H11Protocol):
 
     @property
     def lacks_headers(self) -> bool:
-        """Whether no request is under way: none has come, or only a part of the next headers."""
+        """Whether the headers of the next request are still incomplete."""
         return self.cycle is None or self.cycle.response_complete
 
     @property
     def lacks_request(self) -> bool:
-        """Whether we wait for headers or for the rest of a body, and not the other side for us."""
+        """Whether a request is still incomplete: its headers or its body."""
         return self.lacks_headers or self.cycle.more_body
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -83,7 +83,7 @@ class BoundedProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.owing.pop(self, None)
+        self.awaiting.pop(self, None)
         for timer in (self.header_timer, self.read_timer):
             if timer is not None:
                 timer.cancel()
@@ -98,43 +98,44 @@ class BoundedProtocol(H11Protocol):
             self.read_timer.cancel()
 
     def watch_headers(self) -> None:
-        """Start the clock with a request's first byte, stop it with the last of its headers."""
+        """Start the timer while headers are awaited; cancel it once they are complete."""
         if not self.lacks_headers:
             if self.header_timer is not None:
                 self.header_timer.cancel()
                 self.header_timer = None
         elif self.header_timer is None and not self.transport.is_closing():
-            self.owing.pop(self, None)
-            self.owing[self] = None
+            self.awaiting.pop(self, None)
+            self.awaiting[self] = None
             self.header_timer = self.loop.call_later(self.header_s, self.give_up)
 
     def give_up(self) -> None:
+        """Close the connection: its headers did not arrive in time."""
         self.header_timer = None
         if self.lacks_headers:
             self.transport.abort()
 
     def make_room(self) -> None:
-        """Close the connection that has owed us a request for longest; this one, if no other."""
-        while self.owing:
-            oldest = next(iter(self.owing))
-            del self.owing[oldest]
+        """Close the connection whose request has been incomplete for longest, perhaps this one."""
+        while self.awaiting:
+            oldest = next(iter(self.awaiting))
+            del self.awaiting[oldest]
             if oldest.lacks_request and not oldest.transport.is_closing():
                 oldest.transport.abort()
                 return
 
 
 class BoundedServer(uvicorn.Server):
-    """Takes few connections at a time, and reports a lack of file descriptors in one line."""
+    """Accepts few connections in a row, and reports a lack of file descriptors in one line."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for listener in sockets or []:
-            listener.listen(BACKLOG)  # uvicorn's backlog is also how many it takes at a time
+            listener.listen(BACKLOG)  # uvicorn's backlog is also how many are accepted in a row
         asyncio.get_running_loop().set_exception_handler(report_loop_error)
 
 
 def report_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """As asyncio does, but without a stack where the system is out of something."""
+    """asyncio's handler, except that failures to accept a connection are one line, not a stack."""
     message, error = context.get("message", ""), context.get("exception")
     if isinstance(error, OSError) and "accept" in message:
         logging.getLogger("uvicorn.error").warning("No new connections: %s.", error.strerror)
@@ -143,8 +144,13 @@ def report_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) 
 
 
 def build_server(app: Any, num_body_files: int, shutdown_s: int) -> uvicorn.Server:
-    """The server, to be run with a listening socket."""
-    own = {"limit": max_connections(num_body_files), "owing": {}}
+    """The server for an ASGI application; run it with a listening socket.
+
+    Args:
+        num_body_files: file descriptors reserved for uploaded files on disk.
+        shutdown_s: seconds that open requests get at shutdown.
+    """
+    own = {"limit": max_connections(num_body_files), "awaiting": {}}
     protocol = type("Protocol", (BoundedProtocol,), own)
     config = uvicorn.Config(
         app,

@@ -1,7 +1,7 @@
-"""Which names the service answers under.
+"""The host names that the service accepts.
 
-A page of anybody's can make its own name lead to 127.0.0.1 (DNS rebinding); the browser then lets
-it read what the service says. It cannot change the Host header, which still holds that name.
+A web page can make its own host name resolve to 127.0.0.1 (DNS rebinding), and the browser then
+lets it read the responses of the service. It cannot change the Host header, which holds that name.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class AllowedHosts:
-    """ASGI middleware: answers under localhost, addresses (which no name leads to), and `names`."""
+    """ASGI middleware: accepts localhost, IP addresses and `names` in the Host header."""
 
     def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
-        """`names`: in any case; `*` for all."""
+        """Wrap `app`.
+
+        Args:
+            names: further host names, case-insensitive; `*` for all.
+        """
         self.app = app
         self.names = {name.lower().rstrip(".") for name in names}
 
@@ -30,6 +34,7 @@ class AllowedHosts:
         await JSONResponse({"detail": reason}, 400)(scope, receive, send)
 
     def allows(self, host: str) -> bool:
+        """Whether a Host header (name or address, perhaps with a port) is accepted."""
         try:
             name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
         except ValueError:
@@ -40,6 +45,7 @@ class AllowedHosts:
 
 
 def is_address(name: str) -> bool:
+    """Whether `name` is an IPv4 or IPv6 address."""
     try:
         ip_address(name)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a request may cost, and refusing more before it costs anything."""
+"""Limits on the size and duration of requests, enforced before they use resources."""
 
 import asyncio
 import threading
@@ -13,33 +13,37 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 @dataclass(frozen=True)
 class Limits:
+    """Limits on one request, in bytes, pixels, files and seconds."""
+
     max_bytes: int = 20_000_000
-    """Of a whole request."""
+    """Size of a whole request."""
     max_pixels: int = 50_000_000
-    """Of one image, before it is decoded."""
+    """Size of an image, checked before it is decoded."""
     max_files: int = 16
-    """Images in one request."""
+    """Number of images in one request."""
     pause_s: float = 10.0
-    """That a body may stand still."""
+    """Longest pause in a body, in seconds."""
     body_s: float = 30.0
-    """That a body may take; and a second more for every `bytes_per_s`."""
+    """Longest duration of a body, in seconds, plus one second for every `bytes_per_s` received."""
     bytes_per_s: int = 50_000
-    """What a slow line carries."""
+    """Speed that is expected of a slow network."""
 
     @property
     def max_held_bytes(self) -> int:
-        """Of all requests that are not answered yet."""
+        """Total size of all requests that are not answered yet."""
         return max(200_000_000, 2 * self.max_bytes)
 
     @property
     def max_body_files(self) -> int:
-        """Pictures of those requests that lie on the disk."""
+        """Largest number of files on disk that belong to these requests."""
         return self.max_held_bytes // MultiPartParser.spool_max_size
 
 
 class BodyLimit:
-    """ASGI middleware: ends a request whose body is too large, announced or not, or too slow, and
-    one for whose body there is no room beside those of the others."""
+    """ASGI middleware that ends requests whose body is too large or too slow.
+
+    Also those whose body, with those of all other open requests, exceeds `max_held_bytes`.
+    """
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self.app = app
@@ -58,10 +62,10 @@ class BodyLimit:
 
 
 class Body:
-    """The body of one request, as it comes in.
+    """The body of one request while it is received.
 
-    The errors are FastAPI's, which turns them into the answer; anything else it would report as a
-    bad body.
+    It raises HTTPException, which FastAPI turns into a response; it reports other errors as a
+    malformed body.
     """
 
     def __init__(self, owner: BodyLimit, receive: Receive) -> None:
@@ -72,7 +76,12 @@ class Body:
         self.started = asyncio.get_running_loop().time()
 
     async def receive(self) -> Message:
-        if self.complete:  # what comes now is at most that the other side has gone
+        """The next ASGI message.
+
+        Raises:
+            HTTPException: 408 too slow, 413 too large, 503 too much in other requests.
+        """
+        if self.complete:  # the only message left is a disconnect
             return await self.next_message()
         try:
             message = await asyncio.wait_for(self.next_message(), self.patience_s())
@@ -94,7 +103,7 @@ class Body:
         return message
 
     def patience_s(self) -> float:
-        """Until the next part of the body must be here."""
+        """Seconds within which the next part of the body must arrive."""
         limits = self.owner.limits
         passed = asyncio.get_running_loop().time() - self.started
         left = limits.body_s + self.seen / limits.bytes_per_s - passed
@@ -102,7 +111,7 @@ class Body:
 
 
 class PixelGate:
-    """Lets images through that have `capacity` pixels together; for threads, which wait."""
+    """Limits the pixels that several threads hold at the same time to `capacity`."""
 
     def __init__(self, capacity: int) -> None:
         self.free = capacity
@@ -110,7 +119,7 @@ class PixelGate:
 
     @contextmanager
     def hold(self, pixels: int) -> Iterator[None]:
-        """Wait for room; `pixels` must not be more than the whole capacity."""
+        """Wait until `pixels`, at most the whole capacity, are free, and hold them in the block."""
         with self.changed:
             self.changed.wait_for(lambda: self.free >= pixels)
             self.free -= pixels

@@ -1,1 +1,1 @@
-"""Pipelines from a PIL image to the tensor that the model sees."""
+"""Pipelines from a PIL image to the input tensor of the model."""

@@ -1,4 +1,4 @@
-"""Mixup and cutmix of a training batch."""
+"""Mixup and cutmix for training batches."""
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +24,11 @@ class BatchMix(nn.Module):
         """Choose what to mix.
 
         Args:
-            num_classes: of the labels.
-            mixup_alpha: of the Beta distribution that the share is drawn from; 0 = no mixup.
+            num_classes: number of classes.
+            mixup_alpha: parameter of the Beta distribution of the mixing ratio; 0 = no mixup.
             cutmix_alpha: the same for the area of the rectangle; 0 = no cutmix.
-            prob: how often a batch is mixed at all.
-            switch_prob: how often cutmix is taken, where both are on.
+            prob: probability that a batch is mixed at all.
+            switch_prob: probability of cutmix, if both are on.
 
         Raises:
             ValueError: an alpha < 0, both 0, or a probability outside 0..1.
@@ -50,14 +50,14 @@ class BatchMix(nn.Module):
         self.mixes = [mix(alpha=a, num_classes=num_classes) for mix, a in on.items() if a > 0]
 
     def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Mixed images and class probabilities.
+        """Mix a batch.
 
         Args:
             images: float, shape (B, 3, H, W).
             labels: int64, shape (B,).
 
         Returns:
-            The same shape; and float32, shape (B, C), rows adding up to 1.
+            Images of the same shape; class probabilities, float32, shape (B, C), rows sum to 1.
         """
         mixed, switch = torch.rand(2).tolist()
         if mixed >= self.prob:
@@ -72,12 +72,12 @@ def try_batch_transform(transform: nn.Module, num_classes: int) -> None:
     """Run a batch transform on two small images.
 
     Raises:
-        ValueError: if it does not give two images and their labels or class probabilities.
+        ValueError: if it does not return two images and their labels or class probabilities.
     """
     labels = torch.tensor([0, num_classes - 1])
     images, targets = transform(torch.zeros(2, 3, 8, 8), labels)
     if images.shape[:2] != (2, 3) or targets.shape not in ((2,), (2, num_classes)):
         raise ValueError(
-            f"it must give pictures (B, 3, H, W) and labels (B,) or (B, {num_classes}), got shapes "
-            f"{tuple(images.shape)} and {tuple(targets.shape)}"
+            f"it must return pictures (B, 3, H, W) and labels (B,) or (B, {num_classes}), got "
+            f"shapes {tuple(images.shape)} and {tuple(targets.shape)}"
         )

@@ -1,4 +1,4 @@
-"""Arguments of transforms that YAML has no notation for."""
+"""Functions that build arguments of transforms for which YAML has no notation."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def as_tuple(items: list[Any]) -> tuple[Any, ...]:
-    """A tuple, for transforms that tell tuples from lists."""
+    """A tuple, for transforms that distinguish tuples from lists."""
     return tuple(items)
 
 
@@ -35,7 +35,7 @@ def array(data: Any, dtype: str = "float64") -> np.ndarray[Any, Any]:
 
 
 def mapping(keys: list[Any], values: list[Any]) -> dict[Any, Any]:
-    """A dictionary whose keys are not all texts: value i belongs to key i."""
+    """A dictionary whose keys need not be strings: keys[i] maps to values[i]."""
     return dict(zip(keys, values, strict=True))
 
 

@@ -18,7 +18,7 @@ def test_as_typed(
     monkeypatch: pytest.MonkeyPatch, prog: str, uv: bool, expected: list[str]
 ) -> None:
     monkeypatch.setattr(command, "program", [])
-    monkeypatch.setattr(command, "words", [])
+    monkeypatch.setattr(command, "arguments", [])
     monkeypatch.delenv("UV", raising=False)
     if uv:
         monkeypatch.setenv("UV", "/usr/bin/uv")

@@ -102,7 +102,7 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
         "epochs must be one value, got 1,2. To run one job for each add --multirun; "
         "a list is written epochs=[1,2].",
     ),
-    ("--multirun --cfg job", "--multirun must stand without --cfg and --info."),
+    ("--multirun --cfg job", "--multirun cannot be combined with --cfg or --info."),
     ("epochs", "An override must be written KEY=VALUE, got 'epochs'."),
     (
         "confusion_matrix.figsize=(8,6)",
@@ -377,7 +377,7 @@ DATA_MISTAKES: list[tuple[str, str]] = [
     ),
     (
         FOLDER + "transform.size=32 model=torchvision model.name=inception_v3",
-        "The model does not take pictures of 32 x 32 px (...",
+        "The model does not accept pictures of 32 x 32 px (...",
     ),
     (
         FOLDER + "work_dir=photos/cat/0.png/runs",

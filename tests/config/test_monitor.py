@@ -13,7 +13,6 @@ from pochitrain.paths import config_directory
 NO_VALIDATION = ["data=folder", "data.train_root=a"]
 STOPS = "early_stopping.enabled=true"
 SEARCH = "optuna.enabled=true"
-MINE = "allow_targets=[mine.*]"
 COLUMN = ["+callbacks.gap._target_=pochitrain.callback.gap.Gap"]
 
 
@@ -68,7 +67,7 @@ def test_early_stopping_follows_the_monitor() -> None:
         (["monitor=gap", "monitor_direction=maximize"], "got 'gap'."),
         (
             ["monitor=gap", *COLUMN],
-            "got 'gap'. If a callback adds it, say monitor_direction=maximize or minimize.",
+            "got 'gap'. If a callback adds it, set monitor_direction=maximize or minimize.",
         ),
         (["monitor_direction=up"], "monitor_direction must be one of maximize, minimize, null"),
         (
@@ -95,15 +94,18 @@ def test_early_stopping_follows_the_monitor() -> None:
         ),
         (["metrics.names=[train_loss]"], "metrics.names must hold names of metrics"),
         (["metrics.names=[ema_val_loss]"], "metrics.names must hold names of metrics"),
-        (["+metrics.custom.kappa._target_=mine.kappa", MINE], "called val_<name>"),
         (
-            ["+metrics.custom.val_mcc._target_=mine.kappa", MINE],
+            ["+metrics.custom.kappa._target_=my.kappa", "allow_targets=[my.kappa]"],
+            "called val_<name>",
+        ),
+        (
+            ["+metrics.custom.val_mcc._target_=my.mcc", "allow_targets=[my.mcc]"],
             "metrics.custom.val_mcc must be a new name",
         ),
         (["+metrics.custom.val_kappa=3"], "metrics.custom.val_kappa must be a node with _target_"),
         (
             ["+metrics.custom.val_kappa._target_=os.system"],
-            "metrics.custom.val_kappa._target_ must be a metric of your own, got 'os.system'.",
+            "metrics.custom.val_kappa._target_ must be a metric of your own, got 'os.system'",
         ),
     ],
     ids=str,

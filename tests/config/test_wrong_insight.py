@@ -73,7 +73,7 @@ def test_a_pattern_that_is_no_regular_expression():
 WARNED = [
     (
         ["model.pretrained=true", "model.weights=mine.pth"],
-        "model.pretrained=true has no effect, because model.weights=mine.pth is the start",
+        "model.pretrained=true has no effect, because model.weights=mine.pth takes",
     ),
     (["data.balanced_sampling=true"], "With balanced sampling use loss=uniform"),
     (["warmup_epochs=10", "epochs=10"], "never reaches the full learning rate"),

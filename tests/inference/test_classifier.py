@@ -67,13 +67,13 @@ def test_a_key_is_missing(make_run: MakeRun) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "reason"),
     [
-        ("transforms", {"val": []}, "transforms.val is no list of nodes"),
-        ("transforms", {"val": 5}, "transforms.val is no list of nodes"),
-        ("transforms", {"val": ["ToTensor"]}, "transforms.val is no list of nodes"),
-        ("class_names", [], "class_names is no list of names"),
-        ("class_names", "ab", "class_names is no list of names"),
-        ("class_names", [1, 2], "class_names is no list of names"),
-        ("config", {"data": None}, "config is no tree of settings"),
+        ("transforms", {"val": []}, "transforms.val is not a list of nodes"),
+        ("transforms", {"val": 5}, "transforms.val is not a list of nodes"),
+        ("transforms", {"val": ["ToTensor"]}, "transforms.val is not a list of nodes"),
+        ("class_names", [], "class_names is not a list of names"),
+        ("class_names", "ab", "class_names is not a list of names"),
+        ("class_names", [1, 2], "class_names is not a list of names"),
+        ("config", {"data": None}, "config is not a mapping with data"),
     ],
 )
 def test_facts_of_another_shape(

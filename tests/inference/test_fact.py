@@ -131,10 +131,10 @@ def test_facts_that_are_nested_deep(make_run: MakeRun, tmp_path: Path, key: str)
     facts = metadata()
     deep = {"data": {}, "x": nested(300)} if key == "config" else {"val": [{"x": nested(300)}]}
     facts[key] = deep
-    with pytest.raises(ConfigError, match="nested too deep"):
+    with pytest.raises(ConfigError, match="nested too deeply"):
         load_classifier(write_model(tmp_path / "model.onnx", facts))
     content = {**checkpoint_content(["a", "b"]), key: facts[key]}
-    with pytest.raises(ConfigError, match="nested too deep"):
+    with pytest.raises(ConfigError, match="nested too deeply"):
         load_classifier(make_run([], content=content))
 
 
@@ -162,7 +162,7 @@ def test_a_graph_that_is_no_classifier_of_pictures(tmp_path: Path, changes: dict
         onnx.save(model, file)
     else:
         write_model(file, metadata(), **changes)
-    with pytest.raises(ConfigError, match="must take float32 pictures of shape"):
+    with pytest.raises(ConfigError, match="must map float32 pictures of shape"):
         load_classifier(file)
 
 

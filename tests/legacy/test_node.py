@@ -211,7 +211,7 @@ def test_references_are_found_where_the_file_has_moved_to(tmp_path: Path) -> Non
     trust(config, translate(config).references)
     assert load_reference(file, attribute) is config.names["half"]
     (tmp_path / "old.py").touch()  # another file of that name, not the one that was named
-    with pytest.raises(ConfigError, match="runs only where the command says --config"):
+    with pytest.raises(ConfigError, match="runs only if the command has --config"):
         load_reference(file, attribute)
 
 
@@ -228,8 +228,8 @@ def test_references_are_followed_only_where_the_file_was_named(tmp_path: Path) -
     with pytest.raises(ConfigError, match="no longer holds 'gone'"):
         load_reference(file, "gone")
     other = str(tmp_path / "other.py")
-    with pytest.raises(ConfigError, match="runs only where the command says --config"):
+    with pytest.raises(ConfigError, match="runs only if the command has --config"):
         load_reference(other, "half")
     trust_nothing()
-    with pytest.raises(ConfigError, match="runs only where the command says --config"):
+    with pytest.raises(ConfigError, match="runs only if the command has --config"):
         load_reference(file, "half")

@@ -15,8 +15,8 @@ def batch(count: int, side_px: int = 4) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("layers", "count", "message"),
     [
-        ((nn.MaxPool2d(2), nn.MaxPool2d(8)), 8, "does not take pictures of 4 x 4 px .*too small"),
-        ((nn.Flatten(), nn.Linear(5, 5)), 8, "does not take pictures of 4 x 4 px"),
+        ((nn.MaxPool2d(2), nn.MaxPool2d(8)), 8, "does not accept pictures of 4 x 4 px .*too small"),
+        ((nn.Flatten(), nn.Linear(5, 5)), 8, "does not accept pictures of 4 x 4 px"),
         ((nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(3)), 1, "batch_size must be >= 2"),
         ((nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 7)), 2, r"\(2, 2\) .* got \(2, 7\)"),
     ],

@@ -236,7 +236,7 @@ class Refuse(Callback):
 SPACE = "+optuna.search_space"
 WRONG = {
     "optuna.search_space={seed: 1}": r"^optuna.search_space.seed .* write \+optuna.search_space=",
-    "optuna.search_space=null": "optuna.search_space must be given",
+    "optuna.search_space=null": "optuna.search_space must hold the parameters to search, got",
     "optuna.sampler=TPE": "optuna.sampler must be one of TPESampler, .* got 'TPE'",
     "optuna.storage=study.db": "optuna.storage must be a URL, got 'study.db'",
     "optuna.sampler=GridSampler": "learning_rate.step must be given with GridSampler",
@@ -299,7 +299,7 @@ def test_a_single_run_with_a_search_option_is_refused() -> None:
 
 
 def test_showing_the_config_of_a_multirun_is_refused_in_one_line() -> None:
-    with pytest.raises(ConfigError, match=r"^--multirun must stand without --cfg"):
+    with pytest.raises(ConfigError, match=r"^--multirun cannot be combined with --cfg"):
         run_app(["--multirun", "optuna=default", "--cfg", "job"], "train.py")
 
 
