@@ -31,8 +31,8 @@ from pochitrain.cli.message import (
 from pochitrain.cli.override import to_hydra
 from pochitrain.config.ineffective_overrides import find_ineffective_overrides
 from pochitrain.config.registry import register_config, register_transforms_of_data
-from pochitrain.config.root import validate
-from pochitrain.error import ConfigError, require
+from pochitrain.config.root import refuse_number_for_switch, validate
+from pochitrain.error import ConfigError
 from pochitrain.paths import config_directory
 from pochitrain.search.grid import WholeBasicSweeper
 from pochitrain.text import first_line
@@ -60,11 +60,11 @@ def app(cfg: DictConfig) -> Any:
     """
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         refuse_environment_of_file()
-        refuse_number_for_switch(cfg)
+        refuse_number_for_switch(typed_words(), cfg)
         return train_task(cfg)
     try:
         refuse_environment_of_file()
-        refuse_number_for_switch(cfg)
+        refuse_number_for_switch(typed_words(), cfg)
         if _task:
             return _task[0](cfg)
         require_multirun(cfg)
@@ -72,6 +72,13 @@ def app(cfg: DictConfig) -> Any:
     except Exception as error:
         _outcome["error"] = error
         return None
+
+
+def typed_words() -> list[str]:
+    """The overrides of this job as typed, without resolving `${...}` in them."""
+    overrides: Any = HydraConfig.get().overrides
+    words: Any = OmegaConf.to_container(overrides.task)
+    return list(words)
 
 
 def refuse_environment_of_file() -> None:
@@ -88,21 +95,6 @@ def refuse_environment_of_file() -> None:
             "hydra.job.env_set must be given on the command line, got values of "
             f"{names} from a config file, which could run any program with them."
         )
-
-
-def refuse_number_for_switch(cfg: DictConfig) -> None:
-    """OmegaConf makes true of any integer but 0: `compile=7` is a slip, `compile=1` is not.
-
-    Raises:
-        ConfigError: for another number that was typed for a boolean key.
-    """
-    overrides: Any = HydraConfig.get().overrides
-    typed: Any = OmegaConf.to_container(overrides.task)  # without resolving ${...} in it
-    for word in typed:
-        key, _, value = word.lstrip("+").partition("=")
-        is_count = re.fullmatch(r"[+-]?\d+", value) and int(value) not in (0, 1)
-        if is_count and isinstance(OmegaConf.select(cfg, key), bool):
-            require(False, key, "true or false", int(value))
 
 
 def require_multirun(cfg: DictConfig) -> None:

@@ -248,6 +248,23 @@ def refuse_unknown_keys(cfg: DictConfig | ListConfig, prefix: str = "") -> None:
             )
 
 
+def refuse_number_for_switch(overrides: Iterable[str], cfg: DictConfig) -> None:
+    """Refuse `compile=7`: OmegaConf makes true of every integer but 0. 0 and 1 are accepted.
+
+    Args:
+        overrides: as typed.
+        cfg: the tree that they have composed to.
+
+    Raises:
+        ConfigError: for another integer that was typed for a boolean key.
+    """
+    for word in overrides:
+        key, _, value = word.lstrip("+").partition("=")
+        is_count = re.fullmatch(r"[+-]?\d+", value) and int(value) not in (0, 1)
+        if is_count and isinstance(OmegaConf.select(cfg, key), bool):
+            require(False, key, "true or false", int(value))
+
+
 def explain_unknown_key(prefix: str, key: str, schema: type[Any] | None) -> str:
     """The message for `prefix + key`, which is not a field of `schema`."""
     group = prefix.rstrip(".")

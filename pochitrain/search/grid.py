@@ -9,7 +9,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import open_dict, read_write
 
-from pochitrain.config.root import validate
+from pochitrain.config.root import refuse_number_for_switch, validate
 from pochitrain.error import ConfigError
 from pochitrain.search.directory import missing_directories, remove_empty
 from pochitrain.sweep.private_api import BasicSweeper
@@ -43,6 +43,7 @@ class WholeBasicSweeper(BasicSweeper):
             job = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
             with read_write(job), open_dict(job):
                 del job["hydra"]
+            refuse_number_for_switch(overrides, job)
             validate(job)
 
 

@@ -11,9 +11,13 @@ from PIL import Image
 
 from pochitrain.paths import config_directory
 
-SCHEDULERS = ", ".join(
-    sorted(file.stem for file in (config_directory() / "scheduler").glob("*.yaml"))
-)
+
+def names(group: str) -> str:
+    """The options of a group, as messages list them; a new one needs no change here."""
+    return ", ".join(sorted(file.stem for file in (config_directory() / group).glob("*.yaml")))
+
+
+SCHEDULERS = names("scheduler")
 
 CONFIG_MISTAKES: list[tuple[str, str]] = [
     # what is typed, the whole message (or, before " ...", how it starts)
@@ -26,8 +30,8 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
         "scheduler=null",
         f"scheduler must be one of {SCHEDULERS}, got null. To switch it off use scheduler=none.",
     ),
-    ("experiment=nosuch", "experiment must be one of accurate, fast, finetune, imbalanced, ..."),
-    ("model=resnet19", "model must be one of resnet18, resnet34, resnet50, torchvision, got ..."),
+    ("experiment=nosuch", f"experiment must be one of {names('experiment')}, got ..."),
+    ("model=resnet19", f"model must be one of {names('model')}, got ..."),
     (
         "schduler=steplr",
         "schduler is not a key of the config. Did you mean scheduler? Choices: ...",
@@ -452,7 +456,7 @@ def test_no_network_names_the_file_and_the_way_out(
         ),
         (
             "defaults:\n  - override /optimizer: best\n",
-            "optimizer must be one of adam, adamw, sgd, got 'best'. "
+            f"optimizer must be one of {names('optimizer')}, got 'best'. "
             "experiment/mine.yaml chooses it. If it is an option of your own, name the folder that "
             "holds optimizer/best.yaml: "
             "--config-dir DIR, or 'hydra.searchpath=[file://DIR]' beside another --config-dir.",

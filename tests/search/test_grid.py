@@ -15,6 +15,7 @@ from pochitrain.search.grid import restoring_when_refused
         ("seed=range(0,-5)", r"^seed must have at least one value, got range\(0,-5\)"),
         ("scheduler=glob(nothing*)", "^scheduler must have at least one value, got glob"),
         ("epochs=1,0", "^epochs must be an integer >= 1, got 0"),
+        ("compile=true,7", "^compile must be true or false, got 7"),
     ],
 )
 def test_a_grid_with_a_wrong_job_is_refused_before_the_first(

@@ -81,7 +81,7 @@ def test_names() -> None:
 
 def test_options_of_a_group() -> None:
     choices = ["SGD", "adam", None]
-    with pytest.raises(ConfigError, match=r"options of the group .adam, adamw, sgd.*None"):
+    with pytest.raises(ConfigError, match=r"options of the group .adam, adamw, .*sgd.*None"):
         read(optimizer={"type": "categorical", "choices": choices})
     with pytest.raises(ConfigError, match="different options"):
         read(optimizer={"type": "categorical", "choices": ["SGD", "sgd"]})
