@@ -1,1 +1,1 @@
-"""What watches a run. A callback of your own is named in YAML by `_target_` (docs/callback.md)."""
+"""The shipped callbacks. Your own are named in YAML by `_target_` (docs/callback.md)."""

@@ -12,7 +12,7 @@ from pochitrain.text import format_csv
 
 
 class ConfusionMatrixCSV(Callback):
-    """Writes the file again in each epoch that is the best so far."""
+    """Rewrites the file after each epoch that is the best so far."""
 
     def __init__(self, path: Path, class_names: Sequence[str]) -> None:
         self.path = path
@@ -26,12 +26,12 @@ class ConfusionMatrixCSV(Callback):
             self.write(state)
 
     def write(self, state: TrainState) -> None:
-        """The matrix of the best epoch, if there was a validation."""
+        """Write the matrix of the best epoch, if there was validation."""
         if state.best is not None and state.best.confusion is not None:
             write_text(self.path, format_confusion(state.best.confusion, self.class_names))
 
 
 def format_confusion(confusion_CC: Tensor, class_names: Sequence[str]) -> str:
-    """CSV text with numbers of images: a row per true class, a column per predicted class."""
+    """CSV text of the counts (C, C): a row per true class, a column per predicted class."""
     rows = zip(class_names, confusion_CC.tolist(), strict=True)
     return format_csv(["true_class", *class_names], ([name, *row] for name, row in rows))

@@ -1,4 +1,4 @@
-"""Ends a run whose validation no longer improves."""
+"""Early stopping: end a run when the monitored metric no longer improves."""
 
 import math
 from typing import Any
@@ -15,12 +15,12 @@ class EarlyStopping(Callback):
     """
 
     def __init__(self, *, patience: int, min_delta: float, monitor: Monitor | str) -> None:
-        """Watch a number of the epochs.
+        """Monitor a metric.
 
         Args:
             patience: epochs without improvement that end the run, >= 1.
-            min_delta: in units of the number (percentage points for accuracies), >= 0.
-            monitor: what to watch; by name, a metric that ships.
+            min_delta: smallest improvement, in units of the metric (percentage points), >= 0.
+            monitor: what to monitor; a string is the name of a shipped metric.
         """
         self.patience = patience
         self.min_delta = min_delta
@@ -39,17 +39,18 @@ class EarlyStopping(Callback):
             state.stop_reason = self.describe()
 
     def improves(self, value: float) -> bool:
-        """Whether `value` counts. The first number does, NaN never."""
+        """Whether `value` counts as an improvement. The first number does, NaN never."""
         if math.isnan(value):
             return False
         if self.best is None:
             return True
         change = value - self.best if self.monitor.higher_is_better else self.best - value
-        # 53.1 - 50.1 is a little below 3 in binary; who reads the CSV sees a change of exactly 3.
+        # 53.1 - 50.1 is slightly below 3 in binary, but exactly 3 in the CSV.
         enough = change >= self.min_delta or math.isclose(change, self.min_delta, rel_tol=1e-9)
         return change > 0 and enough
 
     def describe(self) -> str:
+        """The reason for stopping, as text."""
         name = self.monitor.metric.replace("_", " ")
         if self.best is None:
             return f"{name} was never a number in {self.num_bad_epochs} epochs (early stopping)"

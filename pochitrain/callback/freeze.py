@@ -9,18 +9,18 @@ from pochitrain.model.classifier import head_keys
 
 
 class FreezeBackbone(Callback):
-    """Trains the last layer only.
+    """Trains only the last layer.
 
-    The other parameters get no gradient (so no weight decay and no momentum either), and
-    normalisation layers use their running statistics and do not update them. Needs no state: what
-    is frozen depends on the epoch only.
+    The other parameters get no gradient (so neither weight decay nor momentum), and normalisation
+    layers use their running statistics without updating them. There is no state to save: what is
+    frozen depends only on the epoch.
     """
 
     def __init__(self, model: nn.Module, num_epochs: int | None) -> None:
         """Freeze the backbone of `model`.
 
         Args:
-            num_epochs: how many epochs from the start; None = the whole run.
+            num_epochs: number of epochs from the start; None = the whole run.
         """
         head = head_keys(model)
         self.parameters = [p for name, p in model.named_parameters() if name not in head]

@@ -1,4 +1,4 @@
-"""gradient_trace.csv: the size of each layer's gradient, epoch by epoch."""
+"""gradient_trace.csv: the gradient norm of each layer per epoch."""
 
 import math
 import re
@@ -27,8 +27,8 @@ AGGREGATE: dict[str, Callable[[Sequence[float]], float]] = {
 class GradientTracking(Callback):
     """Mean L2 norm of each parameter's gradient over all optimizer steps of an epoch.
 
-    Measured unscaled and before clipping. The sums stay on the device until the epoch ends, so
-    nothing waits for the GPU during an epoch.
+    Measured unscaled and before clipping. The sums stay on the device until the epoch ends, so that
+    training does not wait for the GPU.
     """
 
     def __init__(
@@ -42,18 +42,18 @@ class GradientTracking(Callback):
         group_by_block: bool,
         aggregation_method: str,
     ) -> None:
-        """Track `model` into the CSV file `path`.
+        """Track `model`; `path` is the CSV file.
 
         Args:
             block_of: parameter name -> block.
-            record_frequency: n records epochs n, 2n, ...
-            exclude_patterns: regular expressions; a parameter in whose name one is found
-                (re.search) is left out.
+            record_frequency: record epochs n, 2n, ... (1-based).
+            exclude_patterns: regular expressions; parameters whose name contains a match are left
+                out.
             group_by_block: one column per block, else one per parameter.
             aggregation_method: how the norms in a block become one number: median, mean, max, rms.
 
         Raises:
-            ConfigError: if the patterns leave no parameter.
+            ConfigError: if the patterns exclude every parameter.
         """
         tracked = [
             (name, parameter)
@@ -82,7 +82,7 @@ class GradientTracking(Callback):
             write_text(self.path, self.format_rows())
 
     def on_epoch_start(self, state: TrainState) -> None:
-        if state.batch == 0:  # not in the middle of an epoch that is being resumed
+        if state.batch == 0:  # not if an epoch is resumed in the middle
             self.sums_2P.zero_()
 
     @torch.no_grad()
@@ -96,7 +96,9 @@ class GradientTracking(Callback):
         # One launch for all tensors on a GPU; torch.nn.utils.get_total_norm builds on the same.
         norms = torch.stack(torch._foreach_norm(gradients)).to(self.sums_2P.dtype)
         step = torch.stack([norms, torch.ones_like(norms)])
-        if state.scaler.is_enabled():  # the scaler skips steps that overflowed, and so do we
+        if (
+            state.scaler.is_enabled()
+        ):  # the scaler skips steps that overflowed, so they are not counted
             step = torch.where(norms.isfinite().all(), step, 0)
         if len(there) == len(self.parameters):
             self.sums_2P += step
@@ -117,7 +119,7 @@ class GradientTracking(Callback):
         write_text(self.path, self.format_rows())
 
     def format_rows(self) -> str:
-        """CSV text; a layer that had no gradient in an epoch (frozen) has an empty cell."""
+        """CSV text. The cell of a layer without gradient in an epoch (frozen) is empty."""
         rows = (
             [int(epoch), *(None if math.isnan(value) else value for value in values)]
             for epoch, *values in self.rows

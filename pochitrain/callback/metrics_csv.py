@@ -18,7 +18,7 @@ COLUMNS = (
 
 
 class MetricsCSV(Callback):
-    """Writes the history of the run; each epoch replaces the file, so it never holds half a row."""
+    """Writes the history of the run. Each epoch replaces the file, so rows are always complete."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,7 +34,7 @@ class MetricsCSV(Callback):
 def format_history(history: list[EpochRecord]) -> str:
     """CSV text: accuracies in percent, losses as means, rates as used in the epoch.
 
-    The guide's columns, further metrics, what callbacks added, layer-wise rates.
+    Columns: those of the guide, further metrics, columns added by callbacks, layer-wise rates.
     """
     layers = list(history[0].layer_rates)
     metrics = dict.fromkeys(name for record in history for name in record.metrics)

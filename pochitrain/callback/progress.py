@@ -15,21 +15,21 @@ from pochitrain.engine.callback import Callback
 from pochitrain.engine.state import EpochRecord, TrainState
 
 REFRESH_S = 0.2
-"""How often numbers are read back from the device, at most."""
+"""Shortest time between two updates, each of which waits for the device."""
 
 SHOWN = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
-"""Numbers that every line has; another one that is monitored comes after them."""
+"""Numbers in every line; a monitored metric that is not one of them is added."""
 
 
 class ProgressDisplay(Callback):
     """Epoch, batch, loss, accuracy, images/s and time left."""
 
     def __init__(self, console: Console, num_batches: int, num_images: int) -> None:
-        """Show progress on `console`.
+        """Show progress on `console`: a bar on a terminal, else a line per epoch.
 
         Args:
-            num_batches: per training epoch.
-            num_images: per training epoch.
+            num_batches: batches per training epoch.
+            num_images: images per training epoch.
         """
         self.console = console
         self.num_batches = num_batches
@@ -86,7 +86,7 @@ class ProgressDisplay(Callback):
         self.close()
 
     def close(self) -> None:
-        """Give the terminal back; also after an error."""
+        """Remove the bar from the terminal; also called after an error."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None

@@ -1,4 +1,4 @@
-"""The numbers of each epoch for TensorBoard."""
+"""The metrics of each epoch for TensorBoard."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from pochitrain.error import ConfigError
 
 
 class TensorBoard(Callback):
-    """Writes event files below `folder`; x is the epoch, the names follow training_metrics.csv."""
+    """Writes event files below `folder`. The step is the epoch, 1-based."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -18,7 +18,7 @@ class TensorBoard(Callback):
     def on_fit_start(self, state: TrainState) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        # A resumed run writes some epochs again: what came after the checkpoint is hidden.
+        # A resumed run repeats the epochs after the checkpoint: hide the earlier values of them.
         purge = state.epoch + 1 if state.epoch else None
         self.writer = SummaryWriter(str(self.folder), purge_step=purge)
 
@@ -47,7 +47,7 @@ def require_tensorboard() -> None:
     """Refuse metrics.tensorboard=true where the package is not installed.
 
     Raises:
-        ConfigError: saying how to install it.
+        ConfigError: with the command to install it.
     """
     try:
         import torch.utils.tensorboard  # noqa: F401

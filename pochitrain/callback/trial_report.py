@@ -1,4 +1,4 @@
-"""Tells the search how each epoch went, and stops the run when the trial is pruned."""
+"""Reports each epoch to the search, and stops the run when the trial is pruned."""
 
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.state import TrainState

@@ -21,7 +21,7 @@ class WeightEMA(Callback):
     """Averages weights and batch-norm statistics after each optimizer step.
 
     average = d * average + (1 - d) * weights with d = min(decay, (1 + n) / (10 + n)) after n
-    steps, so that a short run is not dominated by the random start (as timm and TensorFlow do).
+    steps, so that the random start does not dominate a short run (as in timm and TensorFlow).
     """
 
     def __init__(
@@ -36,12 +36,12 @@ class WeightEMA(Callback):
         """Average the weights of `model`.
 
         Args:
-            path: checkpoint of the averaged weights, in the epoch in which they were best; without
-                validation, in the latest.
+            path: checkpoint file of the averaged weights from their best epoch or, without
+                validation, from the latest.
             decay: 0 < decay < 1.
-            validate: evaluates a model on the validation split.
-            metadata: what every checkpoint of the run holds (class names, transforms, ...).
-            metrics: what to compute of the average besides loss and accuracy.
+            validate: evaluates a model on the validation split; None without validation.
+            metadata: entries of every checkpoint of the run (class names, transforms, ...).
+            metrics: metrics of the average to compute besides loss and accuracy.
         """
         self.path = path
         self.decay = decay
@@ -55,7 +55,7 @@ class WeightEMA(Callback):
         self.average = AveragedModel(model, multi_avg_fn=self.update, use_buffers=True)
 
     def update(self, average: Any, weights: Any, _: Tensor | int) -> None:
-        """What AveragedModel calls from the second step on."""
+        """Update the average in place; AveragedModel calls this from the second step on."""
         n = self.num_updates
         decay = min(self.decay, (1 + n) / (10 + n))
         get_ema_multi_avg_fn(decay)(average, weights, n)  # type: ignore[no-untyped-call]
@@ -68,7 +68,7 @@ class WeightEMA(Callback):
         self.num_updates += 1
 
     def on_validation_start(self, state: TrainState) -> None:
-        """Here and not at the end of the epoch, so that a run can be stopped meanwhile."""
+        """Evaluate the average. Not at the end of the epoch, so that it can be interrupted."""
         if self.validate is not None:
             self.result = self.validate(self.average.module)
 
@@ -88,14 +88,22 @@ class WeightEMA(Callback):
             self.save(state)
 
     def own_monitor(self, monitor: Monitor, values: dict[str, float]) -> Monitor:
-        """What is monitored, of the average; its accuracy where that is nothing to evaluate (the
-        training loss, a number of another callback)."""
+        """The monitored metric, computed with the average.
+
+        It is val_accuracy if the metric cannot be evaluated (the training loss, a column added by
+        another callback).
+        """
         name = monitor.metric.removeprefix(AVERAGED)
         if name not in values:
             return Monitor("val_accuracy")
         return monitor if name == monitor.metric else Monitor(name)
 
     def save(self, state: TrainState) -> None:
+        """Write the checkpoint of the averaged weights.
+
+        Raises:
+            PochiError: if that is not possible.
+        """
         content = {
             "format": FORMAT,
             **self.metadata,

@@ -58,6 +58,11 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
 
 
 def dispatch(argv: list[str], prog: str) -> None:
+    """Run a subcommand, or print the version or the overview.
+
+    Raises:
+        ConfigError: for an unknown subcommand.
+    """
     if argv[:1] in (["--version"], ["-V"]):
         print(f"pochitrain {__version__}")
         return

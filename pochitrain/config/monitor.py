@@ -18,7 +18,7 @@ def monitored_metric(root: Node) -> str:
     """Name of the metric that decides which epoch is best.
 
     It is `monitor`, unless that is left at its default. Then it is the training loss without
-    validation images; in a search, val_loss if `optuna.direction` is minimize; else
+    validation images; in a search, val_accuracy or val_loss, as `optuna.direction` says; otherwise
     `early_stopping.monitor`, if early stopping is enabled.
 
     Args:

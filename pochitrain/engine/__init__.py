@@ -1,1 +1,1 @@
-"""The training loop. It is given finished objects, builds nothing and reads no config."""
+"""The training loop. It works with objects that are already built, and reads no config."""

@@ -10,21 +10,21 @@
         on_epoch_end            state.history[-1] is this epoch; the checkpoint is written after it
     on_fit_end
 
-Callbacks hear of an event in the order of `run/callback.py`: averaged weights, those of the person,
-then the ones that write files and decide (tables, early stopping, the report to a search).
+Callbacks are called in the order of `run/callback.py`: freezing, averaged weights, the user's own,
+then those that write files and decide (tables, early stopping, the report to a search).
 
-Whether an epoch is the best (`state.is_best`, `state.best`) is decided, and the scheduler stepped,
-as soon as the monitored number is there: before on_epoch_end if it is a metric, else at
-on_epoch_end right after the callback that adds it to `extra`.
+As soon as the monitored value of an epoch is known, the epoch is compared with the best one
+(`state.is_best`, `state.best`) and the scheduler is stepped: before on_epoch_end if it is a metric,
+else at on_epoch_end, right after the callback that adds it to `extra`.
 
-A callback reads the state and may only set `state.stop_reason`, add numbers to the `extra` of the
-epoch's record, and at on_epoch_start freeze parts of the model. What it keeps from one event to a
-later one belongs in its `state_dict`, so that a resumed run is the same run.
+A callback reads the state. It may only set `state.stop_reason`, add numbers to the `extra` of the
+epoch's record, and freeze parts of the model at on_epoch_start. What it keeps from one event to a
+later one must be in its `state_dict`, so that a resumed run gives the same result.
 
 On resume, the state of the run and of the callbacks is loaded before on_fit_start, which must not
-reset it. In the middle of an epoch on_epoch_start comes again, with `state.batch` > 0: prepare the
-model again, but keep what the first batches added up. A run that was stopped in validation begins
-the validation again, so on_validation_start comes again too.
+reset it. If an epoch is resumed in the middle, on_epoch_start is called again with `state.batch` >
+0: prepare the model again, but keep the sums over the first batches. A run that was stopped in
+validation repeats the validation, including on_validation_start.
 """
 
 from typing import Any
@@ -50,8 +50,8 @@ class Callback:
     def on_fit_end(self, state: TrainState) -> None: ...
 
     def state_dict(self) -> dict[str, Any]:
-        """State to save: tensors, numbers, text, lists and dicts."""
+        """State to save in checkpoints: tensors, numbers, text, lists and dicts."""
         return {}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """The reverse of `state_dict`."""
+        """Restore the state that `state_dict` returned."""

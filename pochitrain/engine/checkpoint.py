@@ -1,17 +1,17 @@
-"""Checkpoints: what is in one, when it is written, and how it is read back.
+"""Writing and reading checkpoints.
 
-A checkpoint is a dict of tensors and plain values, so `torch.load(weights_only=True)` reads it and
-no code in it can run:
+A checkpoint is a dict of tensors and plain values. `torch.load(weights_only=True)` reads it, which
+cannot run code:
 
     format          version of this layout
     model, optimizer, scheduler, scaler, random, epoch, batch, step, sums, history, best,
     stop_reason, num_microbatches, num_skipped
-                    as TrainState
+                    as in TrainState
     callbacks       state of each callback, by name
     class_names, transforms, config, versions, monitor, precision, data
 
-The folder holds `last.pth`, before it `last_1.pth`, `last_2.pth`, ... (`checkpoint.keep_last` files
-together), and `best.pth`.
+The folder holds `last.pth`, the earlier `last_1.pth`, `last_2.pth`, ... (`checkpoint.keep_last`
+files in all), and `best.pth`.
 """
 
 import copy
@@ -39,50 +39,50 @@ from pochitrain.text import first_line
 
 FORMAT = 1
 PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device)
-"""Types that `weights_only=True` reads back, besides None, tensors and containers."""
+"""Types that `weights_only=True` can read, besides None, tensors and containers."""
 
 
 @dataclass
 class CheckpointWriter:
-    """Writes `last.pth` and `best.pth` into a folder, in a thread beside the training."""
+    """Writes `last.pth` and `best.pth` into a folder, in a thread while training continues."""
 
     folder: Path
     metadata: dict[str, Any]
-    """What is the same in every checkpoint of a run: class_names, transforms, config, ..."""
+    """Entries of every checkpoint of a run: class_names, transforms, config, ..."""
     every_epochs: int = 1
     every_steps: int | None = None
     every_minutes: float | None = None
     keep_last: int = 2
     in_background: bool = True
-    """False: training waits until the file is on the disk."""
+    """False: training waits until the file is on disk."""
     written: float = field(default_factory=time.monotonic)
-    """When the latest checkpoint was taken, in seconds of the monotonic clock."""
+    """Time of the latest checkpoint, in seconds of the monotonic clock."""
     written_step: int = 0
     """`state.step` of the latest checkpoint."""
     job: "WriteJob | None" = None
-    """The write under way, or one whose result nobody has asked for yet."""
+    """The current write, or the latest one until `finish` has checked its result."""
 
     def end_of_epoch(self, state: TrainState, callbacks: Sequence[Callback]) -> None:
-        """Save if this epoch is due, the best so far, or the last."""
+        """Save after every `every_epochs` epochs, after the best one so far, and after the last."""
         final = state.epoch >= state.epochs or state.stop_reason is not None
         if state.epoch % self.every_epochs and not final and not state.is_best:
             return
         self.save_last(state, callbacks, best=state.is_best)
 
     def is_due(self, state: TrainState) -> bool:
-        """Whether to save in the middle of an epoch: `every_steps` or `every_minutes` passed."""
+        """Whether to save during an epoch, because `every_steps` or `every_minutes` have passed."""
         if self.every_steps is not None and state.step - self.written_step >= self.every_steps:
             return True
-        minutes = (time.monotonic() - self.written) / 60  # not the wall clock, which people set
+        minutes = (time.monotonic() - self.written) / 60  # not the wall clock, which can be set
         return self.every_minutes is not None and minutes >= self.every_minutes
 
     def save_last(
         self, state: TrainState, callbacks: Sequence[Callback], *, best: bool = False
     ) -> None:
-        """Copy the state now and write it; an earlier write is finished first.
+        """Copy the state and start writing it, after waiting for an earlier write.
 
         Args:
-            best: also as `best.pth`.
+            best: whether to write it as `best.pth` too.
 
         Raises:
             PochiError: if this or an earlier checkpoint cannot be written.
@@ -111,9 +111,9 @@ class CheckpointWriter:
             link(last, self.folder / "best.pth")
 
     def keep_earlier(self, last: Path) -> None:
-        """Rename last_1.pth to last_2.pth and so on, and make last_1.pth a second name of last.pth.
+        """Rename last_1.pth to last_2.pth and so on, and make last_1.pth a hard link to last.pth.
 
-        `last.pth` itself stays where it is until the new one takes its place.
+        `last.pth` itself stays in place until the new one replaces it.
         """
         names = [last, *(self.folder / f"last_{age}.pth" for age in range(1, self.keep_last))]
         for older, newer in reversed(list(zip(names[1:], names, strict=False))):
@@ -122,15 +122,15 @@ class CheckpointWriter:
                     link(last, older)
                 else:
                     os.replace(newer, older)
-        for path in earlier_checkpoints(self.folder):  # keep_last may have been larger once
+        for path in earlier_checkpoints(self.folder):  # keep_last may have been larger before
             if path not in names:
                 path.unlink()
 
     def finish(self) -> None:
-        """Wait until what was saved is on the disk.
+        """Wait until the saved checkpoint is on disk.
 
         Raises:
-            PochiError: if it could not be written; what was there before is still complete.
+            PochiError: if it could not be written; the one before it is still complete.
         """
         if self.job is None:
             return
@@ -144,7 +144,7 @@ class CheckpointWriter:
 
 
 class WriteJob:
-    """A function that runs in a thread; its error is kept for the thread that waits for it."""
+    """Runs a function in a thread, and keeps its error for the thread that waits for it."""
 
     def __init__(self, work: Callable[[], None]) -> None:
         self.work = work
@@ -173,7 +173,7 @@ def cannot_write(path: Path, error: BaseException) -> str:
 
 
 def first_os_error(error: BaseException | None) -> OSError | None:
-    """The error of the system behind `error`; torch raises a second one as it closes the file."""
+    """The innermost OSError in the chain of `error`; torch raises another as it closes the file."""
     found = None
     while error is not None:
         found = error if isinstance(error, OSError) else found
@@ -182,7 +182,7 @@ def first_os_error(error: BaseException | None) -> OSError | None:
 
 
 def callback_states(callbacks: Sequence[Callback]) -> dict[str, dict[str, Any]]:
-    """State of each callback that has one, by name."""
+    """Name -> state of each callback that has state."""
     states = {
         name: callback.state_dict()
         for name, callback in zip(callback_names(callbacks), callbacks, strict=True)
@@ -191,7 +191,7 @@ def callback_states(callbacks: Sequence[Callback]) -> dict[str, dict[str, Any]]:
 
 
 def callback_names(callbacks: Sequence[Callback]) -> list[str]:
-    """The class name of each; the second of a class gets `_2`, and so on."""
+    """The class names of the callbacks; the second of a class gets the suffix `_2`, and so on."""
     kinds = [type(callback).__name__ for callback in callbacks]
     counts = [kinds[: i + 1].count(kind) for i, kind in enumerate(kinds)]
     return [
@@ -202,20 +202,20 @@ def callback_names(callbacks: Sequence[Callback]) -> list[str]:
 def restore_callback_states(
     callbacks: Sequence[Callback], saved: dict[str, dict[str, Any]]
 ) -> None:
-    """The reverse of `callback_states`; a callback that had no state is left as it was built."""
+    """Restore what `callback_states` returned; a callback without saved state is not changed."""
     for name, callback in zip(callback_names(callbacks), callbacks, strict=True):
         if name in saved:
             callback.load_state_dict(saved[name])
 
 
 def snapshot(value: Any, path: str = "") -> Any:
-    """A deep copy on the CPU that later training does not change.
+    """A deep copy on the CPU, which later training does not change.
 
     Args:
-        path: of `value` in the checkpoint, for the message.
+        path: place of `value` in the checkpoint, for the message.
 
     Raises:
-        PochiError: for a value that `torch.load(weights_only=True)` would refuse to read back.
+        PochiError: for a value that `torch.load(weights_only=True)` would refuse to read.
     """
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)
@@ -227,7 +227,7 @@ def snapshot(value: Any, path: str = "") -> Any:
         return twin
     if type(value) in (list, tuple, set, torch.Size):
         return type(value)([snapshot(item, f"{path}[{i}]") for i, item in enumerate(value)])
-    if isinstance(value, np.generic):  # what np.mean() and its like return
+    if isinstance(value, np.generic):  # for example from np.mean()
         return value.item()
     if value is None or type(value) in PLAIN:
         return value
@@ -239,9 +239,9 @@ def snapshot(value: Any, path: str = "") -> Any:
 
 
 def link(source: Path, target: Path) -> None:
-    """Make `target` the same file as `source`, atomically and without writing it again.
+    """Make `target` a hard link to `source`, atomically; a copy where links are not supported.
 
-    Checkpoints are replaced, never changed, so sharing one file on disk is safe.
+    This is safe because checkpoints are replaced, never modified.
     """
     temporary = target.with_name(f".{target.name}.tmp")
     temporary.unlink(missing_ok=True)
@@ -256,16 +256,17 @@ def link(source: Path, target: Path) -> None:
 
 
 def earlier_checkpoints(folder: Path) -> list[Path]:
-    """`last_1.pth`, `last_2.pth`, ..., newest first; no other file, such as `last_copy.pth`."""
+    """`last_1.pth`, `last_2.pth`, ..., newest first; not other files, such as `last_copy.pth`."""
     found = (path for path in folder.glob("last_*.pth") if path.stem[5:].isdecimal())
     return sorted(found, key=lambda path: int(path.stem[5:]))
 
 
 def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:
-    """Read a checkpoint; no code in it is run.
+    """Read a checkpoint. Code in it is not run.
 
     Raises:
-        ConfigError: no such file, a damaged one, another format, or pickled code inside.
+        ConfigError: if there is no such file, or it is damaged, has another format or contains
+            pickled code.
     """
     file = Path(path)
     if not file.is_file():
@@ -278,7 +279,7 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dic
             f"The checkpoint {file} holds pickled code or is damaged; it is not loaded "
             f"({first_line(error)})."
         ) from error
-    except Exception as error:  # torch raises almost anything for a damaged file
+    except Exception as error:  # torch raises many error types for a damaged file
         raise ConfigError(
             f"The checkpoint {file} is damaged or truncated ({first_line(error)})."
         ) from error
@@ -293,7 +294,7 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dic
 
 
 def require_checksums(file: Path) -> None:
-    """Verify the checksums in the file; torch does not, and would load wrong numbers.
+    """Verify the checksums in the file. torch does not, and would load damaged numbers.
 
     Raises:
         zipfile.BadZipFile: if a checksum differs, or the file is not a zip archive.

@@ -1,4 +1,4 @@
-"""Which device a run computes on, and in which precision."""
+"""The device and the precision of a run."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from pochitrain.error import ConfigError
 
 
 def select_device(name: str | None) -> torch.device:
-    """The device called `name`; None = the first of cuda, mps and cpu that this machine has.
+    """The device called `name`; None = the first of cuda, mps and cpu that is available.
 
     Raises:
-        ConfigError: if this machine has no such device.
+        ConfigError: if it is not available.
     """
     if name is None:
         if torch.cuda.is_available():
@@ -25,8 +25,7 @@ def select_device(name: str | None) -> torch.device:
         device = None
     if device is None or (str(device) not in there and device.type not in there):
         raise ConfigError(
-            f"device must be one that is there ({', '.join(there)}) or null for automatic, "
-            f"got {name!r}."
+            f"device must be available ({', '.join(there)}) or null for automatic, got {name!r}."
         )
     if device.index is not None and str(device) not in there:
         raise ConfigError(f"device must be one of {', '.join(there)}, got {name!r}.")
@@ -34,7 +33,7 @@ def select_device(name: str | None) -> torch.device:
 
 
 def available_devices() -> list[str]:
-    """Names that `device` can have on this machine: `cuda`, `cuda:0`, ..., `mps`, `cpu`."""
+    """Names of the available devices: `cuda`, `cuda:0`, ..., `mps`, `cpu`."""
     found = ["cpu"]
     if torch.backends.mps.is_available():
         found.insert(0, "mps")
@@ -45,15 +44,15 @@ def available_devices() -> list[str]:
 
 @dataclass
 class Precision:
-    """How the forward pass computes; parameters stay in float32."""
+    """Device and number format of the forward pass. Parameters stay in float32."""
 
     device: torch.device
     dtype: torch.dtype | None
-    """What autocast computes in; None = float32 throughout."""
+    """Format for autocast; None = float32 throughout."""
     scaler: torch.amp.GradScaler
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Around a forward pass and its loss."""
+        """The context for a forward pass and its loss."""
         on = self.dtype is not None
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=on)
 
@@ -65,7 +64,7 @@ class Precision:
 
     @property
     def warnings(self) -> list[str]:
-        """What to tell the user about this choice."""
+        """Warnings about this combination of device and precision."""
         if self.dtype is not torch.float16 or self.device.type != "cpu":
             return []
         return [
@@ -80,7 +79,7 @@ def select_precision(name: str, device: torch.device) -> Precision:
     auto is bf16 on a GPU with fast bf16 (compute capability >= 8), else fp32.
 
     Raises:
-        ConfigError: if the device does not support it.
+        ConfigError: if a GPU does not support bf16.
     """
     if name == "auto":
         fast = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)

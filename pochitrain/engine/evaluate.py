@@ -1,4 +1,4 @@
-"""What a model's answers on a split add up to."""
+"""Evaluation of a model on a split."""
 
 from collections.abc import Callable, Collection, Iterable
 
@@ -12,9 +12,9 @@ from pochitrain.metric.metric import Evaluation
 
 
 def loss_sums(criterion: nn.Module, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Total loss and total weight of a batch, for any criterion.
+    """Total loss and total weight of a batch, scalars, for any criterion.
 
-    One without a method `sums` is taken to return the mean over the batch.
+    A criterion without a method `sums` is assumed to return the mean over the batch.
     """
     if hasattr(criterion, "sums"):
         sums: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = getattr(criterion, "sums")
@@ -32,10 +32,10 @@ def evaluate(
     precision: Precision,
     top_k: Collection[int] = (),
 ) -> Evaluation:
-    """Run `model` in evaluation mode over `batches`; nothing is read back before the end.
+    """Run `model` in evaluation mode over `batches`. Results stay on the device until the end.
 
     Args:
-        top_k: each k for which to count the images whose true class is among the k likeliest.
+        top_k: the values of k for which top-k hits are counted.
     """
     model.eval()
     sums = RunningMetrics(precision.device)
@@ -61,10 +61,10 @@ def evaluate(
 
 
 def rank_of_truth(scores_NC: Tensor, labels_N: Tensor) -> Tensor:
-    """How many classes come before the true one, int64, shape (N,): 0 for a right answer.
+    """Number of classes ranked before the true one, int64, shape (N,): 0 if it is predicted.
 
-    Of equal scores the lower class comes first, as argmax has it. NaN comes before everything, so
-    that a broken answer is never right.
+    Of equal scores, the lower class index comes first, as in argmax. NaN ranks before everything,
+    so that it never counts as correct.
     """
     own_N1 = scores_NC.gather(1, labels_N[:, None])
     lower = torch.arange(scores_NC.shape[1], device=labels_N.device) < labels_N[:, None]

@@ -1,4 +1,4 @@
-"""Batches that cannot be used: a non-finite loss (NaN or infinity), and too little memory."""
+"""Handling of batches that cannot be used: non-finite losses, and a lack of memory."""
 
 import logging
 import math
@@ -15,7 +15,7 @@ from pochitrain.error import PochiError
 from pochitrain.text import first_line, shorten_list
 
 MAX_NAMES = 8
-"""Images named in a message; more are counted."""
+"""Largest number of images named in a message; the rest is counted."""
 
 log = logging.getLogger(__name__)
 
@@ -25,17 +25,17 @@ class FaultPolicy:
     """What a run does about a batch that cannot be used: the group `fault` of the config."""
 
     nonfinite: Literal["stop", "skip"] = "stop"
-    """About a non-finite loss: end the run, or leave the batch out."""
+    """For a non-finite loss (NaN or infinity): end the run, or leave the batch out."""
     out_of_memory: Literal["stop", "halve"] = "stop"
-    """About too little memory: end the run, or compute each batch in smaller parts."""
+    """For a lack of memory: end the run, or compute each batch in smaller parts."""
 
 
 class FiniteLossCheck:
-    """Stops the run at a non-finite loss, or skips its batch.
+    """Stops the run at a non-finite loss, or skips the batch.
 
-    Reading a loss makes the CPU wait for a GPU. To skip a batch, its loss must be read before it is
-    used. To stop, it is enough to read it one batch later, when the GPU has it ready anyway;
-    `check_pending` reads the latest one before anything is saved.
+    Reading a loss makes the CPU wait for the GPU. To skip a batch, its loss must be read before it
+    is used. To stop, it is enough to read it one batch later, when the GPU has computed it anyway;
+    `check_pending` reads the latest one before a checkpoint is saved.
     """
 
     def __init__(self, policy: Literal["stop", "skip"], dataset: ImageDataset) -> None:
@@ -44,13 +44,13 @@ class FiniteLossCheck:
         self.pending: tuple[Tensor, Tensor, str] | None = None
 
     def accept(self, loss: Tensor, batch: Batch, state: TrainState) -> bool:
-        """Whether to use this batch.
+        """Whether to use a batch, given its loss.
 
         Args:
-            loss: of the batch or a part of it, shape ().
+            loss: total or mean over the batch or a part of it, shape ().
 
         Raises:
-            PochiError: under the policy `stop`, for this loss or the one before it.
+            PochiError: under the policy `stop`, if this loss or the one before it is not finite.
         """
         self.check_pending()
         where = f"epoch {state.epoch + 1}, batch {state.batch + 1}"
@@ -89,7 +89,7 @@ class FiniteLossCheck:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device, or the host while computing, had too little memory."""
+    """Whether `error` is a lack of memory, on a device or on the host."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     text = str(error)
@@ -99,7 +99,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def out_of_memory_message(error: BaseException, batch: Batch, accumulation: int) -> str:
-    """What did not fit, and what would."""
+    """The message for a batch that does not fit into memory, with settings that would."""
     size, side = len(batch.images), batch.images.shape[-1]
     half = max(1, size // 2)
     return (

@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: it finishes the batch, saves its state, then ends."""
+"""Stopping a run by a signal: it finishes the batch, saves its state and ends."""
 
 import os
 import signal
@@ -22,26 +22,26 @@ class StopRequest:
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
         self.immediate = False
-        """Whether already the first signal interrupts, because nothing needs to be finished."""
+        """Whether the first signal already interrupts, since there is nothing left to save."""
 
     def end_of_training(self) -> None:
-        """Everything is saved; from now on a signal interrupts at once.
+        """Let signals interrupt at once, from when everything is saved.
 
         Raises:
-            Interrupted: if a signal came after the last batch.
+            Interrupted: if a signal arrived after the last batch.
         """
         self.immediate = True
         if self.signal is not None:
             raise self.error("after the last epoch")
 
     def watch(self, items: Iterable[T], where: str) -> Iterator[T]:
-        """The same items, until a signal comes.
+        """Yield `items` until a signal arrives.
 
         Args:
             where: as in `error`.
 
         Raises:
-            Interrupted: before the next item, once a signal came.
+            Interrupted: before the next item, once a signal has arrived.
         """
         for item in items:
             if self.signal is not None:
@@ -56,9 +56,9 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signal(request: StopRequest) -> Iterator[None]:
-    """Inside, the first SIGINT or SIGTERM sets `request`; a second SIGINT raises KeyboardInterrupt.
+    """Let the first SIGINT or SIGTERM set `request`, and a second SIGINT raise KeyboardInterrupt.
 
-    Signals reach Python in the main thread only, so in another thread nothing changes.
+    Does nothing outside the main thread, the only one in which Python handles signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""The gradient of one optimizer step, and the only backward pass of the program."""
+"""Computes the gradient of an optimizer step; the only place with a backward pass."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 
 
 class GradientAccumulator:
-    """Adds up the gradient of one optimizer step, as if its batches were one big batch.
+    """Accumulates the gradient of an optimizer step, as if its batches were one large batch.
 
     A step takes `batches_per_step` batches (fewer at the end of an epoch), and each batch is
-    computed in `state.num_microbatches` parts. However it is divided, the gradient is that of the
-    total loss over the total weight, so class weights and smaller batches count as they should.
+    computed in `state.num_microbatches` parts. Whatever the division, the gradient is that of total
+    loss / total weight, so class weights and smaller batches are accounted for.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class GradientAccumulator:
         self.num_batches = len(loader)
         self.samples_per_step = count_samples_per_step(loader, batches_per_step)
         self.total_weight: Tensor | float = 0.0
-        """Of the losses in the step so far; needed only where several batches make a step."""
+        """Weight of the losses in the step so far; used only with several batches per step."""
         self.sums_at_start = state.sums.values.clone()
         """The epoch's metrics as they were before the step."""
         self.skipped_at_start = state.num_skipped
@@ -59,12 +59,12 @@ class GradientAccumulator:
         """Add the gradient of batch number `state.batch` of the epoch.
 
         Returns:
-            Whether memory was enough. If not, batches are computed in smaller parts from now on,
-            and `state` is back at the first batch of this step, which must be added again.
+            Whether there was enough memory. If not, batches are computed in smaller parts from now
+            on, and `state` is reset to the first batch of this step, which must be added again.
 
         Raises:
-            PochiError: if memory is short and smaller parts are not wanted or not possible; or for
-                a non-finite loss under `fault.nonfinite=stop`.
+            PochiError: for a lack of memory, with `fault.out_of_memory=stop` or if parts cannot be
+                smaller; for a non-finite loss, with `fault.nonfinite=stop`.
         """
         if self.state.batch % self.batches_per_step == 0:
             self.begin_step()
@@ -79,19 +79,20 @@ class GradientAccumulator:
         return True
 
     def begin_step(self) -> None:
+        """Store the state of the metrics, in case the step must be repeated."""
         self.total_weight = 0.0
         self.sums_at_start = self.state.sums.values.clone()
         self.skipped_at_start = self.state.num_skipped
 
     def add_part(self, part: Batch, batch: Batch) -> None:
-        """Add the gradient of a part (perhaps all) of a batch."""
+        """Add the gradient of `part` of `batch`, or of the whole batch."""
         images, labels, _ = part
         with self.precision.autocast():
             logits = self.state.model(images)
             loss, weight = loss_sums(self.criterion, logits, labels)
         if not self.loss_check.accept(loss, batch, self.state):
             return
-        if self.batches_per_step > 1:  # the total weight is known at the end: see average()
+        if self.batches_per_step > 1:  # the total weight is not known yet: see average()
             divisor: Tensor | int = self.samples_of_step(self.state.batch)
             self.total_weight = self.total_weight + weight.detach()
         else:
@@ -103,19 +104,19 @@ class GradientAccumulator:
         self.state.sums.add(loss, weight, correct, len(images))
 
     def weight_of(self, batch: Batch, num_classes: int) -> Tensor:
-        """What the loss of a whole batch is divided by; class weights depend on labels only."""
+        """Total weight of the loss of a whole batch. It depends only on the labels."""
         blank = torch.zeros(len(batch.labels), num_classes, device=batch.labels.device)
         return loss_sums(self.criterion, blank, batch.labels)[1]
 
     def samples_of_step(self, batch: int) -> int:
-        """Samples in the optimizer step that batch number `batch` (0-based) of an epoch is in."""
+        """Number of samples in the optimizer step of batch number `batch` (0-based) of an epoch."""
         return self.samples_per_step[batch // self.batches_per_step]
 
     def halve_microbatches(self, error: BaseException, batch: Batch) -> None:
-        """Drop what this step has added up, to compute it in parts of half the size.
+        """Discard the step so far, and compute batches in parts of half the size from now on.
 
         Raises:
-            PochiError: if that is not wanted or not possible.
+            PochiError: with `fault.out_of_memory=stop`, or if the parts cannot be smaller.
         """
         state = self.state
         if self.faults.out_of_memory == "stop" or len(batch.images) < 4 * state.num_microbatches:
@@ -134,7 +135,7 @@ class GradientAccumulator:
         )
 
     def is_between_steps(self) -> bool:
-        """Whether no gradient is waiting to be applied; a checkpoint would lose it."""
+        """Whether no gradient is pending, which a checkpoint would lose."""
         batch = self.state.batch
         return batch % self.batches_per_step == 0 or batch == self.num_batches
 
@@ -144,19 +145,19 @@ class GradientAccumulator:
         return skipped and all(p.grad is None for p in self.state.model.parameters())
 
     def average(self) -> None:
-        """Make unscaled gradients of several batches those of one: total loss / total weight."""
+        """Divide unscaled gradients of several batches by their total weight."""
         if self.batches_per_step == 1:
             return
         factor = self.samples_of_step(self.state.batch - 1) / self.total_weight
         parameters = self.state.model.parameters()
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        torch._foreach_mul_(gradients, factor)  # one launch for all on a GPU
+        torch._foreach_mul_(gradients, factor)  # one kernel launch for all tensors
 
 
 def split_batch(batch: Batch, num_microbatches: int) -> Iterator[Batch]:
-    """The batch in parts of nearly equal size; the batch itself for one part.
+    """Split a batch into parts of nearly equal size; one part is the batch itself.
 
-    A part holds at least two samples, as batch norm needs, so there may be fewer parts than asked.
+    A part has at least two samples, which batch norm needs, so there may be fewer parts.
     """
     if num_microbatches == 1:
         yield batch

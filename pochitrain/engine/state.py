@@ -1,4 +1,4 @@
-"""What a run is, at any moment: everything that a resume must bring back."""
+"""The state of a run: everything that a resume must restore."""
 
 import random
 from dataclasses import asdict, dataclass, field
@@ -20,7 +20,7 @@ class EpochRecord:
     epoch: int
     """1-based."""
     learning_rate: float
-    """As configured where rates are layer-wise, else the one used in this epoch."""
+    """The rate used in this epoch; the configured one if rates are layer-wise."""
     train_loss: float
     train_accuracy: float
     val_loss: float | None
@@ -28,12 +28,12 @@ class EpochRecord:
     layer_rates: dict[str, float] = field(default_factory=dict)
     """Name of a layer-wise rule -> learning rate used in this epoch."""
     extra: dict[str, float] = field(default_factory=dict)
-    """CSV column -> number that a callback adds (the results of averaged weights)."""
+    """CSV column -> number added by a callback, for example of averaged weights."""
     metrics: dict[str, float] = field(default_factory=dict)
-    """Further metrics of validation, in the order of their columns. Empty in old checkpoints."""
+    """Further validation metrics, in the order of their columns. Empty in old checkpoints."""
 
     def numbers(self) -> dict[str, float]:
-        """What can be monitored: metrics and what callbacks added, by column."""
+        """Column -> value of everything that can be monitored, including columns of callbacks."""
         own = {
             "train_loss": self.train_loss,
             "train_accuracy": self.train_accuracy,
@@ -44,18 +44,21 @@ class EpochRecord:
         return {**self.extra, **self.metrics, **there}
 
     def value(self, name: str) -> float:
-        """The number in column `name`; NaN where there is none."""
+        """The number in column `name`; NaN if there is none."""
         return float(self.numbers().get(name, float("nan")))
 
 
 class Monitor:
-    """Which number of an epoch decides whether it is better than another."""
+    """The metric or column by which epochs are compared, with its direction."""
 
     def __init__(self, metric: str, known: Metric | None = None) -> None:
-        """Watch the column `metric`.
+        """Monitor the column `metric`.
 
         Args:
-            known: its direction and unit, where it is none of the metrics that ship.
+            known: gives direction and unit; needed if it is not a shipped metric.
+
+        Raises:
+            ConfigError: if the direction is unknown.
         """
         known = known or find_metric(metric)
         if known is None or known.higher_is_better is None:
@@ -69,7 +72,7 @@ class Monitor:
         self.unit = known.unit
 
     def improves(self, value: float, best: float | None) -> bool:
-        """Strictly better, so that ties keep the earlier epoch; NaN never is."""
+        """Whether `value` is strictly better, so that ties keep the earlier epoch; NaN never is."""
         if value != value:
             return False
         if best is None:
@@ -88,7 +91,7 @@ class Best:
 
 
 class RunningMetrics:
-    """Sums over the samples of an epoch, kept on the device until `result` is asked for."""
+    """Sums over the samples of an epoch, kept on the device until `result` is called."""
 
     FIELDS = ("loss", "weight", "correct", "samples")
 
@@ -97,7 +100,7 @@ class RunningMetrics:
         self.values = torch.zeros(len(self.FIELDS), dtype=dtype, device=device)
 
     def add(self, loss: Tensor, weight: Tensor, correct: Tensor, num_samples: int) -> None:
-        """Add one batch: total loss, total weight, right answers."""
+        """Add a batch: total loss, total weight, number of correct predictions."""
         parts = [loss, weight, correct]
         row = torch.stack([part.detach().to(self.values.dtype) for part in parts])
         self.values[:3] += row
@@ -113,7 +116,7 @@ class RunningMetrics:
 
 @dataclass
 class TrainState:
-    """Objects being trained, and how far the run has come."""
+    """The objects being trained, and the progress of the run."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -121,32 +124,32 @@ class TrainState:
     scaler: torch.amp.GradScaler
     monitor: Monitor
     epochs: int
-    """How many epochs the run is to have."""
+    """Number of epochs in the whole run."""
     sums: RunningMetrics
-    """Of the training epoch under way."""
+    """Sums over the current training epoch."""
     epoch: int = 0
-    """Finished epochs."""
+    """Number of finished epochs."""
     batch: int = 0
-    """Finished batches of the epoch under way."""
+    """Number of finished batches in the current epoch."""
     step: int = 0
-    """Optimizer steps since the start."""
+    """Number of optimizer steps since the start."""
     num_microbatches: int = 1
-    """Parts that a batch is computed in; doubled where the whole does not fit into memory."""
+    """Number of parts in which a batch is computed; doubled if it does not fit into memory."""
     num_skipped: int = 0
-    """Batches left out so far because their loss was NaN or infinite."""
+    """Number of batches skipped because their loss was NaN or infinite."""
     history: list[EpochRecord] = field(default_factory=list)
     best: Best | None = None
     is_best: bool = False
     """Whether the epoch that has just ended is the best so far."""
     is_judged: bool = True
-    """Whether that is decided; not until the monitored number of the epoch is there."""
+    """Whether `is_best` is decided; it is not before the monitored value is known."""
     confusion: Tensor | None = None
-    """Of the latest validation, int64, shape (C, C), rows = true class."""
+    """Confusion matrix of the latest validation, int64, shape (C, C), rows = true class."""
     stop_reason: str | None = None
-    """Why the run ends before its last epoch; callbacks may set it."""
+    """Why the run ends before its last epoch; None to continue. Callbacks may set it."""
 
     def record(self, record: EpochRecord) -> None:
-        """Add a finished epoch, and judge it if the monitored number is there."""
+        """Add a finished epoch, and judge it if the monitored value is known."""
         self.history.append(record)
         self.is_best = self.is_judged = False
         if self.monitor.metric in record.numbers():
@@ -156,7 +159,7 @@ class TrainState:
         """Decide whether the latest epoch is the best so far.
 
         Raises:
-            ConfigError: if no epoch has had the monitored number.
+            ConfigError: if no epoch has had the monitored value.
         """
         value = self.latest(self.monitor.metric)
         self.is_judged = True
@@ -165,10 +168,10 @@ class TrainState:
             self.best = Best(self.history[-1].epoch, value, self.confusion)
 
     def latest(self, metric: str, key: str = "monitor") -> float:
-        """The number called `metric` of the latest epoch; NaN if only earlier ones have it.
+        """The value of `metric` in the latest epoch; NaN if only earlier epochs have it.
 
         Args:
-            key: of the config, which says that it is wanted.
+            key: config key that names the metric, for the message.
 
         Raises:
             ConfigError: if no epoch has had it.
@@ -182,7 +185,7 @@ class TrainState:
         return self.history[-1].value(metric)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything above except configuration, as tensors and plain values."""
+        """The state as tensors and plain values, without what the config determines."""
         best = None if self.best is None else vars(self.best)
         return {
             "model": self.model.state_dict(),
@@ -202,7 +205,7 @@ class TrainState:
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """The reverse of `state_dict`."""
+        """Restore the state that `state_dict` returned."""
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scheduler.load_state_dict(saved["scheduler"])
@@ -219,7 +222,7 @@ class TrainState:
 
 
 def random_state() -> dict[str, Any]:
-    """The global generators, in values that `torch.load(weights_only=True)` accepts."""
+    """State of the global generators, in types that `torch.load(weights_only=True)` accepts."""
     numpy_state = np.random.get_state(legacy=True)
     assert isinstance(numpy_state, tuple)
     return {
@@ -231,6 +234,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(saved: dict[str, Any]) -> None:
+    """Restore what `random_state` returned; GPU generators only with the same number of GPUs."""
     version, internal, gauss = saved["python"]
     random.setstate((version, tuple(internal), gauss))
     kind, keys, *rest = saved["numpy"]

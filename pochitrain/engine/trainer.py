@@ -39,14 +39,14 @@ class Trainer:
         stop_request: StopRequest | None = None,
         metrics: Sequence[Metric] = (),
     ) -> None:
-        """Wire a run.
+        """Prepare a run.
 
         Args:
             gradient_accumulation: batches per optimizer step.
             gradient_clip_norm: largest L2 norm of all gradients together; None = not clipped.
-            faults: what to do about a non-finite loss (NaN or infinity) and a lack of memory.
-            stop_request: looked at between batches.
-            metrics: what to compute in validation besides loss and accuracy.
+            faults: how to handle a non-finite loss (NaN or infinity) and a lack of memory.
+            stop_request: checked between batches.
+            metrics: metrics to compute in validation besides loss and accuracy.
         """
         self.state = state
         self.metrics = metrics
@@ -72,17 +72,17 @@ class Trainer:
         )
         self.stop_request = stop_request or StopRequest()
         self.between_batches = False
-        """Whether an error comes from fetching a batch, when the whole state is in order."""
+        """Whether a batch is being fetched: an error then leaves the state consistent."""
 
     def fit(self) -> TrainState:
         """Run the remaining epochs.
 
         Raises:
-            Interrupted: when asked to stop; the state is saved.
-            DataError: if images can no longer be read; the state is saved unless an optimizer step
-                was half done.
-            PochiError: a non-finite loss, too little memory, a checkpoint that cannot be written;
-                the last checkpoint is complete.
+            Interrupted: after a stop request; the state is saved.
+            DataError: if images can no longer be read; the state is saved, unless an optimizer step
+                was incomplete.
+            PochiError: for a non-finite loss, a lack of memory, or a checkpoint that cannot be
+                written; the last checkpoint is complete.
         """
         try:
             self.emit("on_fit_start")
@@ -93,19 +93,20 @@ class Trainer:
                 self.save()
             self.checkpoints.finish()
             raise
-        except RuntimeError as error:  # torch raises it wherever we are when a loader process dies
+        except RuntimeError as error:  # torch raises it anywhere when a loader process dies
             self.checkpoints.finish()
             dead = dead_worker(error, self.train_loader.loader.num_workers)
             if dead is None:
                 raise
             raise dead from error
-        except Exception:  # what was saved just before is still on its way to the disk
+        except Exception:  # a checkpoint may still be being written
             self.checkpoints.finish()
             raise
         self.checkpoints.finish()
         return self.state
 
     def run_epochs(self) -> None:
+        """Train and validate until the last epoch is done or a callback stops the run."""
         state = self.state
         while state.epoch < state.epochs and state.stop_reason is None:
             self.model.train()  # before the event, at which a callback may freeze parts of it
@@ -117,14 +118,14 @@ class Trainer:
             self.checkpoints.end_of_epoch(state, self.callbacks)
 
     def train_epoch(self) -> None:
-        """The batches of the epoch that are still to do."""
+        """Train on the remaining batches of the epoch."""
         finished = False
-        while not finished:  # memory was short: again, from the first batch of that step on
+        while not finished:  # after a lack of memory, repeat from the first batch of that step
             finished = self.train_batches()
         self.loss_check.check_pending()
 
     def train_batches(self) -> bool:
-        """Train from `state.batch` on; False if memory was short and microbatches were halved."""
+        """Train from batch `state.batch` on; False if memory was short and parts were halved."""
         state = self.state
         for batch in self.batches(self.train_loader, state.epoch, state.batch):
             if not self.gradients.add(batch):
@@ -139,7 +140,7 @@ class Trainer:
         return True
 
     def step(self) -> None:
-        """Apply the gradients, if there are any."""
+        """Apply the gradients, unless every batch of the step was skipped."""
         state = self.state
         if self.gradients.is_empty():
             return
@@ -162,7 +163,7 @@ class Trainer:
         """The batches of an epoch from number `start` (0-based) on.
 
         Raises:
-            Interrupted: between two optimizer steps, when the run was asked to stop.
+            Interrupted: between two optimizer steps, after a stop request.
         """
         iterator = loader.epoch(epoch, start)
         while True:
@@ -177,6 +178,7 @@ class Trainer:
             yield batch
 
     def validate(self) -> Evaluation | None:
+        """Evaluate the model on the validation split; None without one."""
         if self.val_loader is None:
             return None
         self.between_batches = True  # all training batches are done
@@ -216,14 +218,14 @@ class Trainer:
             self.step_scheduler()
 
     def end_epoch(self) -> None:
-        """Tell the callbacks; one of them may add the number that the epoch is judged by."""
+        """Call on_epoch_end; one of the callbacks may add the monitored value of the epoch."""
         state = self.state
         for callback in self.callbacks:
             callback.on_epoch_end(state)
             if not state.is_judged and state.monitor.metric in state.history[-1].numbers():
                 state.judge()
                 self.step_scheduler()
-        if not state.is_judged:  # the number is not there in this epoch
+        if not state.is_judged:  # no callback has added it in this epoch
             state.judge()
             self.step_scheduler()
 
@@ -232,5 +234,6 @@ class Trainer:
         step_scheduler(state.scheduler, state.history[-1].value(state.monitor.metric))
 
     def emit(self, event: str) -> None:
+        """Call the method `event` of every callback, in order."""
         for callback in self.callbacks:
             getattr(callback, event)(self.state)

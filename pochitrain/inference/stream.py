@@ -182,5 +182,6 @@ def identity(sample: Any) -> Any:
 
 
 def sample_pixels(sample: Sample) -> int:
+    """Number of pixels of the image of a sample; 0 for an unreadable one."""
     image = sample[1]
     return 0 if image is None else count_pixels(image)

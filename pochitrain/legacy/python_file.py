@@ -175,6 +175,7 @@ def guide_settings(group: str, option: Option, plain: Mapping[str, Any]) -> Sett
 
 
 def model_settings(option: Option, node: Mapping[str, Any]) -> Settings:
+    """The settings of the model; empty for an option without a name in the guide."""
     if option.base not in (*MODELS, "torchvision"):
         return {}
     settings = {"model_name": node["name"], "pretrained": node["pretrained"]}
@@ -184,11 +185,13 @@ def model_settings(option: Option, node: Mapping[str, Any]) -> Settings:
 
 
 def optimizer_settings(option: Option, node: Mapping[str, Any]) -> Settings:
+    """The setting `optimizer`; empty for an option without a name in the guide."""
     names = [name for name, base in OPTIMIZERS.items() if base == option.base]
     return {"optimizer": names[0]} if names else {}
 
 
 def scheduler_settings(option: Option, node: Mapping[str, Any]) -> Settings:
+    """The settings of the scheduler; empty for an option without a name in the guide."""
     if option.base == "none":
         return {"scheduler": None, "scheduler_params": None}
     for name, base in SCHEDULERS.items():
@@ -213,15 +216,18 @@ def scheduler_params(option: Option, node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def loss_settings(option: Option, node: Mapping[str, Any]) -> Settings:
+    """The setting `class_weights`; empty for an option without a name in the guide."""
     known = option.base in ("balanced", "uniform", "manual")
     return {"class_weights": node["class_weights"]} if known else {}
 
 
 def transform_settings(option: Option, node: Mapping[str, Any]) -> Settings:
+    """The settings of the transforms that are not empty."""
     return {f"{split}_transform": node[split] for split in ("train", "val") if node.get(split)}
 
 
 def split_of(name: str) -> str:
+    """The split of a transform setting: `train_transform` is for `train`."""
     return name.removesuffix("_transform")
 
 

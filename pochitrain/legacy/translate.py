@@ -97,6 +97,7 @@ def plain_setting(name: str, value: Any) -> Any:
 
 
 def translate_rows(settings: Mapping[str, Any], selection: Selection) -> None:
+    """Add the settings of ROWS to the selection, with the types of their fields."""
     for row in ROWS:
         if row.name not in settings:
             continue
@@ -108,6 +109,7 @@ def translate_rows(settings: Mapping[str, Any], selection: Selection) -> None:
 
 
 def translate_model(settings: Mapping[str, Any], options: dict[str, Option]) -> None:
+    """Add the option of group `model` for `model_name`."""
     if "model_name" not in settings:
         return
     name = check_value(settings["model_name"], str, "model_name")
@@ -118,6 +120,7 @@ def translate_model(settings: Mapping[str, Any], options: dict[str, Option]) -> 
 
 
 def translate_optimizer(settings: Mapping[str, Any], options: dict[str, Option]) -> None:
+    """Add the option of group `optimizer`."""
     if "optimizer" in settings:
         options["optimizer"] = Option(find_choice("optimizer", settings["optimizer"], OPTIMIZERS))
 
@@ -141,6 +144,7 @@ def find_choice(name: str, value: object, choices: Mapping[str, str], guide_text
 def translate_scheduler(
     settings: Mapping[str, Any], options: dict[str, Option], warnings: list[str]
 ) -> None:
+    """Add the option of group `scheduler`; `none` if the file names none."""
     name, params = settings.get("scheduler"), settings.get("scheduler_params")
     if name is None:
         if params:
@@ -160,6 +164,7 @@ def translate_scheduler(
 
 
 def translate_loss(settings: Mapping[str, Any], options: dict[str, Option]) -> None:
+    """Add the option of group `loss`: `balanced` or, with class weights, `manual`."""
     if "class_weights" not in settings:
         return
     weights = settings["class_weights"]
@@ -171,6 +176,7 @@ def translate_loss(settings: Mapping[str, Any], options: dict[str, Option]) -> N
 
 
 def translate_dictionaries(settings: Mapping[str, Any], options: dict[str, Option]) -> None:
+    """Add the settings of DICTIONARIES, with the types of their fields."""
     for name, (place, schema, allowed) in DICTIONARIES.items():
         outer, _, inner = name.partition(".")
         given = settings.get(outer)

@@ -40,6 +40,7 @@ class SummedLoss(nn.Module):
         return weight if isinstance(weight, Tensor) else None
 
     def forward(self, logits_BC: Tensor, target: Tensor) -> Tensor:
+        """Mean loss of the batch: total loss / total weight."""
         total, weight = self.sums(logits_BC, target)
         return total / weight
 
@@ -58,6 +59,7 @@ class SummedLoss(nn.Module):
         return result * weight, weight
 
     def total_weight(self, result: Tensor, target: Tensor) -> Tensor:
+        """Total weight of the batch with loss `result`, a scalar of its dtype and device."""
         averages_by_weight = isinstance(self.module, (nn.CrossEntropyLoss, nn.NLLLoss))
         if not averages_by_weight or self.weight is None or target.ndim > 1:
             return result.new_tensor(float(len(target)))

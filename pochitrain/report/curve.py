@@ -113,6 +113,7 @@ def draw_metrics(table: pd.DataFrame, columns: list[str]) -> Figure:
 
 
 def unit_of(name: str) -> str:
+    """Unit of the metric in a column: `%` or empty."""
     metric = find_metric(name)
     return "" if metric is None else metric.unit
 

@@ -1,1 +1,1 @@
-"""Composition roots: each builds objects from the config, wires them and starts the work."""
+"""The work of each command: build objects from the config, connect them and run."""

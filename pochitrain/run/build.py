@@ -1,4 +1,4 @@
-"""The parts of a training run, built from the config and tried before anything is written."""
+"""Builds the parts of a training run and tries them out before anything is written."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ from pochitrain.transform.pipeline import build_pipeline, try_pipeline
 
 @dataclass
 class RunParts:
-    """What a run trains with, apart from its files."""
+    """The objects that a run trains with, apart from its files."""
 
     data: DataSplits
     train_loader: EpochLoader
@@ -47,9 +47,9 @@ class RunParts:
     precision: Precision
     state: TrainState
     user_callbacks: list[Callable[[Path], Callback]]
-    """Those that the config names by `_target_`, each to be called with the run directory."""
+    """Builders of the user's callbacks, to be called with the run directory."""
     metrics: list[Metric]
-    """What validation computes besides loss and accuracy."""
+    """Metrics that validation computes besides loss and accuracy."""
 
     def close_loaders(self) -> None:
         """End the loader processes at once."""
@@ -59,10 +59,10 @@ class RunParts:
 
 
 def build_parts(cfg: DictConfig, precision: Precision) -> RunParts:
-    """Build every part on the device of `precision`, and try them on each other.
+    """Build every part on the device of `precision`, and try them together.
 
     Raises:
-        ConfigError: for whatever would make the training fail.
+        ConfigError: for anything that would make training fail.
     """
     parts, device = Components(cfg), precision.device
     parts.check()
@@ -91,7 +91,7 @@ def build_parts(cfg: DictConfig, precision: Precision) -> RunParts:
 
 
 def build_pipelines(parts: Components) -> tuple[dict[str, Any], list[str]]:
-    """The pipeline of each split (`train`, `val`), tried once; and the splits that keep sizes."""
+    """(split -> pipeline, splits whose pipeline keeps image sizes), each pipeline tried once."""
     pipelines, keep_size = {}, []
     for split in ("train", "val"):
         key = f"transform.{split}"
@@ -104,7 +104,7 @@ def build_pipelines(parts: Components) -> tuple[dict[str, Any], list[str]]:
 
 
 def check_sizes(data: DataSplits, keep_size: list[str]) -> None:
-    """Refuse images of different sizes for the splits `keep_size`, whose transform keeps sizes."""
+    """Refuse images of different sizes in the splits `keep_size`, whose pipeline keeps sizes."""
     for split in keep_size:
         dataset = data.train if split == "train" else data.val
         if dataset is not None:
@@ -112,7 +112,7 @@ def check_sizes(data: DataSplits, keep_size: list[str]) -> None:
 
 
 def check_num_classes(cfg: DictConfig, data: DataSplits) -> None:
-    """Refuse a model.num_classes that is not that of the data."""
+    """Refuse a model.num_classes that differs from the number of classes in the data."""
     given = cfg.model.get("num_classes")
     if given is not None and given != len(data.class_names):
         raise ConfigError(
@@ -125,7 +125,7 @@ def check_num_classes(cfg: DictConfig, data: DataSplits) -> None:
 def build_loaders(
     parts: Components, data: DataSplits, pipelines: dict[str, Any], device: torch.device
 ) -> tuple[EpochLoader, EpochLoader | None]:
-    """Loaders of the training and the validation split; None where there is no validation."""
+    """Loaders of the training and the validation split; None without validation."""
     options = parts.loader_settings()
     infer_pin_memory = options.pop("infer_pin_memory", None)
     cfg = parts.cfg
@@ -147,7 +147,7 @@ def build_loaders(
 
 
 def build_batch_transform(parts: Components, num_classes: int) -> BatchTransform | None:
-    """Mixup or another transform of whole batches, tried once; None if there is none."""
+    """The batch transform (mixup, ...), tried once; None if the config has none."""
     node = parts.cfg.transform.get("batch")
     if node is None:
         return None
@@ -167,7 +167,7 @@ def build_state(
     precision: Precision,
     metrics: list[Metric],
 ) -> TrainState:
-    """Model, optimizer and scheduler, on the device."""
+    """Build model, optimizer and scheduler on the device."""
     cfg = parts.cfg
     torch.manual_seed(derive_seed(cfg.seed, "model"))
     model: nn.Module = parts.build("model", num_classes=len(data.class_names))
@@ -191,13 +191,13 @@ def build_state(
 
 
 def group_parameters(cfg: DictConfig, model: nn.Module) -> list[dict[str, Any]]:
-    """What the optimizer gets: the parameters with their learning rates."""
+    """Parameter groups for the optimizer, with their learning rates."""
     no_decay = cfg.layer_wise_lr.no_weight_decay_on_bias_and_norm
     return build_parameter_groups(find_rate_rules(cfg, model), no_decay)
 
 
 def find_rate_rules(cfg: DictConfig, model: nn.Module) -> list[RateRule]:
-    """The rules of group `layer_wise_lr`; one for all parameters where it is off."""
+    """The rules of group `layer_wise_lr`; a single one for all parameters if it is off."""
     node, rate = cfg.layer_wise_lr, cfg.optimizer.get("lr", cfg.learning_rate)
     named = list(model.named_parameters())
     if not node.enabled:
@@ -218,10 +218,10 @@ def try_on_data(
     """Run the model once on a small training batch and on a validation image.
 
     Raises:
-        ConfigError: if it cannot take them.
+        ConfigError: if it fails on them.
     """
     smallest = min(2, *(stop - start for start, stop in train_loader.batches.bounds()))
-    learns = cfg.model.get("freeze") is not True  # frozen for good, batch norm needs no batch
+    learns = cfg.model.get("freeze") is not True  # else batch norm stays in evaluation mode
     trials = [(train_loader, smallest, learns), (val_loader, 1, False)]
     for loader, num_images, training in trials:
         if loader is not None:

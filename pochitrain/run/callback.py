@@ -1,4 +1,4 @@
-"""The callbacks of a training run, in the order in which they hear of an event."""
+"""Builds the callbacks of a training run, in the order in which they are called."""
 
 from collections.abc import Callable, Sequence
 from inspect import signature
@@ -40,14 +40,14 @@ def build_callbacks(
     user_callbacks: Sequence[Callback] = (),
     metrics: Sequence[Metric] = (),
 ) -> list[Callback]:
-    """What the groups of the config ask for; files go below `folder`."""
+    """The callbacks that the config enables; their files are written below `folder`."""
     callbacks: list[Callback] = []
     freeze = cfg.model.get("freeze")
     if freeze:
         callbacks.append(FreezeBackbone(model, None if freeze is True else freeze))
-    if ema is not None:  # before everything that shows or writes its results
+    if ema is not None:  # before callbacks that show or write its results
         callbacks.append(ema)
-    callbacks += user_callbacks  # likewise: they may add numbers to the record of an epoch
+    callbacks += user_callbacks  # likewise: they may add columns
     if cfg.metrics.export:
         callbacks.append(MetricsCSV(folder / "training_metrics.csv"))
         callbacks.append(ConfusionMatrixCSV(folder / "confusion_matrix.csv", class_names))
@@ -70,14 +70,14 @@ def build_callbacks(
 def build_user_callbacks(
     parts: Components, model: nn.Module, class_names: Sequence[str]
 ) -> list[Callable[[Path], Callback]]:
-    """The callbacks that the config names by `_target_`, each to be called with the run directory.
+    """Builders of the callbacks in group `callbacks`, to be called with the run directory.
 
-    A target whose signature has `model`, `class_names` or `folder` gets them. One that asks for no
-    folder is built here, before there is a run directory; of one that does, all is checked here
-    but what its code does.
+    A target whose signature has `model`, `class_names` or `folder` gets them. A callback without
+    `folder` is built here already, before there is a run directory; of the others, the type and the
+    arguments are checked here.
 
     Raises:
-        ConfigError: for an object that is none, or arguments that it does not take.
+        ConfigError: for an object that is not a callback, or arguments that it does not accept.
     """
     return [build_user_callback(parts, name, model, class_names) for name in parts.cfg.callbacks]
 
@@ -85,6 +85,7 @@ def build_user_callbacks(
 def build_user_callback(
     parts: Components, name: Any, model: nn.Module, class_names: Sequence[str]
 ) -> Callable[[Path], Callback]:
+    """The builder of one callback; see `build_user_callbacks`."""
     key = f"callbacks.{name}"
     node = dict(plain(parts.cfg.callbacks[name]))
     offered = offer(node, model=model, class_names=list(class_names))
@@ -113,16 +114,22 @@ def build_user_callback(
 
 
 def require_callback(ok: bool, key: str, given: str) -> None:
+    """Raise the error for `key` unless `ok`; `given` is the type found."""
     rule = "a subclass of pochitrain.engine.callback.Callback"
     require(ok, key, rule, given, "docs/callback.md has an example.")
 
 
 def tracks_gradients(cfg: DictConfig) -> bool:
-    """Its only result is a table and graphs, which may be unwanted."""
+    """Whether to track gradients: not if metrics.export, which writes the results, is off."""
     return bool(cfg.gradient_tracking.enabled and cfg.metrics.export)
 
 
 def build_gradient_tracking(cfg: DictConfig, folder: Path, model: nn.Module) -> GradientTracking:
+    """The callback that tracks gradients.
+
+    Raises:
+        ConfigError: if its patterns exclude every parameter.
+    """
     options: dict[str, Any] = plain(cfg.gradient_tracking)
     options.pop("enabled")
     block_of = find_blocks(name for name, _ in model.named_parameters())
@@ -140,12 +147,12 @@ def build_ema(
     stop_request: StopRequest,
     metrics: Sequence[Metric],
 ) -> WeightEMA | None:
-    """The average of the weights, if `ema_decay` is given.
+    """The callback that averages the weights; None if `ema_decay` is null.
 
     Args:
-        metadata: what every checkpoint of the run holds.
-        stop_request: looked at between batches.
-        metrics: what to compute of the average besides loss and accuracy.
+        metadata: entries of every checkpoint of the run.
+        stop_request: checked between batches.
+        metrics: metrics of the average to compute besides loss and accuracy.
     """
     if cfg.ema_decay is None:
         return None
@@ -161,10 +168,11 @@ def build_ema(
 
 
 def check_callbacks(cfg: DictConfig, model: nn.Module) -> None:
-    """What can only be checked once the model is there, and must be before the run directory.
+    """Check the settings of callbacks that need the model, before the run directory is made.
 
     Raises:
-        ConfigError: for a package that is not installed, or gradient tracking of no parameter.
+        ConfigError: for a missing package, an unknown colour map, or gradient tracking that
+            excludes every parameter.
     """
     if cfg.metrics.tensorboard:
         require_tensorboard()

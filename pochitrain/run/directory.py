@@ -33,9 +33,9 @@ PACKAGES = (
 def open_run_directory(cfg: DictConfig) -> Path:
     """Make the directory of this run.
 
-    An explicit hydra.run.dir (in a sweep hydra.sweep.dir and subdir) is taken as it is; otherwise
-    it is the next free `<work_dir>/YYYYMMDD_NNN`. It becomes Hydra's output directory too, so that
-    ${hydra:runtime.output_dir} and --experimental-rerun find it.
+    An explicit hydra.run.dir (in a sweep, hydra.sweep.dir and subdir) is used; otherwise it is the
+    next free `<work_dir>/YYYYMMDD_NNN`. It becomes Hydra's output directory too, for
+    ${hydra:runtime.output_dir} and --experimental-rerun.
 
     Raises:
         ConfigError: if it holds a run already, or `work_dir` cannot be written to.
@@ -50,7 +50,7 @@ def open_run_directory(cfg: DictConfig) -> Path:
 
 
 def tell_hydra(path: Path) -> None:
-    """Let ${hydra:runtime.output_dir} be the run directory."""
+    """Set ${hydra:runtime.output_dir} to the run directory."""
     if HydraConfig.initialized():
         hydra_cfg: Any = HydraConfig.instance().cfg
         runtime = hydra_cfg.hydra.runtime
@@ -59,9 +59,9 @@ def tell_hydra(path: Path) -> None:
 
 
 def requested_directory(cfg: DictConfig) -> tuple[Path, Path | None]:
-    """The parent of run directories, and the directory that the user or a sweeper gave to Hydra.
+    """(parent of run directories, directory given to Hydra by the user or a sweeper).
 
-    The second is None where the run directory is to be the next free one in the parent.
+    The second is None if the run directory will be the next free one in the parent.
     """
     if not HydraConfig.initialized():
         return Path(cfg.work_dir), None
@@ -74,7 +74,7 @@ def requested_directory(cfg: DictConfig) -> tuple[Path, Path | None]:
 
 
 def save_hydra_files(cfg: DictConfig, hydra_cfg: Any, folder: Path) -> None:
-    """The three files that Hydra itself would write."""
+    """Write config.yaml, hydra.yaml and overrides.yaml, as Hydra does."""
     folder.mkdir(parents=True, exist_ok=True)
     only_hydra = OmegaConf.masked_copy(hydra_cfg, ["hydra"])
     write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg))
@@ -83,7 +83,7 @@ def save_hydra_files(cfg: DictConfig, hydra_cfg: Any, folder: Path) -> None:
 
 
 def collect_versions() -> dict[str, str]:
-    """Versions of Python and of the packages on which results depend."""
+    """Package -> version, for Python and the packages on which results depend."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -94,7 +94,7 @@ def collect_versions() -> dict[str, str]:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit of the current folder's repository and whether files differ from it; None without."""
+    """Commit of the repository here, and whether files changed; None outside a repository."""
 
     def ask(*arguments: str) -> str:
         result = subprocess.run(
@@ -109,10 +109,10 @@ def git_state() -> dict[str, Any] | None:
 
 
 def save_metadata(path: Path, cfg: DictConfig, metadata: dict[str, Any]) -> None:
-    """Write config.yaml (resolved) and environment.json, to which each resumed part adds its own.
+    """Write config.yaml (resolved) and environment.json, to which a resumed run adds an entry.
 
     Args:
-        metadata: more entries for environment.json.
+        metadata: further entries of environment.json.
     """
     write_text(path / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     program, arguments = typed_command()

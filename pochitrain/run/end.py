@@ -1,4 +1,4 @@
-"""How a training ends: what status.json says, and the command that continues the run."""
+"""The end of a training run: status.json, and the command that continues the run."""
 
 import shlex
 import signal
@@ -19,16 +19,17 @@ from pochitrain.text import quote_override
 
 @contextmanager
 def report_end(folder: Path, cfg: DictConfig, trainer: Trainer) -> Iterator[None]:
-    """Inside, the run trains: status.json says how it is, and errors how to continue it.
+    """Keep status.json up to date while the run trains, and add to errors how to continue it.
 
     Raises:
         Interrupted: when asked to stop.
-        PochiError: for an expected failure, also an OSError; both with the command to continue.
+        PochiError: for an expected failure, including an OSError. Both have the command to
+            continue.
     """
     state, request = trainer.state, trainer.stop_request
 
     def set_status(status: str) -> None:
-        with suppress(OSError):  # a full disk, most likely what failed in the first place
+        with suppress(OSError):  # most likely a full disk, which was the first error too
             write_status(folder, status, state)
 
     try:
@@ -66,7 +67,7 @@ def how_to_continue(folder: Path, cfg: DictConfig) -> str:
     program, arguments = typed_command()
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         rest = [argument for argument in arguments if not argument.startswith("resume=")]
-        # Hydra wants all overrides in one piece, with the flags before or after them.
+        # Hydra needs all overrides in a row, with the flags before or after them.
         overrides = (i for i, a in enumerate(rest) if "=" in a and not a.startswith("-"))
         first = next(overrides, len(rest))
         command = [*program, *rest[:first], "resume=auto", *rest[first:]]

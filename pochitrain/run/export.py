@@ -1,4 +1,4 @@
-"""An export, from a run directory to an ONNX file that is proven to answer alike."""
+"""An export, from a run directory to an ONNX file whose predictions are compared."""
 
 import json
 import os
@@ -32,7 +32,7 @@ NEEDED = ("batch_size", "seed", "mean", "std", "precision", "data", "model", "co
 
 @dataclass
 class ExportSettings:
-    """What the command line says."""
+    """The settings of the command line."""
 
     model: str
     data: str | None = None
@@ -45,13 +45,13 @@ class ExportSettings:
 
 
 def export(settings: ExportSettings) -> Path:
-    """Write the model and parity.json; the model only if its answers agree.
+    """Write the model and parity.json; the model only if its predictions agree.
 
-    Both sides start from the image files: the exported one with nothing but its file.
+    Both models predict from the image files. The exported one is loaded from nothing but its file.
 
     Raises:
         ConfigError: for a model or data that cannot be used.
-        PochiError: if the answers differ.
+        PochiError: if the predictions differ.
     """
     console = open_console()
     require_packages()
@@ -116,7 +116,11 @@ def output_file(settings: ExportSettings, classifier: Classifier) -> Path:
 
 
 def first_image(classifier: Classifier, dataset: Any) -> torch.Tensor:
-    """The first readable image as the network sees it, float32, shape (1, 3, H, W)."""
+    """The first readable image, transformed: float32, shape (1, 3, H, W).
+
+    Raises:
+        PochiError: if none can be read.
+    """
     decoded = Decoded(dataset, classifier, classifier.plan_budget(1))
     for index in range(len(decoded)):
         _, image, _ = decoded[index]
@@ -126,7 +130,7 @@ def first_image(classifier: Classifier, dataset: Any) -> torch.Tensor:
 
 
 def describe_model(classifier: Classifier, example: torch.Tensor) -> dict[str, str]:
-    """Metadata of the file: `pochitrain` for us, plain constants for readers in any language."""
+    """Metadata of the file: an entry for `pochi infer`, and simple ones for other programs."""
     transforms = classifier.transforms
     config = {key: classifier.config[key] for key in NEEDED if key in classifier.config}
     metadata = {
@@ -170,7 +174,7 @@ def load_onnx_file(path: Path, allow: Sequence[str]) -> Classifier:
 def prove(
     classifier: Classifier, exported: Classifier, dataset: Any, num_workers: int | None
 ) -> Parity:
-    """Run all images through both."""
+    """Compare the predictions of both models for all images."""
     batch_size = int(classifier.config["batch_size"])
     original = classify(classifier, dataset, batch_size, num_workers)
     answer = classify(exported, dataset, batch_size, num_workers)
@@ -178,14 +182,17 @@ def prove(
 
 
 def refuse(parity: Parity, target: Path) -> NoReturn:
-    """An earlier export that lies there is renamed: parity.json is not about it any more."""
+    """Raise the error for differing predictions.
+
+    An earlier export at `target` is renamed, since parity.json no longer describes it.
+    """
     earlier = ""
     if target.exists():
         kept = target.with_stem(f"{target.stem}.previous")
         os.replace(target, kept)
-        earlier = f" The one of an earlier export is now {kept.name}."
+        earlier = f" An earlier export was renamed to {kept.name}."
     raise PochiError(
-        f"The exported model does not answer as the original does: {parity.top1_agreement:.2f}"
+        f"The exported model does not predict as the original does: {parity.top1_agreement:.2f}"
         f" % of {parity.images:,} pictures get the same class (at least "
         f"{parity.min_agreement} % must), logits differ by up to "
         f"{parity.max_abs_logit_difference:.3g}. {target} is not written; see parity.json "
@@ -194,6 +201,7 @@ def refuse(parity: Parity, target: Path) -> NoReturn:
 
 
 def versions() -> dict[str, str]:
+    """Package -> version, including those of ONNX."""
     from importlib import metadata
 
     found = collect_versions()

@@ -1,4 +1,4 @@
-"""An inference, from a run directory to the files that say how good the model is."""
+"""An inference, from a run directory to the files with predictions and scores."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ from pochitrain.text import printable
 
 @dataclass
 class InferSettings:
-    """What the command line says."""
+    """The settings of the command line."""
 
     model: str
     data: str | None = None
@@ -87,7 +87,7 @@ def infer(settings: InferSettings) -> Path | None:
 
 
 def prediction_rows(source: Source, answers: Answers, probabilities: Any) -> list[PredictionRow]:
-    """One row per image, in the order of the data."""
+    """One row per image, in the order of the dataset."""
     position = {index: row for row, index in enumerate(answers.indices.tolist())}
     rows = []
     for index in range(len(source.dataset)):
@@ -103,7 +103,11 @@ def prediction_rows(source: Source, answers: Answers, probabilities: Any) -> lis
 
 
 def make_output(settings: InferSettings, classifier: Classifier) -> Path:
-    """The folder of this inference: as given, or the next free `inference[_N]` of the run."""
+    """Make the folder of this inference: `--output`, or the next free `inference[_N]` of the run.
+
+    Raises:
+        ConfigError: if that is not possible.
+    """
     try:
         if settings.output is not None:
             folder = Path(settings.output)
@@ -115,7 +119,7 @@ def make_output(settings: InferSettings, classifier: Classifier) -> Path:
 
 
 def require_writable(settings: InferSettings, classifier: Classifier) -> None:
-    """Refuse a place that `make_output` will not be able to use, before the work is done."""
+    """Refuse a folder that `make_output` could not make, before the inference starts."""
     if settings.output is None:
         if settings.data is None or not Path(settings.data).is_file():
             require_folder(run_folder(classifier))
@@ -127,6 +131,11 @@ def require_writable(settings: InferSettings, classifier: Classifier) -> None:
 
 
 def require_folder(folder: Path) -> None:
+    """Check that files can be written in `folder`.
+
+    Raises:
+        ConfigError: if not.
+    """
     if not folder.is_dir():
         raise ConfigError(not_writable(str(folder), "Not a directory"))
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -134,6 +143,7 @@ def require_folder(folder: Path) -> None:
 
 
 def not_writable(path: str, reason: str) -> str:
+    """The message for an output folder that cannot be used."""
     return (
         f"--output must be a folder that can be written to ({reason}: {path!r}). Choose another "
         "with --output DIR."
@@ -141,6 +151,7 @@ def not_writable(path: str, reason: str) -> str:
 
 
 def run_folder(classifier: Classifier) -> Path:
+    """The run directory of a checkpoint; the folder of any other model file."""
     home = classifier.source.parent
     return home.parent if home.name == "models" else home
 
@@ -153,7 +164,7 @@ def write_files(
     rows: list[PredictionRow],
     scores: Scores | None,
 ) -> list[str]:
-    """Write everything; returns the names."""
+    """Write the files of the inference; returns their names."""
     names = classifier.class_names
     write_text(folder / "inference_results.csv", format_predictions(rows, names))
     save_json(folder / "inference_summary.json", summarize(classifier, source, answers, scores))
@@ -168,6 +179,7 @@ def write_files(
 
 
 def draw_matrix(folder: Path, classifier: Classifier, scores: Scores) -> None:
+    """Write confusion_matrix.csv and .png."""
     from pochitrain.report.confusion_matrix import draw_confusion_matrix  # loads matplotlib
 
     table = folder / "confusion_matrix.csv"
@@ -178,6 +190,7 @@ def draw_matrix(folder: Path, classifier: Classifier, scores: Scores) -> None:
 
 
 def gallery(dataset: ImageDataset, rows: list[PredictionRow], class_names: list[str]) -> str:
+    """HTML of the most confident mistakes."""
     wrong = [
         (row.confidence, index)
         for index, row in enumerate(rows)
@@ -192,7 +205,7 @@ def gallery(dataset: ImageDataset, rows: list[PredictionRow], class_names: list[
 def load_mistakes(
     dataset: ImageDataset, rows: list[PredictionRow], wrong: list[int], class_names: list[str]
 ) -> Iterator[Mistake]:
-    """The images `wrong`, one at a time, except those that have gone meanwhile."""
+    """The misclassified images (indices `wrong`), loaded one by one, without unreadable ones."""
     for index in wrong:
         row = rows[index]
         assert row.predicted is not None and row.true is not None and row.confidence is not None
@@ -204,7 +217,7 @@ def load_mistakes(
 def summarize(
     classifier: Classifier, source: Source, answers: Answers, scores: Scores | None
 ) -> dict[str, Any]:
-    """Content of inference_summary.json. Times leave out the first batch (warm-up)."""
+    """Content of inference_summary.json. Times do not include the first batch (warm-up)."""
     timed = answers.timed
     return {
         "model": str(classifier.source),
@@ -229,7 +242,11 @@ def print_one(
     probabilities: Any,
     settings: InferSettings,
 ) -> None:
-    """The likeliest classes of a single image."""
+    """Print the likeliest classes of a single image.
+
+    Raises:
+        ConfigError: if it could not be read.
+    """
     if answers.unreadable:
         raise ConfigError(f"--data {settings.data}: {answers.unreadable[0]}.")
     order = np.argsort(-probabilities[0], kind="stable")[: settings.top_k]
@@ -248,6 +265,8 @@ def print_summary(
     answers: Answers,
     scores: Scores | None,
 ) -> None:
+    """Print model, data, scores and speed."""
+
     def print_plain(text: str) -> None:
         console.print(text, markup=False)
 
@@ -258,7 +277,7 @@ def print_summary(
     for index, reason in sorted(answers.unreadable.items()):
         print_plain(f"unreadable  {source.dataset.name(index)}: {reason}")
     if broken := int((~torch.isfinite(answers.logits)).any(dim=1).sum()):
-        print_plain(f"not finite  {broken:,} answers are NaN: the weights are broken")
+        print_plain(f"not finite  {broken:,} predictions are NaN: the weights are broken")
     if scores is not None:
         print_plain(
             f"accuracy  {scores.accuracy:.2f} %, top {scores.k} {scores.top_k_accuracy:.2f} %"

@@ -1,4 +1,4 @@
-"""The learning rates that a run would have, without the run."""
+"""Shows the learning rates of a run without training."""
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich import box
@@ -12,7 +12,7 @@ from pochitrain.run.build import find_rate_rules
 
 
 def show_rates(cfg: DictConfig, warnings: list[str], every_parameter: bool) -> None:
-    """Print a table: rule -> tensors, parameters, rate; then, if asked for, every parameter.
+    """Print a table of the rules; with `every_parameter`, also one of all parameters.
 
     Raises:
         ConfigError: as in training, for example for a pattern that matches no parameter.
@@ -32,7 +32,7 @@ def show_rates(cfg: DictConfig, warnings: list[str], every_parameter: bool) -> N
 
 
 def build_untrained(parts: Components) -> nn.Module:
-    """The network of the config, without looking for weights; its head fits the data."""
+    """The model of the config without pretrained weights, with a head for the data."""
     node = parts.cfg.model.copy()
     with open_dict(node):
         for key, value in (("pretrained", False), ("weights", None)):
@@ -44,7 +44,7 @@ def build_untrained(parts: Components) -> nn.Module:
 
 
 def count_classes(parts: Components) -> int:
-    """Classes of the data; the images themselves are not opened."""
+    """Number of classes in the data. The images are not opened."""
     if "verify" in parts.cfg.data:
         OmegaConf.update(parts.cfg, "data.verify", False)
     return len(parts.build_data().class_names)
@@ -69,6 +69,7 @@ def summary_table(rules: list[RateRule]) -> Table:
 
 
 def rule_name(rule: RateRule, num_rules: int) -> str:
+    """The name of a rule as rich markup; one without a name is for the remaining parameters."""
     if rule.name is not None:
         return rule.name.replace("[", r"\[")  # no markup
     return "(all)" if num_rules == 1 else "(the rest)"

@@ -1,4 +1,4 @@
-"""The metrics of a run, from names and nodes of the config to objects."""
+"""Builds the metrics of a run from names and nodes in the config."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -18,20 +18,20 @@ from pochitrain.text import first_line
 
 
 def build_metrics(parts: Components, num_classes: int) -> list[Metric]:
-    """What validation computes besides loss and accuracy, in the order of the columns.
+    """The metrics that validation computes besides loss and accuracy, in the order of columns.
 
-    The metrics that `metrics.names` lists, those of the user's own, and those that are watched.
+    These are `metrics.names`, `metrics.custom`, and the metrics that are monitored.
 
     Raises:
-        ConfigError: for a metric of the user's own that does not work, or a top-k accuracy that
-            is 100 % whatever the model answers.
+        ConfigError: for a custom metric that does not work, or a top-k accuracy that would always
+            be 100 %.
     """
     cfg = parts.cfg
     custom = {name: build_custom(parts, name, num_classes) for name in cfg.metrics.custom}
-    watched = [monitored_metric(cfg)]
+    monitored = [monitored_metric(cfg)]
     if cfg.early_stopping.enabled:
-        watched.append(cfg.early_stopping.monitor)
-    names = [*cfg.metrics.names, *custom, *(name.removeprefix(AVERAGED) for name in watched)]
+        monitored.append(cfg.early_stopping.monitor)
+    names = [*cfg.metrics.names, *custom, *(name.removeprefix(AVERAGED) for name in monitored)]
     found = [custom.get(name) or find_metric(name) for name in dict.fromkeys(names)]
     metrics = [
         metric
@@ -40,17 +40,16 @@ def build_metrics(parts: Components, num_classes: int) -> list[Metric]:
     ]
     for metric in metrics:
         require_some_misses(metric, num_classes)
-    if cfg.early_stopping.enabled:  # now, since nothing is written yet
+    if cfg.early_stopping.enabled:  # to report errors before anything is written
         build_monitor(cfg, cfg.early_stopping.monitor, metrics, "early_stopping.monitor")
     return metrics
 
 
 def saved_metrics(classifier: Classifier, warnings: list[str]) -> list[Metric]:
-    """What to compute of the predictions of a trained model: every metric that needs no loss, and
-    those of its run.
+    """The metrics of `pochi infer`: all that need no loss, and those of the training run.
 
     Args:
-        warnings: gets a line for each metric of the person's own that may not be run here.
+        warnings: a line is added for each custom metric that is not allowed here.
     """
     node = classifier.config.get("metrics", {})
     found = {metric.name: metric for metric in ON_PREDICTIONS}
@@ -69,10 +68,16 @@ def saved_metrics(classifier: Classifier, warnings: list[str]) -> list[Metric]:
 
 
 def is_column_anyway(metric: Metric) -> bool:
+    """Whether the metric is one of the guide's columns, which are always written."""
     return metric.name in ("val_loss", "val_accuracy")
 
 
 def require_some_misses(metric: Metric, num_classes: int) -> None:
+    """Refuse a top-k accuracy with k >= the number of classes.
+
+    Raises:
+        ConfigError: with the remedy.
+    """
     if metric.top_k is not None and metric.top_k >= num_classes:
         raise ConfigError(
             f"{metric.name} must have a k below the number of classes ({num_classes}), got "
@@ -81,14 +86,14 @@ def require_some_misses(metric: Metric, num_classes: int) -> None:
 
 
 def build_custom(parts: Components, name: str, num_classes: int) -> Metric:
-    """The metric of the user's own in `metrics.custom.<name>`, tried once.
+    """Build the user's metric `metrics.custom.<name>`, and try it once.
 
     It is a callable that takes a confusion matrix (numpy, int64, shape (C, C), rows = true class)
-    and returns a number. Its attributes `higher_is_better` (a boolean) and `unit` ("%") count,
-    where it has them.
+    and returns a number. It may have the attributes `higher_is_better` (a boolean) and `unit`
+    ("%").
 
     Raises:
-        ConfigError: if it is none.
+        ConfigError: if it is not such a callable.
     """
     key = f"metrics.custom.{name}"
     built = parts.build(key)
@@ -100,7 +105,7 @@ def build_custom(parts: Components, name: str, num_classes: int) -> Metric:
             f"{key} fails on the confusion matrix of {num_classes} right answers: "
             f"{type(error).__name__}: {first_line(error)}"
         ) from error
-    source = getattr(built, "func", built)  # of a partial, the function may say it
+    source = getattr(built, "func", built)  # a partial has no attributes of its own
     better = getattr(source, "higher_is_better", None)
     require(
         better in (True, False, None), f"{key}.higher_is_better", "true, false or absent", better
@@ -113,13 +118,14 @@ def build_custom(parts: Components, name: str, num_classes: int) -> Metric:
 def build_monitor(
     cfg: DictConfig, name: str, metrics: Sequence[Metric], key: str = "monitor"
 ) -> Monitor:
-    """What to know of the number `name` to tell better from worse.
+    """The monitor of the metric or column `name`, with its direction and unit.
 
     Args:
-        key: of the config, which names it.
+        metrics: the metrics of the run, in which custom ones are looked up.
+        key: config key that names it, for messages.
 
     Raises:
-        ConfigError: if its direction is not known, or not the one that was said.
+        ConfigError: if its direction is unknown, or differs from monitor_direction.
     """
     known = next((metric for metric in metrics if metric.name == name), find_metric(name))
     said = cfg.get("monitor_direction")
@@ -127,19 +133,25 @@ def build_monitor(
     wanted = None if said is None else said == "maximize"
     if better is None and wanted is None:
         raise ConfigError(
-            f"monitor_direction must be maximize or minimize with {key}={name}, got null: nothing "
-            "says which is better. The metric can, with an attribute higher_is_better."
+            f"monitor_direction must be maximize or minimize with {key}={name}, got null. "
+            "The metric may have an attribute higher_is_better instead."
         )
     if key == "monitor" and better is not None:
         rule = f"null or {'maximize' if better else 'minimize'} with monitor={name}"
-        require(wanted in (None, better), "monitor_direction", rule, said, "The metric says so.")
+        require(
+            wanted in (None, better),
+            "monitor_direction",
+            rule,
+            said,
+            "The metric has this direction.",
+        )
     chosen = better if better is not None else wanted
     unit = "" if known is None else known.unit
     return Monitor(name, Metric(name, None, chosen, unit))
 
 
 def choose_monitor(cfg: DictConfig, has_validation: bool, metrics: Sequence[Metric]) -> Monitor:
-    """What decides about the best epoch: see `monitored_metric`."""
+    """The monitor that decides which epoch is best; see `monitored_metric`."""
     name = monitored_metric(cast(Mapping[str, Any], cfg))
     if not has_validation and name.startswith(("val_", AVERAGED)):
         return Monitor("train_loss")

@@ -1,4 +1,4 @@
-"""A web service, from a run directory to a listening port."""
+"""The web service: load a model and listen on a port."""
 
 import asyncio
 import logging
@@ -12,12 +12,12 @@ from pochitrain.inference.budget import MEGA
 from pochitrain.inference.predictor import Predictor
 
 SHUTDOWN_S = 3
-"""Seconds that requests under way get when the service is stopped."""
+"""Seconds that open requests get when the service is stopped."""
 
 
 @dataclass
 class ServeSettings:
-    """What the command line says."""
+    """The settings of the command line."""
 
     model: str
     host: str = "127.0.0.1"
@@ -32,11 +32,11 @@ class ServeSettings:
 
 
 def serve(settings: ServeSettings) -> None:
-    """Load the model and answer until interrupted.
+    """Load the model and serve it until interrupted.
 
     Raises:
         ConfigError: for a model or an address that cannot be used.
-        PochiError: if the extra is not installed.
+        PochiError: if a package is not installed.
     """
     try:
         import uvicorn  # noqa: F401
@@ -46,7 +46,7 @@ def serve(settings: ServeSettings) -> None:
         from pochitrain.serve.limit import Limits
     except ImportError as error:
         raise PochiError(
-            f"pochi serve needs the extra: pip install 'pochitrain[serve]' ({error})."
+            f"pochi serve needs more packages: pip install 'pochitrain[serve]' ({error})."
         ) from error
     predictor = Predictor.load(
         settings.model,
@@ -69,17 +69,17 @@ def serve(settings: ServeSettings) -> None:
 
 
 def is_no_cancellation(record: logging.LogRecord) -> bool:
-    """Off with the stack of a request that was cut short because the service stops."""
+    """Whether to log a record: not the stack of a request cancelled by the shutdown."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes any free one.
+    """A listening socket; port 0 chooses a free one.
 
     Raises:
-        ConfigError: if the address is taken or not of this machine.
+        ConfigError: if the address is in use or does not belong to this machine.
     """
-    if port > 65535:  # the system would take the remainder
+    if port > 65535:  # the system would use the lower 16 bits
         raise ConfigError(f"--port must be <= 65535, got {port}.")
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

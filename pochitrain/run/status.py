@@ -21,7 +21,7 @@ LOCK = ".lock"
 
 
 def write_status(folder: Path, status: str, state: TrainState) -> None:
-    """Write status.json: how far the run is.
+    """Write status.json: the progress of the run.
 
     Args:
         status: `running`, `interrupted`, `failed` or `finished`.
@@ -41,7 +41,7 @@ def write_status(folder: Path, status: str, state: TrainState) -> None:
 
 
 def read_status(folder: Path) -> dict[str, Any]:
-    """The content of status.json; empty where there is none."""
+    """The content of status.json; empty if it is missing or damaged."""
     try:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -50,15 +50,16 @@ def read_status(folder: Path) -> dict[str, Any]:
 
 
 def is_finished(folder: Path) -> bool:
+    """Whether the run has completed its epochs or was stopped early by a callback."""
     return read_status(folder).get("status") == "finished"
 
 
 @contextmanager
 def lock_run(folder: Path) -> Iterator[None]:
-    """Inside, no other process trains in the run directory.
+    """In the block, no other process can train in the run directory.
 
-    A POSIX record lock: it is released when the process ends, however it ends, and loader processes
-    do not inherit it.
+    It is a POSIX record lock: released whenever and however the process ends, and not inherited by
+    loader processes.
 
     Raises:
         ConfigError: if another process holds it.

@@ -1,4 +1,4 @@
-"""What a person reads in the terminal before and after a run."""
+"""The summaries in the terminal before and after a run."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from pochitrain.engine.state import TrainState
 from pochitrain.text import shorten_list
 
 MAX_CLASSES = 12
-"""Classes listed one by one; more are cut."""
+"""Largest number of classes that are listed."""
 
 
 def print_start(console: Console, rows: dict[str, str], data: DataSplits) -> None:
-    """The start-up summary: `rows` (label -> text), then images per class."""
+    """Print the summary at the start: `rows` (label -> text), then unreadable images."""
     width = max(map(len, rows))
     for label, text in rows.items():
         console.print(f"[bold]{label:<{width}}[/bold]  {escape(text)}")
@@ -26,7 +26,7 @@ def print_start(console: Console, rows: dict[str, str], data: DataSplits) -> Non
 
 
 def describe_classes(data: DataSplits) -> str:
-    """`name train/val` of each class, the first ones where there are many."""
+    """`name train/val` (numbers of images) of each class, shortened if there are many."""
     train = data.count_per_class(data.train)
     val = [0] * len(train) if data.val is None else data.count_per_class(data.val)
     shown = [
@@ -37,17 +37,17 @@ def describe_classes(data: DataSplits) -> str:
 
 
 def describe_weights(criterion: nn.Module, class_names: list[str]) -> str:
-    """`name weight` of each class, where the loss weighs them differently."""
+    """`name weight` of each class, if the loss has class weights."""
     weight = getattr(criterion, "weight", None)
     if not isinstance(weight, Tensor):
-        return "every picture counts the same"
+        return "all pictures have the same weight"
     pairs = zip(class_names, weight.tolist(), strict=True)
     shown = [f"{name} {value:.3g}" for name, value in pairs]
     return f"class weights {shorten_list(shown, MAX_CLASSES)}"
 
 
 def print_end(console: Console, state: TrainState, folder: Path, files: list[Path]) -> None:
-    """The closing summary: best epoch and value, and the files written."""
+    """Print the summary at the end: best epoch and value, and the files written."""
     if state.stop_reason is not None:
         console.print(f"Stopped after epoch {state.epoch}: {state.stop_reason}", markup=False)
     if state.best is None:

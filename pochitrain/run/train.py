@@ -34,17 +34,17 @@ TABLES = ("training_metrics.csv", "confusion_matrix.csv", "gradient_trace.csv")
 
 
 def train(cfg: DictConfig, warnings: list[str]) -> float | None:
-    """Train as `cfg` says and write the run directory.
+    """Train the model of `cfg` and write the run directory.
 
     Args:
         cfg: the composed, validated tree.
-        warnings: warnings to show.
+        warnings: warnings about the config, to print.
 
     Returns:
         The monitored metric in the best epoch; None if no epoch gave one.
 
     Raises:
-        ConfigError: before any training, for input that cannot work.
+        ConfigError: for wrong input, mostly before training starts.
     """
     console = open_console()
     resumed = find_run(cfg, warnings, console)
@@ -85,7 +85,7 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
 def build_trainer(
     cfg: DictConfig, parts: RunParts, folder: Path, progress: ProgressDisplay
 ) -> Trainer:
-    """The parts wired together; files go below `folder`."""
+    """Connect the parts; files are written below `folder`."""
     state, data, precision = parts.state, parts.data, parts.precision
     size = tuple((parts.val_loader or parts.train_loader).sample(1).shape[2:])
     writer = build_checkpoint_writer(cfg, folder, data, precision, size)
@@ -135,7 +135,7 @@ def print_warnings(console: Console, warnings: list[str]) -> None:
 
 
 def finish(cfg: DictConfig, console: Console, state: TrainState, folder: Path) -> None:
-    """Draw the graphs and print the closing summary; a resumed run may do so again."""
+    """Draw the graphs and print the summary at the end. May be repeated by a resumed run."""
     wanted = cfg.metrics.export and (cfg.optuna.graphs or not cfg.optuna.enabled)
     graphs = draw_graphs(cfg, folder) if wanted else []
     files = [folder / "models" / name for name in ("best.pth", "last.pth", "ema.pth")]
@@ -144,22 +144,22 @@ def finish(cfg: DictConfig, console: Console, state: TrainState, folder: Path) -
 
 
 def precision_name(cfg: DictConfig, resumed: ResumedRun | None) -> str:
-    """`cfg.precision`; in a resumed run `auto` means what it meant at first, on any device."""
+    """`cfg.precision`; for `auto`, a resumed run keeps the precision that it started with."""
     if cfg.precision != "auto" or resumed is None or resumed.checkpoint is None:
         return str(cfg.precision)
     return str(resumed.checkpoint["precision"])
 
 
 def draw_graphs(cfg: DictConfig, folder: Path) -> list[Path]:
-    """Draw the graphs of the run from its files; the files written."""
-    from pochitrain.report.run import draw_run  # pandas and matplotlib can wait until here
+    """Draw the graphs of the run from its CSV files; returns the files written."""
+    from pochitrain.report.run import draw_run  # imports pandas and matplotlib
 
     style = ConfusionMatrixConfig(**plain(cfg.confusion_matrix))
     return draw_run(folder, style, log_rates=cfg.layer_wise_lr.graph_config.use_log_scale)
 
 
 def set_backends(cfg: DictConfig) -> None:
-    """Choose between speed and determinism, for the whole process."""
+    """Set cudnn, determinism and the number of threads for the whole process."""
     limit_threads()
     torch.backends.cudnn.benchmark = cfg.cudnn_benchmark
     torch.use_deterministic_algorithms(cfg.deterministic, warn_only=True)
@@ -173,14 +173,14 @@ def build_checkpoint_writer(
     precision: Precision,
     input_size: tuple[int, ...],
 ) -> CheckpointWriter:
-    """What writes the checkpoints of this run, with all that inference must know about it."""
+    """The writer of the checkpoints, with the metadata that inference needs."""
     metadata = {
         "class_names": data.class_names,
         "transforms": {split: plain(cfg.transform[split]) for split in ("train", "val")},
         "config": plain(cfg),
         "versions": collect_versions(),
         "precision": precision.name,
-        "input_size": list(input_size),  # height and width; inference allows what this needs
+        "input_size": list(input_size),  # height and width, for the pixel limit of inference
         "data": fingerprint(data),
     }
     node = cfg.checkpoint
@@ -196,7 +196,7 @@ def build_checkpoint_writer(
 
 
 def describe_run(cfg: DictConfig, parts: RunParts, folder: Path) -> dict[str, str]:
-    """Rows of the start-up summary."""
+    """Rows of the summary at the start: label -> text."""
     data, model, precision = parts.data, parts.state.model, parts.precision
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     num_val = 0 if data.val is None else len(data.val)
@@ -231,5 +231,5 @@ def describe_cache(train_loader: EpochLoader, val_loader: EpochLoader | None) ->
 
 
 def type_name(node: DictConfig) -> str:
-    """Class name of what a node of the config describes."""
+    """Name of the class or function that a config node builds."""
     return str(node["_target_"]).rpartition(".")[2]

@@ -1,5 +1,5 @@
-"""The hyper-parameter search of `optuna=...`: what this trainer adds to the plain sweeper.
+"""The hyper-parameter search of `optuna=...`: what this trainer adds to the sweeper.
 
-`application` answers what the sweeper asks; `plan` reads the search space, `check` refuses what
-cannot work, and `report` writes the results.
+`application` implements the interface of the sweeper, `plan` reads the search space, `check`
+refuses impossible ones, and `report` writes the results.
 """

@@ -1,4 +1,4 @@
-"""Our search as an application of the sweeper: it answers what `sweep.driver` asks."""
+"""The search of this trainer, as an application of the sweeper (`sweep.application`)."""
 
 import logging
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from pochitrain.text import quote_override
 
 
 class SearchApplication:
-    """Searches the hyper-parameters of trainings, as group `optuna` says."""
+    """A search over trainings, configured by group `optuna`. For the methods see `Application`."""
 
     key = "optuna"
     output_file: str | None = "output.log"
@@ -42,7 +42,7 @@ class SearchApplication:
             optuna: the config group.
 
         Raises:
-            ConfigError: wrong settings in it.
+            ConfigError: for a wrong setting.
         """
         check_search(OmegaConf.to_container(optuna, resolve=True))  # type: ignore[arg-type]
         self.optuna = optuna
@@ -52,6 +52,11 @@ class SearchApplication:
     # --- before the first trial -----------------------------------------------------------------
 
     def setup(self, config: DictConfig, context: HydraContext, settings: SweepSettings) -> None:
+        """Store config and settings; see `Application.setup`.
+
+        Raises:
+            ConfigError: for another direction than `optuna.direction`, or a wrong custom space.
+        """
         rule = f"what optuna.direction says ({self.optuna.direction})"
         right = settings.directions == [self.optuna.direction]  # a training has one objective
         require(right, "hydra.sweeper.direction", rule, ", ".join(settings.directions))
@@ -60,10 +65,15 @@ class SearchApplication:
         self.settings = settings
         path = settings.custom_search_space
         self.extend = load_custom_space(path, config) if path else None
-        for name in LAUNCHER_LOGS:  # the search prints a line per trial itself
+        for name in LAUNCHER_LOGS:  # the search prints its own line per trial
             logging.getLogger(name).setLevel(logging.ERROR)
 
     def read_space(self, arguments: list[str]) -> SearchSpace:
+        """Read the plan, and check it; see `Application.read_space`.
+
+        Raises:
+            ConfigError: for a search space that cannot work.
+        """
         plan = self.plan = read_plan(arguments, self.config, self.loader)
         if is_grid(self.settings.sampler):
             require_grid(plan)
@@ -78,7 +88,7 @@ class SearchApplication:
         check_same_space(study, self.plan.distributions)
 
     def open_directory(self, study: Study | None) -> Path:
-        """Choose and make the directory; Hydra is told, whose launchers write there too."""
+        """Make the directory, and set it as hydra.sweep.dir, where launchers write too."""
         self.directory = ResultDirectory(self.config, study)
         node = self.config.hydra.sweep
         with read_write(node), open_dict(node):
@@ -95,7 +105,7 @@ class SearchApplication:
             self.show_folder()
 
     def show_folder(self) -> None:
-        """Say where the results are, once it is certain that they will stay there."""
+        """Print where the results are; called once the directory is certain to be kept."""
         if not self.is_folder_shown:
             self.terminal.print(f"Results: {self.directory.path}")
             self.is_folder_shown = True
@@ -103,7 +113,7 @@ class SearchApplication:
     # --- trials ---------------------------------------------------------------------------------
 
     def jobs(self, trial: Trial, overrides: Sequence[str]) -> list[list[str]]:
-        """A training per repeat, each with a directory and (of several) a seed of its own."""
+        """One training per repeat, each with its own directory and, if there are several, seed."""
         folder = f"hydra.sweep.dir={quote_override(str(self.directory.path))}"
         subdir = f"hydra.sweep.subdir=trial_{trial.number:04d}"
         if self.num_repeats == 1:
@@ -115,14 +125,14 @@ class SearchApplication:
         ]
 
     def trial_finished(self, trial: Trial, result: TrialResult, work: StudyWork) -> None:
-        """Print and save how the trial ended; end the search after too many failures.
+        """Print and save the result of a trial; end the search after too many failures.
 
-        The share of failures is that of all trials of this command, so that one bad draw at the
-        start does not end it.
+        The failure rate is relative to all trials planned by this command, so that one failure at
+        the start does not end it.
         """
         is_wrong_input = isinstance(result.error, (ConfigError, HydraException))
         if is_wrong_input and not work.has_results():
-            raise_failure(result)  # a folder that is not there, say: every trial would fail
+            raise_failure(result)  # for example a missing folder: every trial would fail
         self.show_folder()
         frozen = work.study.get_trials(deepcopy=False)[trial.number]
         self.terminal.print_trial(frozen, result.reason)
@@ -134,13 +144,14 @@ class SearchApplication:
         free_memory()
 
     def refresh(self, final: bool = False) -> None:
+        """Update the result files, and print which could not be written."""
         for problem in self.report.refresh(final):
             self.terminal.print(problem, "yellow")
 
     # --- the end --------------------------------------------------------------------------------
 
     def stopped(self, error: BaseException, work: StudyWork) -> None:
-        """Leave no directory behind where wrong input stopped the search at its first trial."""
+        """Remove the directory if wrong input failed the first trial, else write the results."""
         if isinstance(error, ConfigError) and work.num_failed <= 1 and not work.has_results():
             self.directory.discard()
             return
@@ -150,12 +161,12 @@ class SearchApplication:
             raise Interrupted(self.describe_stop(work), exit_code) from None
 
     def describe_stop(self, work: StudyWork) -> str:
-        """What the person can do after Ctrl+C or SIGTERM."""
+        """The message after Ctrl+C or SIGTERM: how to continue."""
         if work.is_resumable:
-            return "The search is stopped. The same command goes on with it."
+            return "The search was stopped. The same command continues it."
         return (
-            f"The search is stopped; its results so far are in {work.folder}. To be able to go on "
-            "next time, keep the study: optuna.storage=sqlite:///study.db."
+            f"The search was stopped; its results so far are in {work.folder}. To be able to "
+            "continue next time, keep the study: optuna.storage=sqlite:///study.db."
         )
 
     def ended(self, work: StudyWork) -> None:
@@ -164,22 +175,24 @@ class SearchApplication:
             save_results(work.study, work.folder)
 
     def finish(self) -> None:
-        """The last refresh, and the best trials."""
+        """Write all results, and print the best trials."""
         self.refresh(final=True)
         self.terminal.print_end(self.report.importances)
         self.terminal.print(f"Results: {self.directory.path}")
 
 
 def raise_failure(result: TrialResult) -> None:
-    """Raise why a trial failed as one message, without a traceback.
+    """Raise the error of a failed trial as one of ours, shown without a traceback.
 
     Raises:
-        ConfigError: wrong input.
-        PochiError: anything else.
+        ConfigError: if the cause is wrong input.
+        PochiError: for any other cause.
     """
     error = result.error
     if isinstance(error, PochiError):
         raise error
     if isinstance(error, HydraException):
         raise ConfigError(explain_composition(error)) from error
-    raise PochiError(f"The search stopped, too many trials failed: {result.reason}") from error
+    raise PochiError(
+        f"The search stopped because too many trials failed: {result.reason}"
+    ) from error

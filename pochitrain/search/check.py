@@ -1,4 +1,4 @@
-"""Refuses impossible search spaces before the first trial, by composing their corners."""
+"""Refuses impossible search spaces before the first trial, by composing extreme values."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,19 +22,19 @@ CONDITIONAL = " A parameter that only some options have needs optuna.custom_sear
 
 
 def extreme_values(distribution: BaseDistribution) -> list[Any]:
-    """Values that show whether the whole range works: all choices, or both ends."""
+    """The values to check of a parameter: all choices, or both ends of a range."""
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
     return list(dict.fromkeys([distribution.low, distribution.high]))  # type: ignore[attr-defined]
 
 
 def check_corners(plan: SearchPlan) -> None:
-    """Compose and validate a job for every extreme of every parameter, the others at their first.
+    """Compose and validate a job for every extreme value of every parameter.
 
-    Then once more as a training of full length.
+    The other parameters have their first value. A training of full length is checked too.
 
     Raises:
-        ConfigError: naming the parameter and the value that cannot work.
+        ConfigError: with the values that cannot work.
     """
     corners = {name: extreme_values(item) for name, item in plan.distributions.items()}
     base = {name: values[0] for name, values in corners.items()}
@@ -42,14 +42,14 @@ def check_corners(plan: SearchPlan) -> None:
     fixed = [f"{name}={value}" for name, value in plan.fixed_in_trials.items()]
     fixed += plan.deletions
     for point in points:
-        words = [plan.render(name, value) for name, value in point.items()]
-        problem = find_problem([*words, *fixed], plan)
+        varied = [plan.render(name, value) for name, value in point.items()]
+        problem = find_problem([*varied, *fixed], plan)
         if problem is None:
             continue
-        if problem == find_problem(fixed, plan):  # not the space's fault
+        if problem == find_problem(fixed, plan):  # not caused by the search space
             raise ConfigError(problem)
         raise ConfigError(
-            f"optuna.search_space cannot be searched at {', '.join(words)}: {problem}"
+            f"optuna.search_space cannot be searched at {', '.join(varied)}: {problem}"
         )
     problem = find_problem(plan.full_overrides(base), plan)
     if problem is not None:
@@ -57,7 +57,7 @@ def check_corners(plan: SearchPlan) -> None:
 
 
 def find_problem(overrides: list[str], plan: SearchPlan) -> str | None:
-    """What is wrong with the job that has the `overrides`; None if nothing is."""
+    """Why a job with `overrides` cannot work; None if it can."""
     try:
         job = plan.loader.load_sweep_config(plan.config, overrides)
         with read_write(job), open_dict(job):
@@ -71,15 +71,15 @@ def find_problem(overrides: list[str], plan: SearchPlan) -> str | None:
 
 
 def explain_composition(error: Exception) -> str:
-    """One line about a config that cannot be composed, with the remedy."""
+    """The message for a config that cannot be composed, with a remedy."""
     text = describe_composition(error)
     return text + (CONDITIONAL if "Could not override" in text else "")
 
 
 def check_same_space(study: Study, distributions: Mapping[str, BaseDistribution]) -> None:
-    """Refuse another kind of value, or other choices, than the trials of the study had.
+    """Refuse parameters whose type or choices differ from those of earlier trials of the study.
 
-    Ranges may change; Optuna refuses the rest too, but only in the middle of the next trial.
+    Ranges may change. Optuna refuses the rest too, but only in the middle of the next trial.
 
     Raises:
         ConfigError: naming the parameter.
@@ -98,6 +98,7 @@ def check_same_space(study: Study, distributions: Mapping[str, BaseDistribution]
 
 
 def describe_values(distribution: BaseDistribution) -> str:
+    """The values of a parameter, for messages."""
     if isinstance(distribution, CategoricalDistribution):
         return f"a choice of {list(distribution.choices)}"
     return f"a range ({distribution})"

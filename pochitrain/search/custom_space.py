@@ -1,4 +1,4 @@
-"""`optuna.custom_search_space`: the person's own function that adds parameters to a trial."""
+"""`optuna.custom_search_space`: a user's function that adds parameters to a trial."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,11 +15,11 @@ from pochitrain.text import first_line
 
 
 def load_custom_space(path: str, config: DictConfig) -> Callable[[Trial], None]:
-    """The function at the dotted path, with the config as its first argument.
+    """The function at a dotted path, with its first argument bound to the config.
 
     Raises:
-        ConfigError: not there, or not allowed on the command line. The function that is returned
-            raises it too, whatever goes wrong in the person's code.
+        ConfigError: if it does not exist or is not allowed on the command line. The returned
+            function raises it too, for any error in the user's code.
     """
     overrides = list(config.hydra.overrides.task)
     allowed = allowed_targets(list(config.allow_targets), overrides)

@@ -1,4 +1,4 @@
-"""The directory of a search: chosen, made, and removed again where nothing came of it."""
+"""Choosing, making and discarding the directory of a search."""
 
 import shutil
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 NAME = "optuna_results"
 RESULTS = "pochitrain:results"
-"""User attribute of a study: its directory, so that a resumed search goes on in it."""
+"""User attribute of a study with its directory, in which a resumed search continues."""
 
 
 def search_directory(config: DictConfig, study: "Study | None") -> Path:
@@ -25,7 +25,7 @@ def search_directory(config: DictConfig, study: "Study | None") -> Path:
         study: None for a search that cannot be resumed.
 
     Raises:
-        ConfigError: cannot be made, or holds the trials of another study.
+        ConfigError: if it cannot be made, or holds the trials of another study.
     """
     known = None if study is None else study.user_attrs.get(RESULTS)
     given = Path(config.hydra.sweep.dir)
@@ -47,6 +47,11 @@ def search_directory(config: DictConfig, study: "Study | None") -> Path:
 
 
 def make(path: Path) -> None:
+    """Make a directory and its parents.
+
+    Raises:
+        ConfigError: if that is not possible.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -57,7 +62,7 @@ def make(path: Path) -> None:
 
 
 def make_next(parent: Path) -> Path:
-    """`optuna_results`, or `optuna_results_002` and so on where it is taken."""
+    """Make `optuna_results`, or the first free of `optuna_results_002`, ..., in `parent`."""
     make(parent)
     try:
         return make_numbered_directory(parent, NAME, digits=3)
@@ -69,13 +74,13 @@ def make_next(parent: Path) -> Path:
 
 
 def missing_directories(path: Path) -> list[Path]:
-    """`path` and those of its parents that do not exist, the innermost first."""
+    """`path` and its parents, as far as they do not exist, innermost first."""
     path = path.absolute()
     return [folder for folder in (path, *path.parents) if not folder.exists()]
 
 
 def remove_empty(folders: Iterable[Path]) -> None:
-    """Remove directories, the innermost first, as long as they are empty."""
+    """Remove those of `folders` that are empty; they must be given innermost first."""
     for folder in folders:
         try:
             folder.rmdir()
@@ -87,10 +92,10 @@ class ResultDirectory:
     """The directory of one search."""
 
     def __init__(self, config: DictConfig, study: "Study | None") -> None:
-        """Choose and make it.
+        """Choose and make the directory (see `search_directory`).
 
         Raises:
-            ConfigError: cannot be made, or holds the trials of another study.
+            ConfigError: if it cannot be made, or holds the trials of another study.
         """
         given = Path(config.hydra.sweep.dir)
         self.missing = missing_directories(given)
@@ -98,7 +103,7 @@ class ResultDirectory:
         self.is_new = not any(self.path.iterdir())
 
     def discard(self) -> None:
-        """Remove it with its content, and its parents that were made for it."""
+        """Remove the directory, unless it existed with content, and parents made for it."""
         if self.is_new:
             shutil.rmtree(self.path, ignore_errors=True)
             remove_empty(self.missing)

@@ -1,4 +1,4 @@
-"""GPUs of a search: one per worker, and their memory given back between trials."""
+"""GPUs of a search: one per worker process, with memory freed between trials."""
 
 import gc
 import os
@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 
 def choose_gpu(place: int, config: DictConfig) -> None:
-    """Give the worker number `place` one GPU, round robin; a device in the config is left alone."""
+    """Give worker number `place` one GPU, round robin, unless the config chooses a device."""
     if config.get("device") not in (None, "cuda"):
         return
     import torch
@@ -21,7 +21,7 @@ def choose_gpu(place: int, config: DictConfig) -> None:
 
 
 def free_memory() -> None:
-    """Give the device memory of a failed trial back before the next one starts."""
+    """Free the GPU memory of a failed trial before the next one starts."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
         gc.collect()

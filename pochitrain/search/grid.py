@@ -1,4 +1,4 @@
-"""`--multirun` without a search: Hydra's plain grid, refused as a whole or run as a whole."""
+"""`--multirun` without a search: Hydra's grid, with all jobs checked before the first starts."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,20 +19,25 @@ RECORD = "multirun.yaml"
 
 
 class WholeBasicSweeper(BasicSweeper):
-    """Hydra's basic sweeper; every job is checked before the first one starts."""
+    """Hydra's basic sweeper, which checks all jobs before the first one starts."""
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run all combinations.
 
         Raises:
-            ConfigError: an empty range, or a job whose config is wrong; nothing is left behind.
+            ConfigError: for an empty range or a job with a wrong config; no files are left behind.
         """
         assert self.config is not None and self.hydra_context is not None
         refuse_empty_sweeps(arguments, self.hydra_context.config_loader)
-        with leaving_nothing_when_refused(Path(self.config.hydra.sweep.dir)):
+        with restoring_when_refused(Path(self.config.hydra.sweep.dir)):
             return super().sweep(arguments)
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Check a batch of jobs; the basic sweeper calls this before it launches them.
+
+        Raises:
+            ConfigError: for the first job with a wrong config.
+        """
         assert self.config is not None and self.hydra_context is not None
         for overrides in batch:
             job = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
@@ -42,19 +47,19 @@ class WholeBasicSweeper(BasicSweeper):
 
 
 def refuse_empty_sweeps(arguments: list[str], loader: ConfigLoader) -> None:
-    """A sweep without values would run no job at all, and look like success."""
+    """Refuse a sweep without values, which would run no job and look like a success."""
     for override in OverridesParser.create(config_loader=loader).parse_overrides(arguments):
         if override.is_discrete_sweep() and next(override.sweep_string_iterator(), None) is None:
             raise ConfigError(
                 f"{override.get_key_element()} must have at least one value, got "
                 f"{override.get_value_string()}, which has none. A range is range(start, stop), "
-                "without stop; downwards it needs a step: range(5,0,-1)."
+                "without stop; a descending one needs a step: range(5,0,-1)."
             )
 
 
 @contextmanager
-def leaving_nothing_when_refused(folder: Path) -> Iterator[None]:
-    """Put `folder` back as it was when the grid ends by an error before any run was made."""
+def restoring_when_refused(folder: Path) -> Iterator[None]:
+    """Restore `folder` if the block fails before any run was made."""
     record = folder / RECORD
     before = record.read_bytes() if record.is_file() else None
     missing = missing_directories(folder)

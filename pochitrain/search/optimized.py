@@ -1,4 +1,4 @@
-"""The best parameters as configs that train as they are: a Python file and a Hydra experiment."""
+"""Writes the best parameters as configs for training: a Python file and a Hydra experiment."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from pochitrain.legacy.node import REFERENCE
 from pochitrain.legacy.write import write_python_config, write_yaml_experiment
 
 EXPERIMENT = Path("experiment") / "optimized.yaml"
-"""The same file once more, where `--config-dir RESULTS experiment=optimized` finds it."""
+"""A copy of optimized.yaml where `--config-dir RESULTS experiment=optimized` finds it."""
 
 
 def write_optimized(
@@ -24,12 +24,12 @@ def write_optimized(
     """Write optimized_config.py and optimized.yaml.
 
     Args:
-        overrides: of a real training with the best parameters (not of the short trial).
+        overrides: those of a training of full length with the best parameters.
         note: comment at the top of both files.
 
     Returns:
-        One line for each file that is not written because it cannot express this config (for
-        example a model of the user's own).
+        One line for each file that was not written: the config cannot be expressed in it, or the
+        disk is full.
     """
     job = loader.load_sweep_config(config, list(overrides))
     choices = dict(job.hydra.runtime.choices)
@@ -39,7 +39,7 @@ def write_optimized(
     plain = to_plain(job)
     (folder / EXPERIMENT.parent).mkdir(exist_ok=True)
     choices = {str(group): str(choice) for group, choice in choices.items()}
-    # Code of the person's own runs only where the command names its file.
+    # The user's code runs only if the command names its file.
     code = "".join(f"--config {quote(file)} " for file in sorted(set(referenced_files(plain))))
     problems = []
     for path in (folder / "optimized_config.py", folder / "optimized.yaml"):
@@ -71,6 +71,6 @@ def referenced_files(node: Any) -> Iterator[str]:
 
 
 def describe_best(params: dict[str, Any], value: float, study_name: str) -> str:
-    """The comment at the top of the files."""
+    """The comment at the top of the files: `params` as the user wrote them, and their `value`."""
     chosen = ", ".join(f"{name}={item}" for name, item in params.items())
     return f"Best of search {study_name}: {value:.6g} with {chosen}."

@@ -1,4 +1,4 @@
-"""The graphs of a search as HTML that opens without a network; all share one plotly.min.js."""
+"""Graphs of a search as HTML pages that work offline; they share one plotly.min.js."""
 
 import warnings
 from pathlib import Path
@@ -12,7 +12,7 @@ from pochitrain.atomic import write_text
 
 SCRIPT = "plotly.min.js"
 MAX_CONTOUR_PARAMS = 4
-"""A contour plot has a panel per pair of parameters; more cannot be read."""
+"""A contour plot has a panel per pair of parameters; more would be unreadable."""
 
 
 def write_pages(
@@ -21,6 +21,7 @@ def write_pages(
     """Write optimization_history.html, param_importances.html and contour.html.
 
     Args:
+        importances: parameter -> share, most important first.
         metric: name (and unit) of the values, for the axes.
     """
     if not (folder / SCRIPT).exists():
@@ -41,6 +42,7 @@ def write_pages(
 
 
 def has_values(study: Study) -> bool:
+    """Whether a trial is completed."""
     return bool(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
 
 
@@ -51,19 +53,19 @@ def draw_nothing() -> Any:
 
 
 def draw_importances(importances: dict[str, float]) -> Any:
-    """Bars; the numbers are those of study_statistics.json, not computed a second time."""
+    """A bar per parameter, with the numbers of study_statistics.json."""
     import plotly.graph_objects as go
 
     names = list(reversed(importances))
     shares = [importances[name] for name in names]
     bars = go.Bar(x=shares, y=names, orientation="h", text=[f"{s:.2f}" for s in shares])
-    title = "Importance of the parameters" if names else "Too few trials to tell what matters"
+    title = "Importance of the parameters" if names else "Too few trials to compute importances"
     layout = go.Layout(title=title, xaxis={"title": "importance (the sum is 1)", "range": [0, 1]})
     return go.Figure(bars, layout)
 
 
 def draw_contour(study: Study, importances: dict[str, float], metric: str) -> Any:
-    """The value over pairs of the most important parameters; over the only one if there is one."""
+    """The value over each pair of the most important parameters, or over the only one."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     names = list(dict.fromkeys([*importances, *(name for t in trials for name in t.params)]))
     values = {name: {str(t.params[name]) for t in trials if name in t.params} for name in names}

@@ -22,11 +22,11 @@ from pochitrain.search.result import (
 from pochitrain.text import format_json
 
 SHARE = 0.03
-"""The slow results (importances, graphs) may take this share of the time of the search."""
+"""Largest share of the time of a search that importances and graphs may take."""
 
 
 class SearchReport:
-    """The files of one search."""
+    """Writes the result files of one search."""
 
     def __init__(self, study: Study, plan: SearchPlan, folder: Path) -> None:
         self.study = study
@@ -38,7 +38,10 @@ class SearchReport:
         self.slow_end = time.monotonic()
 
     def refresh(self, final: bool = False) -> list[str]:
-        """Write the results as they are now; the slow ones only now and then, and at the end.
+        """Write the current results; importances and graphs only from time to time.
+
+        Args:
+            final: write everything.
 
         Returns:
             One line for each file that could not be written.
@@ -57,7 +60,11 @@ class SearchReport:
         return self.write_best()
 
     def write_best(self) -> list[str]:
-        """The configs with the best parameters, when there are better ones."""
+        """Write the configs with the best parameters, if the best trial has changed.
+
+        Returns:
+            One line for each file that could not be written.
+        """
         best = best_trial(self.study)
         if best is None or best.number == self.best_written:
             return []

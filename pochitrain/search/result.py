@@ -1,4 +1,4 @@
-"""What a study says, as plain values for the result files."""
+"""The contents of a study as plain values, for the result files."""
 
 import math
 import statistics
@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pochitrain.sweep.heartbeat import KILLED, REASON
 
 Written = Callable[[str, Any], Any]
-"""(parameter, value of the study) -> value as the person wrote it."""
+"""(parameter, value of the study) -> value as the user wrote it."""
 
 
 def now() -> str:
@@ -21,12 +21,12 @@ def now() -> str:
 
 
 def finite(value: float | None) -> float | None:
-    """JSON has no NaN and no infinity."""
+    """None for NaN and infinity, which JSON cannot represent."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def best_trial(study: Study) -> FrozenTrial | None:
-    """The best completed trial; None without one. A pruned trial is never the best."""
+    """The best completed trial (never a pruned one); None without one or with many objectives."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if not complete or len(study.directions) > 1:
         return None
@@ -34,6 +34,7 @@ def best_trial(study: Study) -> FrozenTrial | None:
 
 
 def shown_params(trial: FrozenTrial, written: Written) -> dict[str, Any]:
+    """The parameters of a trial as the user wrote them."""
     return {name: written(name, value) for name, value in trial.params.items()}
 
 
@@ -51,11 +52,12 @@ def summarize_best(study: Study, written: Written) -> dict[str, Any]:
 
 
 def finished(study: Study) -> list[FrozenTrial]:
+    """The trials that have ended: completed, pruned or failed."""
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
 
 
 def list_trials(study: Study, written: Written) -> list[dict[str, Any]]:
-    """Content of trials_history.json: all trials that have begun."""
+    """Content of trials_history.json: all trials that have started."""
 
     def time(moment: datetime | None) -> str | None:
         return None if moment is None else moment.isoformat()
@@ -80,13 +82,13 @@ def list_trials(study: Study, written: Written) -> list[dict[str, Any]]:
 
 
 def count_states(study: Study) -> dict[str, int]:
-    """Number of trials in each state, by its lower-case name."""
+    """Lower-case name of each state -> number of trials in it."""
     trials = study.get_trials(deepcopy=False)
     return {state.name.lower(): sum(t.state == state for t in trials) for state in TrialState}
 
 
 def summarize_study(study: Study, importances: dict[str, float]) -> dict[str, Any]:
-    """Content of study_statistics.json. `std` is the population's."""
+    """Content of study_statistics.json. `std` is the population standard deviation."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     values = [t.values[0] for t in complete if t.values and math.isfinite(t.values[0])]
     direction = study.directions[0].name.lower()
@@ -113,15 +115,15 @@ def summarize_study(study: Study, importances: dict[str, float]) -> dict[str, An
 
 
 def count_seconds(study: Study) -> tuple[float, float]:
-    """Time that all trials took, and an estimate of what pruning saved.
+    """Seconds that all trials took, and an estimate of the seconds saved by pruning.
 
-    The estimate: a pruned trial would have gone on at its own pace for as many epochs as the
-    longest completed trial reported.
+    The estimate assumes that a pruned trial would have continued at the same speed for as many
+    epochs as the longest trial.
     """
     trials = [
         trial
         for trial in study.get_trials(deepcopy=False)
-        # A killed trial was marked when the next search found it, perhaps a day later.
+        # A killed trial seems to end when a later search marks it failed, perhaps a day later.
         if trial.duration is not None and trial.user_attrs.get(REASON) != KILLED
     ]
     epochs = max((len(t.intermediate_values) for t in trials), default=0)
@@ -137,20 +139,20 @@ def count_seconds(study: Study) -> tuple[float, float]:
 
 
 def compute_importances(study: Study) -> dict[str, float]:
-    """Share of each parameter in what makes a trial good (PED-ANOVA, Watanabe et al. 2023).
+    """Importance of each parameter, from 0 to 1 (PED-ANOVA, Watanabe et al. 2023).
 
-    Empty while the completed trials say nothing: fewer than two, or all with the same value.
+    Empty if it cannot be computed: with fewer than two different values, or many objectives.
     """
     import optuna
 
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    # Optuna would call all parameters equally important where it knows nothing.
+    # Without information, Optuna would call all parameters equally important.
     if len(study.directions) > 1 or len({trial.value for trial in complete}) < 2:
         return {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = optuna.importance.get_param_importances(study)
-    except (ValueError, RuntimeError):  # too few trials, or no parameter that all of them have
+    except (ValueError, RuntimeError):  # too few trials, or no parameter common to all
         return {}
     return {name: float(share) for name, share in found.items() if math.isfinite(share)}

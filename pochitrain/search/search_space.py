@@ -1,10 +1,10 @@
-"""The search space: from the guide's form to the overrides that Hydra's Optuna plugin reads.
+"""The search space: conversion of the guide's form to sweeps that Hydra's Optuna plugin reads.
 
     learning_rate: {type: float, low: 1e-5, high: 1e-1, log: true}
     ->  learning_rate=tag(log, interval(1e-05, 0.1))
 
-The plugin builds the distributions. In the study a parameter keeps the name that the person wrote;
-`Parameter.override` says what a value of it means for a job.
+The plugin builds the distributions. In the study, a parameter has the name that the user wrote;
+`Parameter.override` converts a value of it to the override of a job.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -44,7 +44,7 @@ NO_HYPERPARAMETERS = (
     "resume",
     "work_dir",
 )
-"""Keys that do not change what a trial learns; monitor says by what trials are compared."""
+"""Keys that do not change what a trial learns, or that define how trials are compared."""
 
 
 @dataclass
@@ -52,28 +52,28 @@ class Parameter:
     """One dimension of the search."""
 
     name: str
-    """In the study and in the result files, as the person wrote it."""
+    """Its name in the study and in the result files, as the user wrote it."""
     key: str
-    """What a job overrides: a dotted config key or a config group."""
+    """The key that a job overrides: a dotted config key or a config group."""
     sweep: str
-    """Override with a Hydra sweep, under `name`."""
+    """The override with a Hydra sweep, under `name`."""
     choices: list[Any] = field(default_factory=list)
-    """Of a categorical parameter, as the person wrote them."""
+    """Choices of a categorical parameter, as the user wrote them."""
     values: list[Any] = field(default_factory=list)
-    """The same as the study holds them (text for all but str, int, float and bool)."""
+    """The same choices as stored in the study (text unless str, int, float or bool)."""
 
     def index(self, value: Any) -> int | None:
-        """Which choice `value` (of the study) is; 1, 1.0 and True are not the same."""
+        """Position of `value` (of the study) among the choices; 1, 1.0 and True are different."""
         kinds = [(type(item), item) for item in self.values]
         return kinds.index((type(value), value)) if (type(value), value) in kinds else None
 
     def written(self, value: Any) -> Any:
-        """`value` (of the study) as the person wrote it."""
+        """`value` (of the study) as the user wrote it."""
         index = self.index(value)
         return value if index is None else self.choices[index]
 
     def override(self, value: Any) -> str:
-        """The override of a job for `value`, as the study holds it."""
+        """The override of a job for `value` (of the study)."""
         return f"{self.key}={value}"
 
 
@@ -91,14 +91,14 @@ class GroupParameter(Parameter):
 def read_space(
     space: Mapping[str, Any], config: DictConfig, options: Callable[[str], list[str]]
 ) -> list[Parameter]:
-    """The entries of `optuna.search_space`, whose form `config.optuna` has checked.
+    """Convert the entries of `optuna.search_space`, which `config.optuna` has checked.
 
     Args:
         config: the composed config of the search, with its `hydra` node.
-        options: gives the options of a config group; none where there is no such group.
+        options: returns the options of a config group, or an empty list if there is no such group.
 
     Raises:
-        ConfigError: a name that is no key of the config, or a choice that is no option.
+        ConfigError: for an unknown key, or a choice that is not an option of its group.
     """
     aliases = OmegaConf.select(config, "hydra.aliases") or {}
     found: dict[str, Parameter] = {}
@@ -108,7 +108,7 @@ def read_space(
         other = found.setdefault(parameter.key, parameter)
         if other is not parameter:
             raise ConfigError(
-                f"optuna.search_space must say once how to search {parameter.key}, "
+                f"optuna.search_space must have one entry for {parameter.key}, "
                 f"got {other.name} and {parameter.name}."
             )
     return list(found.values())
@@ -121,6 +121,11 @@ def read_entry(
     aliases: Mapping[str, str],
     options: Callable[[str], list[str]],
 ) -> Parameter:
+    """Convert one entry; see `read_space`.
+
+    Raises:
+        ConfigError: for an unknown key, or a choice that is not an option of its group.
+    """
     key = find_key(name, aliases)
     entry = {field: value for field, value in entry.items() if value is not None}
     if entry["type"] != "categorical":
@@ -128,7 +133,7 @@ def read_entry(
         return Parameter(name, key, f"{name}={format_range(entry)}")
     choices = list(entry["choices"])
     texts = [format_value(choice) for choice in choices]
-    # Not choice(...), which refuses null; but a list of one is no sweep.
+    # Not choice(...), which refuses null; but a single value without it is not a sweep.
     sweep = f"{name}={','.join(texts)}" if len(texts) > 1 else f"{name}=choice({texts[0]})"
     group = options(key.replace(".", "/"))
     if not group:
@@ -145,7 +150,7 @@ def read_entry(
 
 
 def find_key(name: str, aliases: Mapping[str, str]) -> str:
-    """`scheduler_gamma` -> `scheduler.gamma`; everything else is a key already."""
+    """The config key of an entry: `scheduler_gamma` is `scheduler.gamma`; aliases are resolved."""
     if name in aliases:
         return str(aliases[name])
     if name.startswith(SCHEDULER_PREFIX):
@@ -154,10 +159,10 @@ def find_key(name: str, aliases: Mapping[str, str]) -> str:
 
 
 def require_hyperparameter(key: str, shown: str) -> None:
-    """Refuse to search a key whose values all give the same training.
+    """Refuse to search a key that does not change what a trial learns.
 
     Args:
-        shown: where the person wrote it, for the message.
+        shown: where it was given, for the message.
     """
     for pattern in NO_HYPERPARAMETERS:
         if fnmatchcase(key, pattern) or key == pattern.removesuffix(".*"):
@@ -168,9 +173,9 @@ def require_hyperparameter(key: str, shown: str) -> None:
 
 
 def require_key(name: str, key: str, config: DictConfig) -> None:
-    """`key` is in the config, or may be once another option of its group is chosen.
+    """Check that `key` is in the config, or may be with another option of its group.
 
-    Composing decides about keys inside groups; here only the first word must be right.
+    Keys inside groups are checked by composing; here only the first part must exist.
     """
     plain = OmegaConf.to_container(config, resolve=False)
     assert isinstance(plain, dict)
@@ -185,7 +190,7 @@ def require_key(name: str, key: str, config: DictConfig) -> None:
 
 
 def leaf_keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """The dotted keys of all values."""
+    """The dotted keys of all values in a tree."""
     for name, child in node.items():
         if isinstance(child, Mapping):
             yield from leaf_keys(child, f"{prefix}{name}.")
@@ -194,7 +199,11 @@ def leaf_keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def find_option(name: str, choice: Any, group: list[str]) -> str:
-    """The option of a group that the guide's word means: SGD -> sgd, None -> none."""
+    """The option of a group for a name of the guide: SGD -> sgd, None -> none.
+
+    Raises:
+        ConfigError: if `group`, the list of options, has none of that name.
+    """
     word = "none" if choice is None else str(choice)
     for option in (word, word.lower()):
         if option in group:
@@ -206,13 +215,13 @@ def find_option(name: str, choice: Any, group: list[str]) -> str:
 
 
 def format_range(entry: Mapping[str, Any]) -> str:
-    """A range as a Hydra sweep. Whole floats keep their point, or the plugin makes integers."""
+    """A range as a Hydra sweep. Floats keep their decimal point, or they would become integers."""
     low, high, step = entry["low"], entry["high"], entry.get("step")
     if entry["type"] == "float":
         low, high = float(low), float(high)
         step = None if step is None else float(step)
     if entry["type"] == "int":
-        # interval(5, 30) makes floats of its ends, so integers are cast back, or are a range.
+        # interval(5, 30) converts its ends to floats, so integers are cast back, or use a range.
         if entry.get("log"):
             return f"tag(log, int(interval({low}, {high})))"
         return f"range({low}, {high + 1}, {step or 1})"  # Hydra's ranges end before `stop`

@@ -1,4 +1,4 @@
-"""What a search prints: a line per trial, and the best trials at the end."""
+"""The terminal output of a search: a line per trial, and the best trials at the end."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from pochitrain.search.result import (
 from pochitrain.sweep.study import StudyWork
 
 SHOWN = 5
-"""Trials in the table at the end."""
+"""Number of trials in the table at the end."""
 
 
 class SearchTerminal:
@@ -27,7 +27,8 @@ class SearchTerminal:
     def __init__(self, study: Study, metric: str, written: Written) -> None:
         """
         Args:
-            metric: name of the values.
+            metric: name of the values, for the table.
+            written: converts values of the study to those that the user wrote.
         """
         self.study = study
         self.metric = metric
@@ -38,7 +39,7 @@ class SearchTerminal:
         self.console.print(escape(text), style=style)
 
     def print_start(self, work: StudyWork, not_searched: list[str]) -> None:
-        """What is about to happen.
+        """Print a summary of the search before it starts.
 
         Args:
             not_searched: overrides that fix a parameter of the search space.
@@ -54,30 +55,31 @@ class SearchTerminal:
         done = count_states(self.study)
         if done["complete"] + done["pruned"] + done["fail"]:
             self.print(
-                f"Going on with {done['complete']} completed, {done['pruned']} pruned and "
+                f"Continuing with {done['complete']} completed, {done['pruned']} pruned and "
                 f"{done['fail']} failed trials."
             )
 
     def print_trial(self, trial: FrozenTrial, reason: str) -> None:
-        """One finished trial.
+        """Print the line of a finished trial.
 
         Args:
             reason: why it failed, or empty.
         """
         best = best_trial(self.study)
         seconds = trial.duration.total_seconds() if trial.duration else 0.0
-        words = [f"trial {trial.number:>3}", f"{trial.state.name:<8}"]
-        words.append(f"{trial.value:.4f}" if trial.value is not None else "-")
-        words.append(f"{len(trial.intermediate_values)} epochs {seconds:.1f} s ")
-        words.append(format_params(shown_params(trial, self.written)))
+        columns = [f"trial {trial.number:>3}", f"{trial.state.name:<8}"]
+        columns.append(f"{trial.value:.4f}" if trial.value is not None else "-")
+        columns.append(f"{len(trial.intermediate_values)} epochs {seconds:.1f} s ")
+        columns.append(format_params(shown_params(trial, self.written)))
         if reason:
-            words.append(f"({reason})")
+            columns.append(f"({reason})")
         if best is not None and best.number == trial.number:
-            words.append("best")
+            columns.append("best")
         style = {TrialState.FAIL: "red", TrialState.PRUNED: "dim"}.get(trial.state)
-        self.print("  ".join(words), style)
+        self.print("  ".join(columns), style)
 
     def print_end(self, importances: dict[str, float]) -> None:
+        """Print the best trials, how many trials there were, and `importances` (of parameters)."""
         counts = count_states(self.study)
         spent, saved = count_seconds(self.study)
         if counts["complete"]:
@@ -91,7 +93,7 @@ class SearchTerminal:
             self.print(f"Importance: {shares}")
 
     def print_best(self) -> None:
-        """The best trials: a table, or a line for each where the terminal is too narrow for it."""
+        """Print the best trials as a table, or as lines if the terminal is too narrow for it."""
         higher = self.study.direction.name == "MAXIMIZE"
         trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         ranked = sorted(trials, key=lambda t: t.values[0], reverse=higher)[:SHOWN]

@@ -1,7 +1,7 @@
-"""An Optuna sweeper for any Hydra application: it prunes, resumes, and never waits for a batch.
+"""An Optuna sweeper for any Hydra application, with pruning, resume and asynchronous trials.
 
-This package knows Hydra and Optuna, and nothing about training. `plugin` is what Hydra loads,
-`driver` is the loop, and what an application wants to have its own way is an `application`.
+This package depends on Hydra and Optuna, not on training. `plugin` is loaded by Hydra, `driver` is
+the loop, and `application` is the interface through which an application customises it.
 """
 
 from pochitrain.sweep.trial_handle import TrialHandle, current_trial

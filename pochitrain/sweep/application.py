@@ -1,4 +1,4 @@
-"""What an application may have its own way in a sweep, and how a plain Hydra application has it."""
+"""The interface through which an application customises a sweep, and its default."""
 
 import logging
 from collections.abc import Sequence
@@ -27,52 +27,52 @@ log = logging.getLogger(__name__)
 
 
 class Application(Protocol):
-    """The decisions of an application, in the order in which the driver asks for them."""
+    """The hooks of an application, in the order in which the driver calls them."""
 
     key: str
-    """Where the person finds the settings of the sweep in the config, for messages."""
+    """Config key of the settings of the sweep, for messages."""
     num_repeats: int
-    """Jobs per trial; the trial's value is the mean of theirs."""
+    """Jobs per trial; the value of the trial is their mean."""
     output_file: str | None
-    """Name of the file that takes what a job prints; None leaves it on the terminal."""
+    """Name of the file for the output of a job; None leaves it on the terminal."""
     prepare_worker: Prepare | None
-    """For `n_jobs` > 1 with Hydra's basic launcher: jobs run in worker processes, each of which
-    begins with this. None: the basic launcher runs them one after the other."""
+    """With `n_jobs` > 1 and Hydra's basic launcher, jobs run in worker processes, each of which
+    calls this first. None: the basic launcher runs jobs one after the other."""
 
     def setup(self, config: DictConfig, context: HydraContext, settings: SweepSettings) -> None:
-        """Take the composed config of the sweep, and refuse settings that cannot work."""
+        """Store the composed config of the sweep, and refuse settings that cannot work."""
 
     def read_space(self, arguments: list[str]) -> SearchSpace:
-        """What the config and the overrides of the command line say is searched."""
+        """The search space, from the config and the overrides of the command line."""
 
     def check_study(self, study: Study) -> None:
-        """Refuse a stored study that this search cannot go on with."""
+        """Refuse a stored study that this search cannot continue."""
 
     def open_directory(self, study: Study | None) -> Path:
         """The directory of trials and results; it need not exist.
 
         Args:
-            study: None for one that no later command finds again.
+            study: None for a study that is not stored.
         """
 
     def began(self, work: StudyWork) -> None:
-        """The study is open, and trials are about to start."""
+        """Called when the study is open, before the first trial."""
 
     def jobs(self, trial: Trial, overrides: Sequence[str]) -> list[list[str]]:
-        """The overrides of the jobs of a trial."""
+        """The overrides of each job of a trial, given those of its parameters."""
 
     def trial_finished(self, trial: Trial, result: TrialResult, work: StudyWork) -> None:
-        """The study knows the result. An error raised here ends the sweep."""
+        """Called after the study was told the result. An error raised here ends the sweep."""
 
     def stopped(self, error: BaseException, work: StudyWork) -> None:
-        """The sweep ends early by `error`, which goes on to the person unless this raises."""
+        """Called when `error` ends the sweep. It is raised again unless this raises another."""
 
     def ended(self, work: StudyWork) -> None:
-        """All trials are done."""
+        """Called when all trials are done."""
 
 
 class PlainApplication:
-    """Any Hydra application, as the stock Optuna sweeper would treat it."""
+    """The behaviour of the stock Optuna sweeper, for any Hydra application."""
 
     key = "hydra.sweeper"
     num_repeats = 1
@@ -91,7 +91,7 @@ class PlainApplication:
         space = space_of_overrides(self.settings.params, arguments)
 
         def extend(trial: Trial) -> None:
-            for name, value in space.fixed.items():  # the function may look at them
+            for name, value in space.fixed.items():  # the function may read them
                 trial.set_user_attr(name, value)
             if self.extend is not None:
                 self.extend(self.config, trial)
@@ -100,7 +100,7 @@ class PlainApplication:
         return space
 
     def check_study(self, study: Study) -> None:
-        """Nothing: Optuna itself compares the distributions when it asks."""
+        """Do nothing: Optuna compares the distributions itself."""
 
     def open_directory(self, study: Study | None) -> Path:
         return Path(self.config.hydra.sweep.dir)
@@ -119,7 +119,7 @@ class PlainApplication:
         return [list(overrides)]
 
     def trial_finished(self, trial: Trial, result: TrialResult, work: StudyWork) -> None:
-        """End the sweep after too many failures, counted as the stock plugin does: per batch."""
+        """End the sweep after too many failures, counted per batch as in the stock plugin."""
         if result.state != TrialState.FAIL:
             return
         log.warning(f"Failed experiment: {result.reason}")
@@ -132,7 +132,7 @@ class PlainApplication:
             result.raise_job_error()
 
     def stopped(self, error: BaseException, work: StudyWork) -> None:
-        """Nothing: the error says it all."""
+        """Do nothing: the error is raised again."""
 
     def ended(self, work: StudyWork) -> None:
         save_results(work.study, work.folder)
@@ -144,10 +144,10 @@ def load_allowed(path: str, allowed: Any) -> Any:
     """The function `hydra.sweeper.custom_search_space`.
 
     Args:
-        allowed: what @hydra.main(execution_whitelist=...) of the application allows.
+        allowed: execution_whitelist of the application's @hydra.main.
 
     Raises:
-        ConfigError: not there, or not allowed.
+        ConfigError: if it does not exist or is not allowed.
     """
     node = {"_target_": path, "_partial_": True}
     try:

@@ -1,7 +1,7 @@
-"""Drives a study: asks for a trial, launches its job, tells the result, and so on to the total.
+"""The loop of a sweep: ask the study for a trial, launch its jobs, tell it the result.
 
-The loop is ours, since the stock plugin's waits for the slowest job of every batch and takes a
-pruned job for a failed one.
+The loop of the stock plugin waits for the slowest job of every batch, and treats a pruned job as a
+failed one.
 """
 
 import logging
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class SweepDriver:
-    """One search, from the overrides of the command line to the results."""
+    """Runs one sweep, from the overrides of the command line to the results."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class SweepDriver:
         self.config = config
         self.token = uuid.uuid4().hex[:12]
         if len(settings.directions) > 1 and not isinstance(settings.pruner, NopPruner):
-            log.info("Nothing is pruned: Optuna prunes studies with one objective only.")
+            log.info("Pruning is off: Optuna prunes only studies with one objective.")
             settings.pruner = NopPruner()
         self.address = StudyAddress(
             self.token,
@@ -73,7 +73,7 @@ class SweepDriver:
         application.setup(config, context, settings)
 
     def sweep(self, arguments: list[str]) -> None:
-        """Bring the study to its total, or end it early with an error."""
+        """Run trials until the study has its total number; an error ends the sweep early."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         work = self.open(arguments)
         with stop_on_sigterm(work.is_resumable), Heartbeat(work.study, self.token):
@@ -91,7 +91,7 @@ class SweepDriver:
         self.application.ended(work)
 
     def open(self, arguments: list[str]) -> StudyWork:
-        """Refuse everything that cannot work, then make or load the study."""
+        """Check the settings and the search space, then make or load the study."""
         settings, application = self.settings, self.application
         space = application.read_space(arguments)
         sampler = settings.sampler
@@ -101,7 +101,7 @@ class SweepDriver:
             limit_to_grid(settings, points)
         url = resolve_storage(settings.storage, f"{application.key}.storage")
         is_resumable = url is not None
-        folder = Path()  # of a stored study it is known once the study is
+        folder = Path()  # that of a stored study is found with the study
         if not is_resumable:
             folder = application.open_directory(None)
             if not self.is_here and not isinstance(settings.pruner, NopPruner):
@@ -112,13 +112,13 @@ class SweepDriver:
         return StudyWork(study, settings, space, self.token, url, is_resumable, folder)
 
     def make_journal(self, folder: Path) -> Path:
-        """A file for a study that is kept in memory only, which other processes cannot reach."""
+        """A new journal file for a study in memory, so that jobs in other processes can report."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder.absolute() / "optuna.journal"
         return path.with_stem(f"optuna_{self.token}") if path.exists() else path
 
     def make_launcher(self) -> Any:
-        """The launcher of the config, or worker processes."""
+        """The launcher of the config, or one with worker processes."""
         if not self.uses_workers or self.application.prepare_worker is None:
             return self.launcher
         num_workers = self.settings.n_jobs
@@ -131,7 +131,7 @@ class SweepDriver:
         return launcher
 
     def run_trials(self, work: StudyWork) -> None:
-        """Keep `n_jobs` trials running until the study has its total."""
+        """Keep `n_jobs` trials running until the study has its total number."""
         width = 1 if self.is_here else self.settings.n_jobs
         here = share_trials(self.token) if self.is_here else {}
         running: dict[Future[list[JobReturn]], Trial] = {}
@@ -155,7 +155,7 @@ class SweepDriver:
                 raise
 
     def finish(self, trial: Trial, result: TrialResult, work: StudyWork) -> None:
-        """Tell the study and the application how a trial ended."""
+        """Tell the study and the application the result of a trial."""
         if result.state == TrialState.FAIL:
             work.num_failed += 1
             trial.set_user_attr(REASON, result.reason)

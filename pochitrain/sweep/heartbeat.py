@@ -1,8 +1,8 @@
-"""Which search runs a trial, and whether that search is still alive.
+"""Detects trials whose search has been killed.
 
-A killed search leaves trials in state RUNNING. A later search on the same study marks them failed,
-but never those of another search that is alive: each search writes a heartbeat with its host and
-process to the study, and repeats it every few seconds as long as it lives.
+A killed search leaves trials in state RUNNING, which a later search on the same study marks failed.
+To spare the trials of other running searches, each search writes a heartbeat with its host and
+process to the study every few seconds.
 """
 
 import os
@@ -18,21 +18,24 @@ from optuna.trial import FrozenTrial, TrialState
 from pochitrain.sweep.private_api import set_user_attribute
 
 OWNER = "pochitrain:search"
-"""User attribute of a trial: token of the search that runs it."""
+"""User attribute of a trial: token of the search that runs it. Also prefix of heartbeats."""
 REASON = "fail_reason"
 """User attribute of a trial: why it failed."""
 KILLED = "its search was killed"
-"""The reason of a trial whose search was killed; when the trial ended is not known."""
+"""Value of REASON if the search was killed; the end time of such a trial is not known."""
 INTERVAL_S = 20.0
-"""Between two heartbeats."""
+"""Seconds between two heartbeats."""
 SILENCE_S = 6 * INTERVAL_S
-"""A search on another machine counts as dead after this time without a heartbeat."""
+"""Seconds without a heartbeat after which a search on another machine counts as dead."""
 GRACE_S = 60.0
-"""A trial without an owner may have been asked for just now; it is left alone for this long."""
+"""Seconds for which a trial without an owner is spared: it may have been created just now."""
 
 
 def process_start(pid: int) -> str | None:
-    """Start time of a process in clock ticks (Linux), to tell a reused process id; None if dead."""
+    """Start time of a process in clock ticks (Linux), to detect reused ids; None if dead.
+
+    "unknown" for a live process on other systems.
+    """
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
             fields = file.read().rpartition(")")[2].split()
@@ -50,7 +53,7 @@ def process_start(pid: int) -> str | None:
 
 
 class Heartbeat:
-    """Keeps this search's sign of life in the study while the `with` block runs."""
+    """Writes the heartbeat of this search to the study while the `with` block runs."""
 
     def __init__(self, study: Study, token: str) -> None:
         self.study = study
@@ -69,6 +72,7 @@ class Heartbeat:
         self.study.set_user_attr(f"{OWNER}:{self.token}", None)
 
     def beat(self) -> None:
+        """Write a heartbeat to the study."""
         pid = os.getpid()
         sign = {
             "host": socket.gethostname(),
@@ -79,14 +83,16 @@ class Heartbeat:
         self.study.set_user_attr(f"{OWNER}:{self.token}", sign)
 
     def keep_beating(self) -> None:
+        """Main function of the thread: write a heartbeat until the block ends."""
         while not self.stopped.wait(INTERVAL_S):
             try:
                 self.beat()
-            except Exception:  # a storage that is busy now gets the next heartbeat
+            except Exception:  # for example a busy storage; the next heartbeat may succeed
                 continue
 
 
 def is_alive(sign: dict[str, Any] | None) -> bool:
+    """Whether the search that wrote the heartbeat `sign` is alive; None is a removed heartbeat."""
     if sign is None:
         return False
     if sign["host"] == socket.gethostname():
@@ -105,7 +111,7 @@ def live_tokens(study: Study) -> set[str]:
 
 
 def forget_dead(study: Study, alive: set[str]) -> None:
-    """Remove the heartbeats of dead searches; their trials are stale either way."""
+    """Remove the heartbeats of dead searches. Their trials remain stale."""
     for key, sign in study.user_attrs.items():
         if key.startswith(f"{OWNER}:") and sign and key[len(OWNER) + 1 :] not in alive:
             study.set_user_attr(key, None)
@@ -121,7 +127,7 @@ def is_stale(trial: FrozenTrial, alive: set[str]) -> bool:
 
 
 def fail_stale_trials(study: Study) -> list[FrozenTrial]:
-    """Mark the trials of dead searches failed, and return them."""
+    """Mark the trials of dead searches as failed, and return them."""
     alive = live_tokens(study)
     forget_dead(study, alive)
     found = []

@@ -1,4 +1,4 @@
-"""Gives jobs to a launcher one trial at a time, so that no trial waits for another."""
+"""Submits trials to a launcher one by one, so that no trial waits for another."""
 
 import threading
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from pochitrain.sweep.worker import ProcessLauncher
 
 
 class Launching:
-    """Several trials at the same time through any launcher.
+    """Runs several trials at the same time with any launcher.
 
-    A launcher waits for the jobs that it is given; called from a thread per trial, each time with
-    one job, even one that knows only batches starts a trial as soon as another ends.
+    A launcher returns when all its jobs are done. It is called from one thread per trial, with one
+    job each time, so that a trial can start as soon as another ends.
     """
 
     def __init__(self, launcher: Any, is_here: bool) -> None:
@@ -35,6 +35,9 @@ class Launching:
 
         Args:
             first: number of the first job.
+
+        Returns:
+            A future of what the jobs returned, up to the first that failed or was pruned.
         """
         future: Future[list[JobReturn]] = Future()
         if self.is_here:  # in the main thread, where Ctrl+C and SIGTERM arrive
@@ -47,6 +50,7 @@ class Launching:
     def run(
         self, future: Future[list[JobReturn]], jobs: Sequence[Sequence[str]], first: int
     ) -> None:
+        """Run the jobs one after the other, and set the result of `future`."""
         returned: list[JobReturn] = []
         try:
             for i, overrides in enumerate(jobs):

@@ -1,4 +1,4 @@
-"""The sweeper as Hydra sees it. Imported with every command, so nothing heavy is imported here."""
+"""The sweeper as a Hydra plugin. Every command imports it, so it imports nothing heavy."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,11 +17,11 @@ SAMPLER_TARGETS = (
 )
 PRUNER_TARGETS = ("optuna.pruners.*", "pochitrain.sweep.pruner.build_pruner")
 APPLICATION_TARGETS = ("pochitrain.search.application.SearchApplication",)
-"""What the nodes of the sweeper may name, besides what the application's own allow-list has."""
+"""Targets that the nodes of the sweeper may name."""
 
 
 class PochiSweeper(Sweeper):
-    """The stock Optuna sweeper's fields and search spaces, with a driver of its own."""
+    """A sweeper with the fields and search spaces of the stock one, and its own driver."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class PochiSweeper(Sweeper):
             settings: the other fields of `SweepSettings`.
 
         Raises:
-            ConfigError: wrong settings of the application.
+            ConfigError: for wrong settings of the application.
         """
         from hydra.utils import instantiate
         from optuna.pruners import NopPruner
@@ -119,10 +119,12 @@ class NopPrunerConfig(PrunerConfig):
 
 @dataclass
 class PochiSweeperConf(OptunaSweeperConf):
+    """The schema of `hydra/sweeper=pochi`: the fields of the stock Optuna sweeper, and two more."""
+
     _target_: str = "pochitrain.sweep.plugin.PochiSweeper"
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}, {"pruner": "median"}])
-    # MISSING, and the choice in the defaults list: a default of None would overrule the list
-    # and nothing would ever be pruned.
+    # MISSING, so that the defaults list chooses it; None would override the list and disable
+    # pruning.
     pruner: Any = MISSING
     application: Any = None
 

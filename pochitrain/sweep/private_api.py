@@ -1,7 +1,7 @@
-"""Everything that the sweeper takes from Hydra, its plugins and Optuna without their promise.
+"""The private functions of Hydra, its plugins and Optuna that this package uses.
 
-Each name here is private there and may change with any release. The rest of the package calls only
-these functions; `tests/sweep/test_private_api.py` says which of them a release has broken.
+They may change with any release. The rest of the package calls them only through this module;
+`tests/sweep/test_private_api.py` shows which of them a release has broken.
 """
 
 from collections.abc import Sequence
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 """`_target_` of Hydra's launcher that runs jobs one by one in this process."""
 LAUNCHER_LOGS = ("hydra._internal.core_plugins.basic_launcher", "hydra_plugins")
-"""Loggers of the launchers, which announce every job."""
+"""Loggers of launchers, which log every job."""
 
 # --- Hydra ----------------------------------------------------------------------------------------
 
 
 def job_result(returned: "JobReturn") -> Any:
-    """What a job returned; of a failed one its exception, which `return_value` would raise."""
+    """What a job returned, or its exception, which `return_value` would raise."""
     return returned._return_value
 
 
 def failed_job(overrides: Sequence[str], error: BaseException) -> "JobReturn":
-    """The record of a job that could not even return."""
+    """The record of a job that did not return, for example because its process died."""
     from hydra.core.utils import JobReturn, JobStatus
 
     return JobReturn(overrides=overrides, status=JobStatus.FAILED, _return_value=error)
@@ -39,7 +39,7 @@ def failed_job(overrides: Sequence[str], error: BaseException) -> "JobReturn":
 def run_job_in_worker(
     index: int, overrides: Sequence[str], context: Any, config: Any, task: Any, singletons: Any
 ) -> "JobReturn":
-    """Compose and run a job in a process that Hydra has not set up (the joblib launcher's code).
+    """Compose and run a job in a process without Hydra's state, as the joblib launcher does.
 
     Args:
         singletons: `Singleton.get_state()` of the process that started the sweep.
@@ -58,10 +58,10 @@ def run_job_in_worker(
 def parse_overrides(
     overrides: list[str],
 ) -> tuple[dict[str, "BaseDistribution"], dict[str, str], list[str]]:
-    """(what is searched, key -> text of a fixed value, deletions) of command-line overrides.
+    """(parameter -> distribution, key -> text of a fixed value, deletions) of overrides.
 
     Raises:
-        ValueError, AssertionError, NotImplementedError: a sweep that Optuna cannot search.
+        ValueError, AssertionError, NotImplementedError: for a sweep that Optuna cannot search.
     """
     from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
 
@@ -73,7 +73,7 @@ def grid_values(distribution: "BaseDistribution") -> list[Any]:
     """All values of a discrete distribution.
 
     Raises:
-        ValueError: it is continuous.
+        ValueError: if it is continuous.
     """
     from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 
@@ -84,7 +84,7 @@ def grid_values(distribution: "BaseDistribution") -> list[Any]:
 
 
 def attach_trial(study: "Study", number: int) -> "Trial | None":
-    """The running trial `number`, which another process asked for; None if it has ended."""
+    """The running trial `number`, created by another process; None if it has ended."""
     from optuna.trial import Trial, TrialState
 
     for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -94,7 +94,7 @@ def attach_trial(study: "Study", number: int) -> "Trial | None":
 
 
 def set_user_attribute(study: "Study", trial: "FrozenTrial", name: str, value: Any) -> None:
-    """Give an attribute to a trial of which only the record is at hand."""
+    """Set a user attribute of a trial, given its record instead of a `Trial`."""
     study._storage.set_trial_user_attr(trial._trial_id, name, value)
 
 
@@ -104,18 +104,18 @@ def grid_of(sampler: "GridSampler") -> tuple[Any, int]:
 
 
 def read_grid_point(trial: "FrozenTrial", space: Any) -> int | None:
-    """Which point of the grid over `space` the trial is; None if it belongs to another grid."""
+    """The number of the point that a trial has in the grid over `space`; None in another grid."""
     point = trial.system_attrs.get("grid_id")
     same = point is not None and trial.system_attrs.get("search_space") == space
     return point if same else None
 
 
 def write_grid_point(study: "Study", trial: "FrozenTrial", space: Any, point: int) -> None:
-    """Make the trial try this point of the grid over `space`."""
+    """Assign point number `point` of the grid over `space` to a trial."""
     study._storage.set_trial_system_attr(trial._trial_id, "search_space", space)
     study._storage.set_trial_system_attr(trial._trial_id, "grid_id", point)
 
 
 def has_fixed_parameters(trial: "FrozenTrial") -> bool:
-    """Whether the trial's parameters are decided already (queued, or a point of a grid)."""
+    """Whether the parameters of a trial are already fixed (queued, or a point of a grid)."""
     return bool({"grid_id", "fixed_params"} & trial.system_attrs.keys())

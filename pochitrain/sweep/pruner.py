@@ -1,4 +1,4 @@
-"""Pruners by Optuna's class names."""
+"""Building pruners by Optuna's class names."""
 
 from optuna import pruners
 
@@ -7,10 +7,10 @@ LOWEST_SHARE = 25.0
 
 
 def build_pruner(name: str | None, num_epochs: int) -> pruners.BasePruner:
-    """The pruner with the class name `name`; None is NopPruner (Optuna itself would take Median).
+    """The pruner with the class name `name`; None is NopPruner (Optuna's default is Median).
 
     Args:
-        num_epochs: of a trial, the largest step that Hyperband can expect.
+        num_epochs: epochs of a trial, which Hyperband needs.
     """
     if name is None or name == "NopPruner":
         return pruners.NopPruner()

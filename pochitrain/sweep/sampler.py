@@ -1,4 +1,4 @@
-"""Samplers by Optuna's class names, and a grid that can be resumed."""
+"""Building samplers by Optuna's class names, and a grid that can be resumed."""
 
 import functools
 import itertools
@@ -20,13 +20,14 @@ from pochitrain.sweep.private_api import (
 
 
 class ResumableGridSampler(samplers.GridSampler):
-    """Optuna's grid; points whose trial failed come again, after all that were never tried.
+    """A grid that tries failed points again, after those that were never tried.
 
-    Optuna counts a failed point as visited (so a killed trial leaves a hole in the grid), and on
-    its last points calls `study.stop()`, which is an error outside `study.optimize`.
+    Optuna's own counts a failed point as visited, so a killed trial leaves a gap, and calls
+    `study.stop()` on its last points, which is an error outside `study.optimize`.
     """
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Choose the point of `trial`, unless its parameters are already fixed."""
         if has_fixed_parameters(trial):
             return
         space, num_points = grid_of(self)
@@ -48,14 +49,14 @@ class ResumableGridSampler(samplers.GridSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """Nothing: the sweep itself counts its trials."""
+        """Do nothing, unlike Optuna's: the driver counts the trials."""
 
 
 def build_sampler(name: str, seed: int | None) -> Any:
     """The sampler with the class name `name`, with Optuna's own defaults.
 
-    The stock plugin's TPE config switches off two of them (`multivariate`, `constant_liar`).
-    A grid is a partial: it still needs its points.
+    The TPE config of the stock plugin overrides two of them (`multivariate`, `constant_liar`).
+    For a grid, the result is a partial, which still needs its points.
     """
     if name == "GridSampler":
         return functools.partial(ResumableGridSampler, seed=seed)

@@ -1,4 +1,4 @@
-"""What a sweep varies, and the overrides that a trial's values become."""
+"""The parameters of a sweep, and their conversion to overrides."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,27 +21,27 @@ def render_override(name: str, value: Any) -> str:
 
 @dataclass
 class SearchSpace:
-    """The search space of a study with the fixed overrides that each job gets as well."""
+    """The search space of a study, and the fixed overrides of each job."""
 
     distributions: dict[str, BaseDistribution]
-    """Parameter -> its values."""
+    """Parameter -> its distribution."""
     fixed: dict[str, str] = field(default_factory=dict)
-    """Key -> text of its value."""
+    """Fixed key -> text of its value."""
     deletions: list[str] = field(default_factory=list)
     """Overrides without a value (`~key`)."""
     extend: Callable[[Trial], None] | None = None
-    """Suggests more parameters, which may depend on those that the trial has."""
+    """Suggests more parameters of a trial, which may depend on the others."""
     render: Callable[[str, Any], str] = render_override
-    """(parameter, its value in the study) -> override of a job."""
+    """(parameter, value in the study) -> override of a job."""
 
     def suggest(self, trial: Trial) -> list[str]:
-        """Let the study choose the parameters of `trial`.
+        """Let the sampler choose the parameters of `trial`.
 
         Returns:
             The overrides of its jobs.
 
         Raises:
-            ValueError: a parameter is fixed as well.
+            ValueError: if a parameter is also fixed.
         """
         attributes = set(trial.user_attrs)
         for name, distribution in self.distributions.items():
@@ -65,7 +65,7 @@ class SearchSpace:
         """All values of each parameter.
 
         Raises:
-            ValueError: a parameter is continuous.
+            ValueError: if a parameter is continuous.
         """
         return {name: grid_values(item) for name, item in self.distributions.items()}
 
@@ -89,8 +89,8 @@ def suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
 
 
 def space_of_overrides(params: Mapping[str, Any] | None, arguments: list[str]) -> SearchSpace:
-    """The space that the stock plugin reads: `hydra.sweeper.params`, then the command line."""
-    words = [f"{name}={value}" for name, value in (params or {}).items()]
-    distributions, fixed, deletions = parse_overrides([*words, *arguments])
+    """The space of `hydra.sweeper.params` and the command line, as in the stock plugin."""
+    given = [f"{name}={value}" for name, value in (params or {}).items()]
+    distributions, fixed, deletions = parse_overrides([*given, *arguments])
     searched = {name: item for name, item in distributions.items() if name not in fixed}
     return SearchSpace(searched, fixed, deletions)

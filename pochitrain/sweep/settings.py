@@ -1,4 +1,4 @@
-"""The settings of a sweep, as its config node gives them."""
+"""The settings of a sweep."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass
 class SweepSettings:
-    """What every application says about its sweep; the fields are those of `hydra.sweeper`."""
+    """The settings of every sweep, with the fields of `hydra.sweeper`."""
 
     sampler: Any
     """An Optuna sampler, or a partial of a grid sampler that still needs its points."""
@@ -20,14 +20,14 @@ class SweepSettings:
     """URL or Optuna storage; None = in memory."""
     study_name: str | None
     n_trials: int
-    """Total of the study."""
+    """Total number of finished trials in the study."""
     n_jobs: int
-    """Trials at the same time."""
+    """Number of trials that run at the same time."""
     max_failure_rate: float
     custom_search_space: str | None
-    """Dotted path of `f(cfg, trial)`, which suggests more parameters."""
+    """Dotted path of a function `f(cfg, trial)` that suggests more parameters."""
     params: Mapping[str, Any] | None
-    """Overrides and sweeps, as on the command line, which comes after them."""
+    """Overrides and sweeps, applied before those of the command line."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.max_failure_rate <= 1.0:
@@ -35,7 +35,7 @@ class SweepSettings:
 
 
 def list_directions(direction: Any) -> list[str]:
-    """The node `direction`, one word or a list, of text or of the stock plugin's enum."""
+    """The directions as a list of strings, from one or several strings or enum members."""
     many = isinstance(direction, Sequence) and not isinstance(direction, str)
     each = list(direction) if many else [direction]
     return [item.name if isinstance(item, Enum) else str(item) for item in each]

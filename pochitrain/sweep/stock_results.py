@@ -16,7 +16,7 @@ def collect_results(study: Study) -> dict[str, Any]:
     """Content of the file.
 
     Raises:
-        ValueError: one objective, and no trial is completed.
+        ValueError: if there is one objective and no completed trial.
     """
     if len(study.directions) > 1:
         front = [{"params": t.params, "values": t.values} for t in study.best_trials]
@@ -29,15 +29,15 @@ def save_results(study: Study, folder: Path) -> None:
     """Write the file.
 
     Raises:
-        ValueError: one objective, and no trial is completed.
+        ValueError: if there is one objective and no completed trial.
     """
     content = collect_results(study)
-    folder.mkdir(parents=True, exist_ok=True)  # no trial may have been left to do
+    folder.mkdir(parents=True, exist_ok=True)  # not made yet if there was no trial to run
     write_text(folder / NAME, OmegaConf.to_yaml(OmegaConf.create(content)))
 
 
 def describe_results(study: Study) -> Iterator[str]:
-    """The same as lines for the log."""
+    """The content of the file as lines for the log."""
     results = collect_results(study)
     if "solutions" not in results:
         yield f"Best parameters: {results['best_params']}"

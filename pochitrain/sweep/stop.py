@@ -11,9 +11,9 @@ from pochitrain.error import Interrupted
 
 @contextmanager
 def stop_on_sigterm(is_resumable: bool) -> Iterator[None]:
-    """Inside, SIGTERM raises `Interrupted`, as Ctrl+C raises KeyboardInterrupt.
+    """In the block, SIGTERM raises `Interrupted`, as Ctrl+C raises KeyboardInterrupt.
 
-    A training run in this process has its own handlers while it lasts (it saves its state first).
+    A training run in this process installs its own handlers meanwhile, to save its state first.
 
     Args:
         is_resumable: whether the study is stored, so that the same command continues it.

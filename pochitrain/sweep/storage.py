@@ -1,4 +1,4 @@
-"""Where a study is kept: in memory, a journal file, or any database that SQLAlchemy knows."""
+"""Storage of a study: in memory, a journal file, or any database that SQLAlchemy supports."""
 
 import os
 import re
@@ -18,15 +18,15 @@ JOURNAL_SUFFIXES = (".journal", ".log", ".jsonl")
 
 
 def resolve_storage(url: Any, key: str = "storage") -> Any:
-    """`url` with absolute paths, so that jobs in other folders find it; None = in memory.
+    """`url` with absolute paths, for jobs that run in other folders; None = in memory.
 
-    A storage object of Optuna, which only code can give, stays what it is.
+    An Optuna storage object is returned unchanged.
 
     Args:
-        key: of the setting, for messages.
+        key: config key of the setting, for messages.
 
     Raises:
-        ConfigError: not a URL, or a file in a folder that does not exist.
+        ConfigError: if it is not a URL, or a file in a folder that does not exist.
     """
     if url is None or isinstance(url, BaseStorage):
         return url
@@ -50,7 +50,7 @@ def resolve_storage(url: Any, key: str = "storage") -> Any:
 
 
 def require_folder(folder: str, url: str, key: str) -> None:
-    """A mistyped folder must not be made: the search would start again in a new study there."""
+    """Refuse a missing folder. It may be mistyped, and a new study in it would start over."""
     if not os.path.isdir(folder):
         raise ConfigError(
             f"{key} must be a file in a folder that exists, got {url!r}. "
@@ -59,10 +59,10 @@ def require_folder(folder: str, url: str, key: str) -> None:
 
 
 def open_storage(url: str | BaseStorage | None, key: str = "storage") -> BaseStorage:
-    """The storage at `url` (as `resolve_storage` gives it); a file is made if there is none.
+    """The storage at `url` (from `resolve_storage`); a file is made if there is none.
 
     Raises:
-        ConfigError: it cannot be reached or opened.
+        ConfigError: if it cannot be reached or opened.
     """
     if url is None:
         return optuna.storages.InMemoryStorage()
@@ -75,7 +75,7 @@ def open_storage(url: str | BaseStorage | None, key: str = "storage") -> BaseSto
             # Trials in other processes write too: wait for the lock instead of failing.
             return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
         return RDBStorage(url)
-    except Exception as error:  # the driver's own exception types are not known here
+    except Exception as error:  # each database driver has its own types
         text = first_line(error)
         raise ConfigError(
             f"{key} must be a storage that can be opened, got {redact(url)!r} "
@@ -84,5 +84,5 @@ def open_storage(url: str | BaseStorage | None, key: str = "storage") -> BaseSto
 
 
 def redact(text: str) -> str:
-    """`text` without the password of a URL."""
+    """`text` with the passwords of URLs replaced by ***."""
     return re.sub(r"(://[^/:@\s]*):[^/@\s]*@", r"\1:***@", text)

@@ -1,4 +1,4 @@
-"""This search's work on a study: which other searches, before it and beside it, may share."""
+"""The work of one search on a study, which earlier and parallel searches may share."""
 
 import math
 from dataclasses import dataclass, field
@@ -21,41 +21,41 @@ DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 @dataclass
 class StudyWork:
-    """The study, and how far this search has got with it."""
+    """A study, and the progress of this search on it."""
 
     study: Study
     settings: SweepSettings
     space: SearchSpace
     token: str
-    """Of this search; the heartbeat and its trials carry it."""
+    """Identifies this search in its heartbeat and its trials."""
     storage: Any
     """URL or Optuna storage of the study; None = in memory."""
     is_resumable: bool
-    """Whether a later command finds the study again."""
+    """Whether the study is stored, so that a later command can continue it."""
     folder: Path = field(default_factory=Path)
-    """Where trials and results go."""
+    """Directory of trials and results."""
     budget: int = 0
-    """Trials that this search may launch."""
+    """Number of trials that this search may launch."""
     num_launched: int = 0
     num_failed: int = 0
 
     def begin(self) -> None:
-        """Clean up after dead searches, and count what is to do."""
+        """Clean up after killed searches, and compute the budget."""
         stale = fail_stale_trials(self.study)
         trials = self.study.get_trials(deepcopy=False)
         if trials or len(live_tokens(self.study)) > 1:
-            # The same seed would suggest again what the study has tried already.
+            # With the same seed, the sampler would repeat suggestions.
             self.study.sampler.reseed_rng()
         self.budget = self.settings.n_trials - sum(trial.state in DONE for trial in trials)
-        for trial in stale[: max(self.budget, 0)]:  # a complete study needs none of them
+        for trial in stale[: max(self.budget, 0)]:  # none if the study is complete
             self.retry(trial.params)
 
     def ask(self) -> Trial | None:
-        """The next trial; None if the total is reached, or this run's budget is used up.
+        """The next trial; None if the total is reached or the budget is used up.
 
-        Failed trials count for the budget (else a config that always fails would never end) but
-        not for the total, so a later run makes up for them. Trials of other searches that are
-        alive count for the total.
+        Failed trials count towards the budget (or a config that always fails would never end) but
+        not towards the total, so a later run replaces them. Running trials of other live searches
+        count towards the total.
         """
         if self.num_launched >= self.budget or self.num_missing() <= 0:
             return None
@@ -69,7 +69,7 @@ class StudyWork:
         return trial
 
     def num_missing(self) -> int:
-        """Trials that the study still needs beyond those that are done or under way."""
+        """Number of trials that the study needs besides those that are done or running."""
         if not self.is_resumable:
             return self.budget - self.num_launched
         alive = live_tokens(self.study)
@@ -80,10 +80,11 @@ class StudyWork:
         )
 
     def has_results(self) -> bool:
+        """Whether a trial of the study is completed or pruned."""
         return any(trial.state in DONE for trial in self.study.get_trials(deepcopy=False))
 
     def give_up(self, trial: Trial, error: BaseException) -> None:
-        """Mark a trial failed whose job is stopped; a later run tries its parameters again."""
+        """Mark a stopped trial failed. After an interrupt, its parameters are queued again."""
         frozen = self.study.get_trials(deepcopy=False)[trial.number]
         if frozen.state.is_finished():
             return
@@ -93,7 +94,7 @@ class StudyWork:
             self.retry(frozen.params)
 
     def retry(self, params: dict[str, Any]) -> None:
-        """Queue the parameters of a trial that was cut off (a grid finds its own holes)."""
+        """Queue the parameters of an interrupted trial. A grid finds missing points itself."""
         is_grid_study = isinstance(self.study.sampler, optuna.samplers.GridSampler)
         if params.keys() >= self.space.distributions.keys() and params and not is_grid_study:
             self.study.enqueue_trial(params)
@@ -103,11 +104,11 @@ def open_study(settings: SweepSettings, sampler: Any, url: Any, key: str) -> Stu
     """Make the study, or load the one of that name from the storage at `url`.
 
     Args:
-        sampler: with its points, if it is a grid.
-        key: where the person finds the settings in the config.
+        sampler: an Optuna sampler; a grid must have its points.
+        key: config key of the settings, for messages.
 
     Raises:
-        ConfigError: the storage cannot be opened, or the study has another direction.
+        ConfigError: if the storage cannot be opened, or the study has another direction.
     """
     study = optuna.create_study(
         study_name=settings.study_name,
@@ -118,7 +119,7 @@ def open_study(settings: SweepSettings, sampler: Any, url: Any, key: str) -> Stu
         load_if_exists=True,
     )
     found = [direction.name.lower() for direction in study.directions]
-    if found != settings.directions:  # Optuna would call the worst trial the best
+    if found != settings.directions:  # Optuna would take the worst trial for the best
         raise ConfigError(
             f"{key}.direction must stay {', '.join(found)} in study {study.study_name}, "
             f"got {', '.join(settings.directions)}. Give the new search another {key}.study_name."
@@ -127,5 +128,5 @@ def open_study(settings: SweepSettings, sampler: Any, url: Any, key: str) -> Stu
 
 
 def limit_to_grid(settings: SweepSettings, points: dict[str, list[Any]]) -> None:
-    """No more trials than the grid has points."""
+    """Limit `n_trials` to the number of points of the grid."""
     settings.n_trials = min(settings.n_trials, math.prod(map(len, points.values())))

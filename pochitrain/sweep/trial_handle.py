@@ -1,4 +1,4 @@
-"""What a job may do with its trial: report a value per epoch, and learn that it is pruned."""
+"""The handle through which a job reports to its trial and learns that it is pruned."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class TrialHandle:
-    """The trial that a job works for."""
+    """The trial of a job."""
 
     def __init__(self, trial: Any) -> None:
         """
@@ -18,13 +18,13 @@ class TrialHandle:
         self.pruned = False
 
     def report(self, value: float, step: int) -> str | None:
-        """Report the metric of a finished epoch.
+        """Report the value of the monitored metric after an epoch.
 
         Args:
             step: number of finished epochs.
 
         Returns:
-            Why the job is to stop now; None to go on.
+            Why the job must stop now; None to continue.
         """
         from optuna.exceptions import UpdateFinishedTrialError
 
@@ -33,7 +33,7 @@ class TrialHandle:
             self.steps.append(step)
             self.pruned = self.trial.should_prune()
         except UpdateFinishedTrialError:
-            return "the search has given this trial up"
+            return "the search has abandoned this trial"
         return "pruned" if self.pruned else None
 
 
@@ -41,13 +41,13 @@ _current: list[TrialHandle] = []
 
 
 def current_trial() -> TrialHandle | None:
-    """The trial that this process is working on; None outside a search."""
+    """The trial whose job runs in this process; None outside a search."""
     return _current[-1] if _current else None
 
 
 @contextlib.contextmanager
 def working_on(trial: Any | None) -> Iterator[TrialHandle | None]:
-    """Make `trial` the current one."""
+    """Make `trial` the current one in the block; does nothing for None."""
     if trial is None:
         yield None
         return

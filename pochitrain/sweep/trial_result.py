@@ -1,4 +1,4 @@
-"""How a trial ended, read from what its jobs returned."""
+"""The result of a trial, from what its jobs returned."""
 
 import math
 from collections.abc import Sequence
@@ -20,25 +20,25 @@ from pochitrain.text import first_line
 
 @dataclass
 class TrialResult:
-    """State of a finished trial, and what the study is told."""
+    """State and values of a finished trial."""
 
     state: TrialState
     values: list[float] | None = None
     reason: str = ""
-    """Why it failed."""
+    """Why it failed; empty if it did not."""
     error: BaseException | None = None
     returned: JobReturn | None = None
-    """Of the failed job."""
+    """Record of the failed job."""
 
     def raise_job_error(self) -> None:
-        """Raise what the job raised, with its own traceback; nothing if only its value is wrong."""
+        """Raise the error of the job with its traceback, or the one about its return value."""
         if self.returned is not None:
             _ = self.returned.return_value  # Hydra raises here
         elif self.error is not None:
             raise self.error
 
     def forget_error(self) -> None:
-        """Let go of the traceback, which holds the tensors of the trial."""
+        """Drop the traceback, which keeps the tensors of the trial alive."""
         self.error = self.returned = None
 
 
@@ -67,7 +67,7 @@ def read_values(value: Any, num_objectives: int) -> list[float]:
     """The objective values that a job returned.
 
     Raises:
-        ValueError: not numbers, not as many as there are objectives, or NaN.
+        ValueError: if they are not numbers, not one per objective, or NaN.
     """
     if num_objectives == 1:
         try:
@@ -92,7 +92,7 @@ def read_values(value: Any, num_objectives: int) -> list[float]:
 
 
 def describe(error: Any) -> str:
-    """One line about an error, first its kind: OutOfMemoryError says more than its text."""
+    """One line about an error: its type and message, or only the message if it is ours."""
     if isinstance(error, HydraException):
         return describe_composition(error)
     text = first_line(error)
@@ -103,11 +103,11 @@ def describe(error: Any) -> str:
 
 
 NOISE = ("full_key:", "object_type=", "reference_type=", "See https", "To append")
-"""How lines of Hydra and OmegaConf begin that say nothing to the person."""
+"""Prefixes of lines in messages of Hydra and OmegaConf that do not help users."""
 
 
 def describe_composition(error: Exception) -> str:
-    """One line about a config that cannot be composed, with Hydra's reason for it."""
+    """One line about a config that cannot be composed, with Hydra's reason."""
     cause = error if error.__cause__ is None else error.__cause__
     lines = [line.strip() for line in f"{error}\n{cause}".splitlines() if line.strip()]
     return " ".join(list(dict.fromkeys(line for line in lines if not line.startswith(NOISE)))[:2])

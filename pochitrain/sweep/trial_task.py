@@ -1,8 +1,8 @@
-"""How a job finds its trial: in this process, in worker processes and on other machines.
+"""Finds the trial of a job: in this process, in worker processes and on other machines.
 
-The sweeper wraps the task function in a `TrialTask` before it gives it to the launcher. Every
-launcher carries the task function to the job and tells the job its number, and that is all that is
-needed to find the trial: no environment variable, no override in the job's saved config.
+The driver wraps the task function in a `TrialTask` before it gives it to the launcher. Every
+launcher passes the task function and a number to the job, which is enough to find the trial:
+no environment variable is needed, and no override in the saved config of the job.
 """
 
 import contextlib
@@ -19,44 +19,45 @@ from pochitrain.sweep.trial_handle import working_on
 
 @dataclass
 class Pruned:
-    """What a job returns whose trial was pruned."""
+    """The return value of a job whose trial was pruned."""
 
     epochs: int
-    """How many it had trained."""
+    """Number of epochs that were reported."""
 
 
 _here: dict[tuple[int, str], dict[int, Any]] = {}
-"""Process and token of a search -> number -> trial. A forked child must not use the parent's."""
+"""(process id, token of a search) -> number -> trial. A forked process has its own entry."""
 
 
 def share_trials(token: str) -> dict[int, Any]:
-    """The table in which the search `token` leaves its running trials for jobs in this process."""
+    """The table (number -> trial) of the running trials of search `token` in this process."""
     return _here.setdefault((os.getpid(), token), {})
 
 
 def forget_trials(token: str) -> None:
+    """Drop the table of `share_trials`, at the end of the search."""
     _here.pop((os.getpid(), token), None)
 
 
 @dataclass
 class StudyAddress:
-    """How a job finds its study."""
+    """The information with which a job finds its study and trial."""
 
     token: str
-    """Of the search, for jobs in the same process."""
+    """Token of the search, for jobs in the same process."""
     storage: Any = None
-    """URL or storage. None: in memory, only jobs in the same process can report."""
+    """URL or Optuna storage; None: in memory, where only jobs in the same process can report."""
     study_name: str = ""
     pruner: Any = None
     num_repeats: int = 1
     """Jobs per trial; only the first of them reports."""
     reports: bool = True
-    """False with several objectives, which Optuna does not prune."""
+    """False with several objectives, for which Optuna has no pruning."""
     output_file: str | None = None
-    """Where the jobs' output goes, in the directory of each; None leaves it on the terminal."""
+    """Name of the file for output in the directory of each job; None: the terminal."""
 
     def find(self, job_num: int) -> Any | None:
-        """The Optuna trial of job number `job_num`, if it is running and reports."""
+        """The Optuna trial of job number `job_num`; None if it has ended or does not report."""
         number, repeat = divmod(job_num, self.num_repeats)
         if repeat or not self.reports:
             return None
@@ -66,12 +67,13 @@ class StudyAddress:
         return None if self.storage is None else self.load(number)
 
     def load(self, number: int) -> Any | None:
+        """The running trial `number` from the storage; None if it has ended."""
         import optuna
 
         from pochitrain.sweep.private_api import attach_trial
         from pochitrain.sweep.storage import open_storage
 
-        # RandomSampler: Trial's constructor runs the sampler's before_trial, which must do nothing.
+        # RandomSampler, because Trial calls before_trial of the sampler, which must do nothing.
         study = optuna.load_study(
             study_name=self.study_name,
             storage=open_storage(self.storage),
@@ -82,9 +84,9 @@ class StudyAddress:
 
 
 class TrialTask:
-    """A task function that knows which trial it works for.
+    """A task function that makes its trial available through `current_trial`.
 
-    A pruned trial comes back as a value: an exception would make Hydra record a failed job.
+    A pruned job returns `Pruned`: an exception would make Hydra record a failed job.
     """
 
     def __init__(self, task: Callable[[Any], Any], address: StudyAddress) -> None:
@@ -92,7 +94,7 @@ class TrialTask:
         self.address = address
 
     def __getstate__(self) -> dict[str, Any]:
-        """With the task by value: under its name the decorated function is found, not this one."""
+        """Pickle the task by value: its name refers to the decorated function."""
         import cloudpickle
 
         return {"task": cloudpickle.dumps(self.task), "address": self.address}
@@ -120,7 +122,7 @@ class TrialTask:
 
 @contextlib.contextmanager
 def output_to(path: Path | None) -> Iterator[None]:
-    """Append what is printed to a file, so that parallel jobs do not mix on the terminal."""
+    """Append standard output to a file, so that the output of parallel jobs is not mixed."""
     if path is None:
         yield
         return

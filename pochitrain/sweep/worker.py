@@ -1,4 +1,4 @@
-"""Trials in worker processes, which last: what is slow to import is imported once in each."""
+"""Persistent worker processes for trials: each imports slow packages only once."""
 
 import multiprocessing
 import os
@@ -19,15 +19,15 @@ from pochitrain.error import PochiError
 from pochitrain.sweep.private_api import failed_job, run_job_in_worker
 
 STOP_S = 3.0
-"""How long a worker may take to end before it is killed."""
+"""Seconds that a worker may take to end before it is killed."""
 
 Prepare = Callable[[int, DictConfig], None]
-"""(number of the worker, config) -> what an application does at the start of each worker."""
+"""Called at the start of each worker with its number and the config."""
 
 
 def serve(connection: Connection, place: int, num_threads: int, payload: bytes) -> None:
-    """Main function of a worker: run the jobs that come through `connection` until it closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the search's to handle
+    """Main function of a worker: run jobs received from `connection` until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the search handles Ctrl+C
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(num_threads)  # before torch is imported
     threading.Thread(target=die_with_parent, daemon=True).start()
@@ -42,11 +42,11 @@ def serve(connection: Connection, place: int, num_threads: int, payload: bytes) 
             returned.cfg = returned.hydra_cfg = None  # not needed, and perhaps not picklable
             connection.send(returned)
     except (EOFError, OSError, KeyboardInterrupt):
-        return  # the search has ended, or this training was told to stop
+        return  # the search has ended, or this training was stopped
 
 
 def die_with_parent() -> None:
-    """End this process when the search is killed: its result could not be reported any more."""
+    """End this process when the search is killed, since its result could not be reported."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -70,7 +70,7 @@ class Worker:
         """Run a job.
 
         Raises:
-            PochiError: if the process dies meanwhile.
+            PochiError: if the process dies.
         """
         try:
             self.connection.send((index, overrides))
@@ -82,6 +82,7 @@ class Worker:
         return returned
 
     def exit_status(self) -> str:
+        """How the process ended, for messages."""
         code = self.process.exitcode
         if code is None or code >= 0:
             return f"exit status {code}"
@@ -89,7 +90,7 @@ class Worker:
         return f"{killed}, perhaps out of memory" if killed == "SIGKILL" else killed
 
     def stop(self) -> None:
-        """Close the connection; an idle worker ends by itself, a busy one is ended."""
+        """Close the connection, at which an idle worker ends; terminate a busy one."""
         self.connection.close()
         self.process.join(0.2)
         if self.process.is_alive():
@@ -101,15 +102,16 @@ class Worker:
 
 
 class ProcessLauncher(Launcher):
-    """Runs each job in the next free worker; may be called from several threads at once.
+    """Runs each job in a free worker. Threads may call `launch` concurrently.
 
-    A pool of our own, because with joblib's shared one a worker that is killed (out of memory)
-    breaks the pool for all trials, and its workers cannot have a GPU each.
+    joblib's pool is not used: a killed worker (out of memory) breaks it for all trials, and its
+    workers cannot each have their own GPU.
     """
 
     def __init__(self, num_workers: int, num_threads: int, prepare: Prepare) -> None:
         """
         Args:
+            num_workers: number of processes; each is started when first needed.
             num_threads: OMP_NUM_THREADS and MKL_NUM_THREADS of each worker.
             prepare: called in each worker before its first job.
         """
@@ -132,6 +134,7 @@ class ProcessLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
+        """Run jobs in a worker, one after the other; waits for a free one."""
         place = self.free.get()
         try:
             return [
@@ -142,6 +145,7 @@ class ProcessLauncher(Launcher):
             self.free.put(place)
 
     def run(self, place: int, index: int, overrides: list[str]) -> JobReturn:
+        """Run a job in worker number `place`, which is started if needed."""
         if place not in self.workers:
             self.workers[place] = Worker(place, self.num_threads, self.payload)
         try:
@@ -151,11 +155,12 @@ class ProcessLauncher(Launcher):
             return failed_job(overrides, error)
 
     def close(self) -> None:
+        """Stop all workers."""
         for place in list(self.workers):
             self.workers.pop(place).stop()
 
 
 def threads_per_trial(num_trials: int) -> int:
-    """Cores of this machine that one of `num_trials` trials at a time may use."""
+    """Number of threads for each of `num_trials` parallel trials: a fair share of the cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, (cores or 1) // num_trials)

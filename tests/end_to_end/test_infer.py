@@ -251,7 +251,7 @@ def test_a_model_that_diverged_gives_json_and_a_word(
     run = make_run([], content=content)
     outcome = pochi(str(run), "--data", str(tmp_path / "data"), command="infer", prog="pochi")
     assert outcome.code == 0
-    assert "3 answers are NaN" in outcome.out
+    assert "3 predictions are NaN" in outcome.out
     text = (run / "inference" / "inference_summary.json").read_text()
     assert json.loads(text, parse_constant=pytest.fail)["expected_calibration_error"] is None
 

@@ -95,9 +95,9 @@ def test_a_broken_normalisation_is_noticed(
     (run / "model.onnx").write_text("an earlier export")
     outcome = pochi(str(run), "--data", str(data), command="export", prog="pochi")
     assert outcome.code == 1
-    assert "does not answer as the original does" in outcome.err
+    assert "does not predict as the original does" in outcome.err
     assert not (run / "model.onnx").exists()
-    assert "earlier export is now model.previous.onnx." in outcome.err
+    assert "earlier export was renamed to model.previous.onnx." in outcome.err
     assert (run / "model.previous.onnx").read_text() == "an earlier export"
     assert not list(run.glob(".*"))
     assert json.loads((run / "parity.json").read_text())["proven"] is False

@@ -56,7 +56,7 @@ def test_helpers_are_no_error(write_file: WriteFile, text: str, helpers: list[st
         ("epochs, batch_sise = 1, 2", "batch_sise in PATH is not a setting. Did you mean batch_"),
         (
             "optuna = {'n_jobs': 1}\nn_trials = 3\nprint(n_trials)",
-            "n_trials in PATH must stand in optuna",
+            "n_trials in PATH must be in optuna",
         ),
         ("confusion_matrix_config = {'title': '???'}", "['title'] must be another text than"),
         ("banana = 1", "banana in PATH is not a setting. Settings: "),
@@ -91,8 +91,11 @@ def test_helpers_are_no_error(write_file: WriteFile, text: str, helpers: list[st
             "image_size = (224, 200)\ndel train_transform, val_transform",
             "image_size must be one int",
         ),
-        ("overrides = {'resume': 'auto'}", "overrides['resume'] is not a key that a file may set."),
-        ("x = [1]\nx.append(x)\nclass_weights = x", "class_weights must not hold itself."),
+        (
+            "overrides = {'resume': 'auto'}",
+            "overrides['resume'] is not a key that a config file may set.",
+        ),
+        ("x = [1]\nx.append(x)\nclass_weights = x", "class_weights must not contain itself."),
         ("overrides = {'nonsense.x': 1}", "overrides['nonsense.x'] is not a key"),
         ("epochs = (", "PATH, line 7: SyntaxError: '(' was never closed\n    epochs = ("),
         ("def f(x):\n    return 1 / x\nepochs = f(0)", "PATH, line 8: ZeroDivisionError: division"),

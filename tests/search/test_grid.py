@@ -6,7 +6,7 @@ import pytest
 
 from pochitrain.cli.app import run_app
 from pochitrain.error import ConfigError
-from pochitrain.search.grid import leaving_nothing_when_refused
+from pochitrain.search.grid import restoring_when_refused
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_a_grid_with_a_wrong_job_is_refused_before_the_first(
 
 def fail_in(folder: Path, run: str | None) -> None:
     """What Hydra does: the directory, its record, perhaps a run, and then an error."""
-    with pytest.raises(ConfigError), leaving_nothing_when_refused(folder):
+    with pytest.raises(ConfigError), restoring_when_refused(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "multirun.yaml").write_text("new")
         if run is not None:

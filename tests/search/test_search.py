@@ -236,7 +236,7 @@ class Refuse(Callback):
 SPACE = "+optuna.search_space"
 WRONG = {
     "optuna.search_space={seed: 1}": r"^optuna.search_space.seed .* write \+optuna.search_space=",
-    "optuna.search_space=null": "optuna.search_space must be given",
+    "optuna.search_space=null": "optuna.search_space must hold the parameters to search, got",
     "optuna.sampler=TPE": "optuna.sampler must be one of TPESampler, .* got 'TPE'",
     "optuna.storage=study.db": "optuna.storage must be a URL, got 'study.db'",
     "optuna.sampler=GridSampler": "learning_rate.step must be given with GridSampler",

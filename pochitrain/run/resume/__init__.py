@@ -1,1 +1,1 @@
-"""`resume=RUN` and `resume=auto`: which keys may change, finding the run, restoring it."""
+"""`resume=RUN` and `resume=auto`: find the run, check the config, restore the state."""

@@ -1,6 +1,6 @@
-"""Which keys may change when a run is resumed, and what its config becomes.
+"""Which keys may change when a run is resumed, and the resulting config.
 
-Imports no torch: everything here is about trees of values.
+Imports no torch.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -39,25 +39,25 @@ CHANGEABLE = (
     "resume",
     "work_dir",
 )
-"""Keys that do not change the result, so each part of a run may have its own (epochs: only more).
+"""Keys that do not change the result, so a resumed run may change them (epochs: only increase).
 The dataset may move: its images are compared by names and classes."""
 
 CHANGEABLE_BY_NAME = ("data.train_root", "data.val_root")
-"""Of these, the ones that only resume=RUN may change: for resume=auto, the same command on another
-dataset is another run."""
+"""Of these, the keys that only resume=RUN may change. For resume=auto, another dataset means
+another run."""
 
 FROM_COMMAND = ("allow_targets", "resume")
-"""Never taken from the saved run: the command line alone says what may be executed."""
+"""Never taken from the saved run: only the command line decides what may be executed."""
 
 USER_GROUPS = ("callbacks", "transform")
-"""Groups whose keys the user chooses, so that a new key does not come from a newer version."""
+"""Groups with keys chosen by the user, in which a new key does not mean a newer version."""
 
 ABSENT = object()
-"""In place of a value that a config does not have."""
+"""Stands for a value that a config does not have."""
 
 
 def flatten(node: Mapping[str, Any], prefix: KeyPath = ()) -> dict[KeyPath, Any]:
-    """Every value of a tree by its path; lists are values."""
+    """Path -> value of every leaf of a tree; lists are leaves."""
     found: dict[KeyPath, Any] = {}
     for key, value in node.items():
         path = (*prefix, str(key))
@@ -69,7 +69,7 @@ def flatten(node: Mapping[str, Any], prefix: KeyPath = ()) -> dict[KeyPath, Any]
 
 
 def is_changeable(path: KeyPath) -> bool:
-    """Whether the value at `path` may be another one in a later part of a run."""
+    """Whether a resumed run may change the value at `path`."""
     return any(fnmatchcase(".".join(path), pattern) for pattern in CHANGEABLE)
 
 
@@ -78,8 +78,8 @@ def is_same_run(
 ) -> bool:
     """Whether `wanted` continues the run with the config `saved`.
 
-    It does if they differ only in changeable keys, and in keys that the older version which saved
-    it did not have and this command does not set: their default is what the older version did.
+    It does if they differ only in changeable keys, and in keys that are missing in `saved`, because
+    an older version wrote it, and not set by this command: their defaults are what it did.
 
     Args:
         is_overridden: whether an override of this command sets the value at a path.
@@ -99,12 +99,12 @@ def is_same_run(
 
 
 def known_paths(values: Mapping[KeyPath, Any]) -> set[KeyPath]:
-    """The paths of all values and of the mappings that they are in."""
+    """The paths of all values and of all mappings that contain them."""
     return {path[:length] for path in values for length in range(1, len(path) + 1)}
 
 
 def rule_order(values: Mapping[KeyPath, Any]) -> list[KeyPath]:
-    """Patterns of learning rates in the order in which they are tried."""
+    """The patterns of layer_rates in order, which decides which pattern wins."""
     return [path for path in values if path[:2] == ("layer_wise_lr", "layer_rates")]
 
 
@@ -113,8 +113,8 @@ def combine_configs(
 ) -> dict[str, Any]:
     """The config of a run that is resumed by name.
 
-    It is the saved one, with the changeable keys that this command sets. A key that an older
-    version did not have gets its default.
+    It is the saved one with the changeable keys that this command sets. A key that is missing,
+    because an older version saved it, gets its default.
 
     Args:
         saved: resolved config of the run.
@@ -122,7 +122,7 @@ def combine_configs(
         is_overridden: whether an override of this command sets the value at a path.
 
     Raises:
-        ConfigError: if the command sets a value that would make it another run.
+        ConfigError: if the command sets a key that may not change.
     """
     old, new = flatten(saved), flatten(wanted)
     known = known_paths(old)
@@ -156,8 +156,8 @@ def combine_configs(
 def is_new(path: KeyPath, old: Mapping[KeyPath, Any], known: set[KeyPath]) -> bool:
     """Whether the saved config has nothing at `path`: no value there, above or below.
 
-    A default of null or {} (callbacks, layer_rates, transform.batch) is not new where the saved
-    config has a tree of values.
+    A default of null or {} (callbacks, layer_rates, transform.batch) is not new if the saved config
+    has values below it.
 
     Args:
         old: the saved config, flat.
@@ -167,7 +167,7 @@ def is_new(path: KeyPath, old: Mapping[KeyPath, Any], known: set[KeyPath]) -> bo
 
 
 def same_target(path: KeyPath, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether a value that only `wanted` has belongs to an option that `saved` has too."""
+    """Whether both configs have the same `_target_` in the group of `path`."""
     old, new = saved.get(path[0]), wanted.get(path[0])
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return old is None or path[0] not in saved
@@ -175,7 +175,7 @@ def same_target(path: KeyPath, saved: Mapping[str, Any], wanted: Mapping[str, An
 
 
 def explain_refusal(refused: Sequence[tuple[KeyPath, Any, Any]]) -> str:
-    """One line per (path, saved value, value of this command), then the remedy."""
+    """The message: a line per (path, saved value, value of this command), then the remedy."""
 
     def show(value: Any) -> str:
         return "absent" if value is ABSENT else repr(value)
@@ -184,7 +184,7 @@ def explain_refusal(refused: Sequence[tuple[KeyPath, Any, Any]]) -> str:
     lines = [
         f"{'.'.join(path)} must be as in the run that is continued ({show(old)}), got {show(new)}."
         for path, old, new in sorted(refused, key=lambda item: item[0])
-        # The fields of another option differ because it is another one.
+        # If the option itself differs, do not list its fields.
         if path[-1] == "_target_" or path[:-1] not in other_options
     ]
     remedy = (
@@ -195,7 +195,7 @@ def explain_refusal(refused: Sequence[tuple[KeyPath, Any, Any]]) -> str:
 
 
 def unflatten(values: Mapping[KeyPath, Any]) -> dict[str, Any]:
-    """The reverse of `flatten`."""
+    """The inverse of `flatten`."""
     root: dict[str, Any] = {}
     for path, value in values.items():
         node = root
@@ -208,7 +208,7 @@ def unflatten(values: Mapping[KeyPath, Any]) -> dict[str, Any]:
 def match_overrides(
     overrides: Sequence[str], aliases: Mapping[str, str]
 ) -> Callable[[KeyPath], bool]:
-    """A function that says whether one of the overrides sets the value at a path.
+    """A function that tells whether one of the overrides sets the value at a path.
 
     Args:
         overrides: as typed, such as `optimizer=sgd`, `+callbacks.mine._target_=...`.
@@ -220,8 +220,7 @@ def match_overrides(
         key = aliases.get(key, key)
         if key in ("experiment", "legacy"):  # they may set anything
             return lambda path: True
-        # Where the images are can only be said together with data=folder, whose other keys then
-        # are those of the run.
+        # data.train_root needs data=folder in the command; its other keys must stay as saved.
         keys.append("data._target_" if key == "data" else key)
 
     def is_overridden(path: KeyPath) -> bool:

@@ -1,4 +1,4 @@
-"""The run that `resume=` means, its config and its newest readable checkpoint."""
+"""Finds the run to resume, its config and its newest readable checkpoint."""
 
 import re
 from collections.abc import Callable
@@ -22,20 +22,20 @@ from pochitrain.text import first_line
 
 @dataclass
 class ResumedRun:
-    """A run that was begun by an earlier command and is continued by this one."""
+    """A run that an earlier command started and this one continues."""
 
     folder: Path
     cfg: DictConfig
-    """Of the whole run: the saved one, with what this command may change."""
+    """The config to continue with: the saved one, with changes by this command."""
     warnings: list[str]
     checkpoint: dict[str, Any] | None
-    """None where the run ended before its first one: it starts over, in the same directory."""
+    """None if none was written: the run starts over in the same directory."""
     source: Path | None = None
     """The file that the checkpoint was read from."""
 
     @property
     def is_done(self) -> bool:
-        """Whether there is nothing left to do, not even the graphs."""
+        """Whether nothing is left to do, including the graphs."""
         saved = self.checkpoint
         if saved is None or not is_finished(self.folder):
             return False
@@ -43,17 +43,18 @@ class ResumedRun:
 
     @property
     def best_value(self) -> float | None:
+        """The monitored metric in the best epoch so far; None without one."""
         assert self.checkpoint is not None
         best = self.checkpoint["best"]
         return None if best is None else float(best["value"])
 
     def open_directory(self) -> Path:
-        """The directory of the run; for Hydra too it is now the one of this command."""
+        """Make the directory of the run that of this command for Hydra too, and return it."""
         tell_hydra(self.folder)
         return self.folder
 
     def describe(self) -> str:
-        """One sentence for the terminal."""
+        """A sentence about what is resumed, for the terminal."""
         saved = self.checkpoint
         if saved is None:
             return f"Resuming {self.folder}, which has no checkpoint yet: from the beginning."
@@ -67,10 +68,10 @@ class ResumedRun:
 
 
 def find_run(cfg: DictConfig, warnings: list[str], console: Console) -> ResumedRun | None:
-    """The run that `cfg.resume` asks for, announced on `console`; None to start a new one.
+    """The run that `cfg.resume` selects, printed on `console`; None to start a new one.
 
     Raises:
-        ConfigError: for something that is not a run, or overrides that would make it another run.
+        ConfigError: if it is not a run, or overrides set keys that may not change.
     """
     if cfg.resume is None:
         return None
@@ -99,10 +100,10 @@ def find_run(cfg: DictConfig, warnings: list[str], console: Console) -> ResumedR
 def find_newest(cfg: DictConfig, take_finished: bool) -> Path | None:
     """The newest run of this config that no other process is training; None if there is none.
 
-    Newest by name: YYYYMMDD_NNN counts up even if the clock is set back within a day.
+    Newest by name: YYYYMMDD_NNN increases even if the clock is set back within a day.
 
     Args:
-        take_finished: also a finished run; in a sweep it is a job that need not run again.
+        take_finished: include finished runs; in a sweep, such a job need not run again.
     """
     parent, explicit = requested_directory(cfg)
     folders = [explicit] if explicit is not None else list_folders(parent)
@@ -115,7 +116,7 @@ def find_newest(cfg: DictConfig, take_finished: bool) -> Path | None:
             continue
         try:
             saved = load_config(folder)
-        except ConfigError:  # damaged, or of another program: no reason not to train
+        except ConfigError:  # damaged, or written by another program
             continue
         if is_same_run(saved, wanted, is_overridden) and not is_locked(folder):
             return folder
@@ -137,7 +138,7 @@ def list_folders(parent: Path) -> list[Path]:
 
 
 def require_run(folder: Path) -> Path:
-    """The run directory that `folder` is, or that it is a checkpoint of.
+    """The run directory at `folder`, or that of a checkpoint at `folder`.
 
     Raises:
         ConfigError: if it is not a run, or another process is training it.
@@ -172,10 +173,10 @@ def load_config(folder: Path) -> dict[str, Any]:
 
 
 def resumed_config(folder: Path, cfg: DictConfig) -> DictConfig:
-    """The config of the run, with the overrides of this command that may change it.
+    """The config of the run with the overrides of this command.
 
     Raises:
-        ConfigError: for an override that would make it another run.
+        ConfigError: for an override of a key that may not change.
     """
     wanted: Any = OmegaConf.to_container(cfg, resolve=True)
     effective = OmegaConf.create(
@@ -187,7 +188,7 @@ def resumed_config(folder: Path, cfg: DictConfig) -> DictConfig:
 
 
 def overrides_of_command() -> Callable[[KeyPath], bool]:
-    """A function that says whether this command sets the value at a path."""
+    """A function that tells whether this command sets the value at a path."""
     if not HydraConfig.initialized():
         return match_overrides([], {})
     node: Any = HydraConfig.get()
@@ -198,12 +199,13 @@ def overrides_of_command() -> Callable[[KeyPath], bool]:
 def newest_checkpoint(
     folder: Path, warnings: list[str]
 ) -> tuple[dict[str, Any] | None, Path | None]:
-    """The newest checkpoint that can be read, and its file; (None, None) where none was written.
+    """The newest readable checkpoint and its file; (None, None) if none was written.
 
-    `warnings` gets a line for each checkpoint that cannot be read.
+    Args:
+        warnings: a line is added for each checkpoint that cannot be read.
 
     Raises:
-        ConfigError: if there are some but none can be read.
+        ConfigError: if there are checkpoints, but none can be read.
     """
     models = folder / "models"
     earlier = earlier_checkpoints(models)
@@ -228,7 +230,7 @@ def newest_checkpoint(
 
 
 def warn_of_differences(found: ResumedRun) -> None:
-    """Warn of other versions, with which the rest of the run can differ in its last bits."""
+    """Add a warning if package versions differ, which can change results in the last bits."""
     if found.checkpoint is None:
         return
     before, now = found.checkpoint["versions"], collect_versions()
@@ -237,6 +239,6 @@ def warn_of_differences(found: ResumedRun) -> None:
     ]
     if changed:
         found.warnings.append(
-            f"Not the versions that the run began with ({', '.join(changed)}): the result can "
-            "differ in its last bits."
+            f"Package versions have changed since the run began ({', '.join(changed)}): the result "
+            "can differ in its last bits."
         )

@@ -1,4 +1,4 @@
-"""A trainer back to where the checkpoint of its run was written."""
+"""Restores a trainer from a checkpoint of its run."""
 
 from pochitrain.data.dataset import DataSplits, fingerprint
 from pochitrain.engine.checkpoint import link, restore_callback_states
@@ -8,7 +8,7 @@ from pochitrain.run.resume.find import ResumedRun
 
 
 def restore(resumed: ResumedRun, trainer: Trainer, data: DataSplits) -> None:
-    """Bring state and callbacks back to where the checkpoint was written.
+    """Restore the state of the run and of its callbacks.
 
     Raises:
         ConfigError: if the images are not those of the run.
@@ -22,7 +22,7 @@ def restore(resumed: ResumedRun, trainer: Trainer, data: DataSplits) -> None:
     if saved["data"] != fingerprint(data):
         raise ConfigError(
             f"data must hold the pictures that the run began with, got others (now "
-            f"{len(data.train):,} for training). Put the data set back as it was, or start a new "
+            f"{len(data.train):,} for training). Restore the dataset, or start a new "
             "run without resume=."
         )
     state = trainer.state
@@ -31,7 +31,9 @@ def restore(resumed: ResumedRun, trainer: Trainer, data: DataSplits) -> None:
     trainer.checkpoints.written_step = state.step
     assert resumed.source is not None
     if resumed.source != models / "last.pth":
-        # In the place of the damaged one, or the next checkpoint would keep that and drop this.
+        # Replace the damaged one, or the next checkpoint would keep that instead of this one.
         link(resumed.source, models / "last.pth")
     elif state.best is not None and state.best.epoch == state.epoch and state.batch == 0:
-        link(resumed.source, models / "best.pth")  # in case it was killed between the two
+        link(
+            resumed.source, models / "best.pth"
+        )  # the process may have been killed between writing the two
