@@ -23,6 +23,7 @@ from pochitrain.cli.help import option_table
 from pochitrain.cli.message import (
     explain,
     made_by_hydra,
+    no_index,
     null_option,
     parse_flags,
     unusable_directory,
@@ -31,7 +32,7 @@ from pochitrain.cli.override import to_hydra
 from pochitrain.config.ineffective_overrides import find_ineffective_overrides
 from pochitrain.config.registry import register_config, register_transforms_of_data
 from pochitrain.config.root import validate
-from pochitrain.error import ConfigError
+from pochitrain.error import ConfigError, require
 from pochitrain.paths import config_directory
 from pochitrain.search.grid import WholeBasicSweeper
 from pochitrain.text import first_line
@@ -59,9 +60,11 @@ def app(cfg: DictConfig) -> Any:
     """
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         refuse_environment_of_file()
+        refuse_number_for_switch(cfg)
         return train_task(cfg)
     try:
         refuse_environment_of_file()
+        refuse_number_for_switch(cfg)
         if _task:
             return _task[0](cfg)
         require_multirun(cfg)
@@ -85,6 +88,21 @@ def refuse_environment_of_file() -> None:
             "hydra.job.env_set must be given on the command line, got values of "
             f"{names} from a config file, which could run any program with them."
         )
+
+
+def refuse_number_for_switch(cfg: DictConfig) -> None:
+    """OmegaConf makes true of any integer but 0: `compile=7` is a slip, `compile=1` is not.
+
+    Raises:
+        ConfigError: for another number that was typed for a boolean key.
+    """
+    overrides: Any = HydraConfig.get().overrides
+    typed: Any = OmegaConf.to_container(overrides.task)  # without resolving ${...} in it
+    for word in typed:
+        key, _, value = word.lstrip("+").partition("=")
+        is_count = re.fullmatch(r"[+-]?\d+", value) and int(value) not in (0, 1)
+        if is_count and isinstance(OmegaConf.select(cfg, key), bool):
+            require(False, key, "true or false", int(value))
 
 
 def require_multirun(cfg: DictConfig) -> None:
@@ -147,6 +165,9 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
                 raise ConfigError(f"hydra.job_logging cannot be set up: {reason}") from error
             if str(error).startswith("Only one of --run"):
                 raise ConfigError("--multirun cannot be combined with --cfg or --info.") from error
+            index = re.match(r"invalid literal for int\(\) with base 10: '(.*)'", str(error))
+            if index and (text := no_index(index[1], argv)):
+                raise ConfigError(text) from error
             if not str(error).startswith("Config group override"):
                 raise
             groups = [word[:-5] for word in argv if word.endswith("=null")]

@@ -59,6 +59,8 @@ OMIT = (
 
 def wrong_type(key: str, value: str, reason: str) -> str:
     """The message for a value that OmegaConf cannot store at `key`; `reason` is its own message."""
+    if "incompatible container types" in reason:  # one of the two was given, the other is wanted
+        reason = "not a ListConfig" if value.startswith("{") else "Cannot assign list to Dict"
     for pattern, rule, remedy in TYPE_RULES:
         if re.search(pattern, reason):
             got = "null" if "not Optional" in reason or "NoneType" in reason else show(value)
@@ -90,6 +92,8 @@ TYPE_RULES = (
     ("Cannot convert '.*' to string", "one word or a quoted string", ""),
     ("not Optional", "a value other than null", "Leave it out to keep its default."),
     ("NoneType is not a subclass of str", "a string", ""),
+    ("NoneType is not a subclass of int", "an integer", ""),
+    ("NoneType is not a subclass of float", "a number", ""),
     ("not a subclass of", "a group of keys", "Set one of them with {key}.KEY=VALUE."),
     ("Cannot assign .* to Dict", "a mapping", "Write {key}={{NAME:VALUE,...}}."),
 )
@@ -136,10 +140,34 @@ def unknown_key_in_file(source: str, key: str, schema: str) -> str:
     return f"{explain_unknown_key(prefix, name, find_schema(schema))} It is set in {source}.yaml."
 
 
-def not_in_struct(key: str, full: str) -> str:
-    """The message for a new key without `+`; `full` is its path if `key` was given a mapping."""
-    value = "VALUE" if full in ("", key) else "{...}"
-    return f"{full or key} is not a key of the config. To add it write +{key}={value}."
+def not_in_struct(key: str, close: str | None, full: str) -> str:
+    """The message for a new key without `+` in a mapping that takes any key.
+
+    Args:
+        close: the one in it that looks most like it.
+        full: the key, with list indices in brackets; below `key` when `key` was given a mapping.
+    """
+    full = re.sub(r"\[(\d+)\]", r".\1", full) or key
+    value = "VALUE" if full == key else "{...}"
+    hint = f" Did you mean {full.rpartition('.')[0]}.{close}?" if close else ""
+    return f"{full} is not a key of the config.{hint} To add it write +{key}={value}."
+
+
+def no_index(name: str, argv: list[str]) -> str | None:
+    """A name where an entry of a list was to be numbered (`transform.val.1.mean.foo=1`).
+
+    Returns:
+        None if no word of `argv` has that name in its key.
+    """
+    for word in argv:
+        key = word.lstrip("+~").partition("=")[0]
+        before, dot, _ = key.partition(f".{name}")
+        if dot:
+            return (
+                f"{key} is not a key of the config: {before} is a list, whose entries are counted "
+                "from 0."
+            )
+    return None
 
 
 def not_deletable(key: str) -> str:
@@ -272,7 +300,11 @@ RULES: tuple[tuple[str, Callable[..., str]], ...] = (
         unknown_key_in_file,
     ),
     (r"^Could not override '([^'\n]*)'.*?Key '([^']*)' not in '(\w+)'", unknown_key),
-    (r"^Could not override '([^'\n]*)'.*?is not in struct\n\s*full_key: (\S*)", not_in_struct),
+    (
+        r"^Could not override '([^'\n]*)'.*?is not in struct(?:\. Did you mean[^'\n]*'([^'\n]*)')?"
+        r"[^\n]*\n\s*full_key: (\S*)",
+        not_in_struct,
+    ),
     (r"^Could not override '([^'\n]*)'\.\nNo match", unknown_key),
     (r"^Could not override '([^'\n]*@[^'\n]*)'", unknown_key),
     (

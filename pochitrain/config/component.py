@@ -106,11 +106,7 @@ class Components:
         Raises:
             ConfigError: as `build`.
         """
-        partial = self.build(key)
-        try:
-            return partial(*arguments)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"{key} cannot be built: {first_line(error)}") from error
+        return call_partial(key, self.build(key), *arguments)
 
     def build_data(self) -> Any:
         """What the target of group `data` returns; it does not get the loader settings."""
@@ -122,6 +118,20 @@ class Components:
         settings = {field.name: field.default for field in fields(LoaderConfig)}
         settings["batch_size"] = self.cfg.batch_size
         return {key: self.cfg.data.get(key, value) for key, value in settings.items()}
+
+
+def call_partial(key: str, partial: Any, *arguments: Any, **more: Any) -> Any:
+    """The object that `partial`, built from the node at `key`, makes of what it lacked.
+
+    Raises:
+        ConfigError: as `Components.build`.
+    """
+    try:
+        return partial(*arguments, **more)
+    except InstantiationException as error:  # Hydra looks at partial objects when they are called
+        raise ConfigError(explain(key, error)) from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{key} cannot be built: {first_line(error)}") from error
 
 
 def explain(key: str, error: Exception) -> str:

@@ -2,17 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from pochitrain.config.data import has_validation
-from pochitrain.config.monitor import known_direction, monitored_metric
-from pochitrain.config.validators import (
-    Node,
-    is_number,
-    require_choice,
-    require_positive_int,
-    require_range,
-)
+from pochitrain.config.monitor import DIRECTIONS, known_direction, monitored_metric
+from pochitrain.config.validators import Choice, Node, Range, Rule, check_fields, is_number
 from pochitrain.error import ConfigError, require
 from pochitrain.text import did_you_mean
 
@@ -39,6 +33,9 @@ FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "categorical": (("choices",), ()),
 }
 """Type of a search space entry -> its mandatory and optional fields."""
+AtLeastOne = Range(ge=1)
+MAX_JOBS = 1000
+"""Each is a process here or a job of a cluster; a typing mistake must not start millions."""
 EXAMPLE = "{learning_rate: {type: float, low: 1e-5, high: 1e-1, log: true}}"
 
 
@@ -47,26 +44,28 @@ class OptunaConfig:
     """The search. The options of this group also select the sweeper that `--multirun` runs."""
 
     enabled: bool = False
-    study_name: str = "pochitrain_optimization"
-    direction: str = "${search_direction:${monitor},${monitor_direction}}"
+    study_name: Annotated[str, Rule("a name", bool)] = "pochitrain_optimization"
+    direction: Annotated[str, Choice(DIRECTIONS)] = (
+        "${search_direction:${monitor},${monitor_direction}}"
+    )
     """Default: the direction of `monitor`. With `monitor` at its default, maximize optimises
     val_accuracy and minimize optimises val_loss."""
-    n_trials: int = 20
+    n_trials: Annotated[int, AtLeastOne] = 20
     """Total number of finished trials in the study, those of earlier runs included."""
-    n_jobs: int = 1
+    n_jobs: Annotated[int, AtLeastOne, Range(le=MAX_JOBS)] = 1
     """Number of trials that run at the same time."""
-    optuna_epochs: int = 10
+    optuna_epochs: Annotated[int, AtLeastOne] = 10
     """Number of epochs of a trial, in place of `epochs`."""
-    sampler: str = "TPESampler"
-    pruner: str | None = "MedianPruner"
+    sampler: Annotated[str, Choice(SAMPLERS)] = "TPESampler"
+    pruner: Annotated[str | None, Choice(PRUNERS)] = "MedianPruner"
     storage: str | None = None
     """null = in memory; sqlite:///file.db, journal://file.log, or any SQLAlchemy URL."""
     search_space: dict[str, Any] | None = None
     custom_search_space: str | None = None
     """Dotted path of a function `f(cfg, trial)` that may suggest more (conditional) parameters."""
-    max_failure_rate: float = 0.5
+    max_failure_rate: Annotated[float, Range(ge=0, le=1)] = 0.5
     """Stop when more than this fraction of the trials of this command has failed."""
-    repeats: int = 1
+    repeats: Annotated[int, AtLeastOne] = 1
     """Trainings per trial, each with another seed; the value of the trial is their mean."""
     graphs: bool = False
     """Draw the graphs of every trial too; takes longer than a short epoch."""
@@ -94,13 +93,7 @@ def check_optuna(node: Node, root: Node) -> None:
 
 def check_search(node: Node) -> None:
     """Check the settings of the search that do not depend on other groups."""
-    require_choice(node, "direction", ("maximize", "minimize"), "optuna.")
-    for key in ("n_trials", "n_jobs", "optuna_epochs", "repeats"):
-        require_positive_int(node, key, "optuna.")
-    require_choice(node, "sampler", SAMPLERS, "optuna.")
-    require_choice(node, "pruner", PRUNERS, "optuna.")
-    require_range(node, "max_failure_rate", "optuna.", low=0, high=1)
-    require(bool(node.get("study_name")), "optuna.study_name", "a name", node.get("study_name"))
+    check_fields(OptunaConfig, node, "optuna.")
     for name, entry in (node.get("search_space") or {}).items():
         if entry is not None:
             check_entry(entry, f"optuna.search_space.{name}")

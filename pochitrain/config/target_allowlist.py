@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, NoReturn
 
 from hydra.core.singleton import Singleton
+from hydra.utils import get_object
 
 from pochitrain.config.target_kind import PLACES, Kind, Table
 from pochitrain.error import ConfigError, require
@@ -88,6 +89,11 @@ def check_target_names(root: Any, allowed: Sequence[str]) -> None:
     walk(root, "", None, lambda key, node, kind: check_name(key, node, kind, allowed))
 
 
+RETURNED = ("torch.*", "torchvision.*", "pochitrain.*")
+"""What functions that the user allows may return (Hydra checks returned callables too). It lets no
+node name more: each target of a node is checked here, one by one."""
+
+
 def approve(key: str, node: Any, allowed: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """Check a node; in the result, each target is the public name of the object found.
 
@@ -113,6 +119,8 @@ def approve(key: str, node: Any, allowed: Sequence[str]) -> tuple[dict[str, Any]
     def visit(key: str, node: Mapping[str, Any], kind: Kind | None) -> str:
         target = check_name(key, node, kind, allowed)
         if kind is None or is_allowed(target, allowed):
+            if target in allowed:
+                names.extend(find_home(target))
             return target
         found, name = find_object(key, node, kind)
         names.extend([name, f"{found.__module__}.{found.__qualname__}", *kind.results])
@@ -120,6 +128,21 @@ def approve(key: str, node: Any, allowed: Sequence[str]) -> tuple[dict[str, Any]
 
     approved: dict[str, Any] = walk(node, key, kind, visit)
     return approved, list(dict.fromkeys(names))
+
+
+def find_home(target: str) -> list[str]:
+    """Where the object called `target` was defined, for Hydra, which looks at that too.
+
+    Only for a name that the person wrote out: `mine.*` does not mean all that `mine` imports.
+
+    Returns:
+        Nothing where it cannot be found; building it will say why.
+    """
+    try:
+        found: Any = get_object(target)
+        return [f"{found.__module__}.{found.__qualname__}"]
+    except Exception:
+        return []
 
 
 Visit = Callable[[str, Mapping[str, Any], Kind | None], str]

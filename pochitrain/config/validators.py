@@ -7,9 +7,9 @@ Rules about several settings at once are functions of their group (`check_optimi
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
-from typing import Annotated, Any, Protocol, get_args, get_type_hints
+from typing import Annotated, Any, Protocol, get_args, get_origin, get_type_hints
 
 from pochitrain.error import ConfigError, require
 
@@ -56,10 +56,12 @@ class Range:
 class Choice:
     """One of several strings."""
 
-    words: tuple[str, ...]
+    words: tuple[str | None, ...]
+    """None where null is a choice too."""
 
     def check(self, key: str, value: Any, kind: Any) -> None:
-        require(value in self.words, key, "one of " + ", ".join(self.words), value)
+        shown = ", ".join("null" if word is None else word for word in self.words)
+        require(value in self.words, key, f"one of {shown}", value)
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,36 @@ def check_fields(schema: type[Any], values: Node, prefix: str = "") -> None:
             check_fields(hint, value, f"{prefix}{name}.")
         elif value is not None:
             rules: Iterable[FieldRule] = getattr(hint, "__metadata__", ())
+            kind = get_args(hint)[0] if rules else hint
+            if isinstance(value, (list, tuple)):
+                check_entries(kind, value, prefix + name)
             for rule in rules:
-                rule.check(prefix + name, value, get_args(hint)[0])
+                rule.check(prefix + name, value, kind)
+
+
+ENTRIES: dict[Any, tuple[str, tuple[type, ...]]] = {
+    int: ("an integer", (int,)),
+    float: ("a number", (int, float)),
+    str: ("a string", (str,)),
+}
+"""Entry type of a list -> what an entry must be, in words and as classes."""
+
+
+def check_entries(kind: Any, values: Sequence[object], key: str) -> None:
+    """Each of `values` is what the list type `kind` says. OmegaConf sees to that for plain values;
+    in a list of numbers it takes lists and mappings too.
+
+    Raises:
+        ConfigError: for the first that is not.
+    """
+    lists = [part for part in (kind, *get_args(kind)) if get_origin(part) is list]
+    wanted = get_args(lists[0])[0] if lists else None
+    if wanted not in ENTRIES:
+        return
+    rule, classes = ENTRIES[wanted]
+    for i, value in enumerate(values):
+        ok = isinstance(value, classes) and not isinstance(value, bool)
+        require(ok, f"{key}[{i}]", rule, value)
 
 
 def is_number(value: object) -> bool:
@@ -130,20 +160,6 @@ def is_number(value: object) -> bool:
 
 def is_target_node(value: object) -> bool:
     return isinstance(value, dict) and "_target_" in value
-
-
-def require_positive_int(node: Node, key: str, prefix: str = "", remedy: str = "") -> None:
-    """Check that `node[key]`, if present and not null, is an integer >= 1."""
-    if node.get(key) is not None:
-        Range(ge=1, remedy=remedy).check(prefix + key, node[key], int)
-
-
-def require_range(
-    node: Node, key: str, prefix: str = "", *, low: float = -math.inf, high: float = math.inf
-) -> None:
-    """Check that `node[key]`, if present and not null, is a number from `low` to `high`."""
-    if node.get(key) is not None:
-        Range(ge=low, le=high).check(prefix + key, node[key], float)
 
 
 def require_choice(node: Node, key: str, choices: Iterable[object], prefix: str = "") -> None:

@@ -16,7 +16,7 @@ from pochitrain.callback.metrics_csv import MetricsCSV
 from pochitrain.callback.tensorboard import TensorBoard, require_tensorboard
 from pochitrain.callback.trial_report import TrialReport
 from pochitrain.callback.weight_ema import WeightEMA
-from pochitrain.config.component import Components, plain
+from pochitrain.config.component import Components, call_partial, plain
 from pochitrain.config.signature import offer
 from pochitrain.data.loader import EpochLoader
 from pochitrain.engine.callback import Callback
@@ -28,7 +28,6 @@ from pochitrain.metric.metric import Evaluation, Metric, wanted_top_k
 from pochitrain.model.block import find_blocks
 from pochitrain.run.metric import build_monitor
 from pochitrain.sweep import current_trial
-from pochitrain.text import first_line
 
 
 def build_callbacks(
@@ -93,10 +92,7 @@ def build_user_callback(
     partial: Any = parts.build(key, **offered, _partial_=True)
 
     def build(**later: Path) -> Callback:
-        try:
-            found = partial(**later)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"{key} cannot be built: {first_line(error)}") from error
+        found = call_partial(key, partial, **later)
         require_callback(isinstance(found, Callback), key, type(found).__name__)
         return found  # type: ignore[no-any-return]
 

@@ -9,7 +9,11 @@ from types import ModuleType
 import pytest
 from PIL import Image
 
-SCHEDULERS = "cosineannealinglr, exponentiallr, linearlr, multisteplr, none, steplr"
+from pochitrain.paths import config_directory
+
+SCHEDULERS = ", ".join(
+    sorted(file.stem for file in (config_directory() / "scheduler").glob("*.yaml"))
+)
 
 CONFIG_MISTAKES: list[tuple[str, str]] = [
     # what is typed, the whole message (or, before " ...", how it starts)
@@ -30,6 +34,22 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
     ),
     ("modle.name=resnet18", "modle is not a key of the config. Did you mean model? Choices: ..."),
     ("model={foo:3}", "model.foo is not a key of the config. Choices: name, num_classes, ..."),
+    (
+        "transform.val.1.meean=1",
+        "transform.val.1.meean is not a key of the config. Did you mean transform.val.1.mean? "
+        "To add it write +transform.val.1.meean=VALUE.",
+    ),
+    (
+        "layer_wise_lr=resnet layer_wise_lr.layer_rates.layyer2=1",
+        "layer_wise_lr.layer_rates.layyer2 is not a key of the config. "
+        "Did you mean layer_wise_lr.layer_rates.layer2? "
+        "To add it write +layer_wise_lr.layer_rates.layyer2=VALUE.",
+    ),
+    (
+        "transform.val.1.mean.foo=1",
+        "transform.val.1.mean.foo is not a key of the config: transform.val.1.mean is a list, "
+        "whose entries are counted from 0.",
+    ),
     (
         "layer_wise_lr.layer_rates={fc:0.1}",
         "layer_wise_lr.layer_rates.fc is not a key of the config. "
@@ -164,6 +184,35 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
         "scheduler.step_size must be an integer >= 1, got 0. "
         "To keep the learning rate constant use scheduler=none.",
     ),
+    (
+        "scheduler=multisteplr scheduler.milestones=[2,[3]]",
+        "scheduler.milestones[1] must be an integer, got [3].",
+    ),
+    (
+        "scheduler=multisteplr scheduler.milestones=[2,null]",
+        "scheduler.milestones[1] must be an integer, got null.",
+    ),
+    (
+        "scheduler=multisteplr scheduler.milestones={a:1}",
+        "scheduler.milestones must be a list, got {a:1}. Write scheduler.milestones=[...].",
+    ),
+    ("optimizer.betas=[{a:1},0.9]", "optimizer.betas[0] must be a number, got {'a': 1}."),
+    ("optimizer.betas=[null,0.9]", "optimizer.betas[0] must be a number, got null."),
+    (
+        "layer_wise_lr.layer_rates=[1]",
+        "layer_wise_lr.layer_rates must be a mapping, got [1]. "
+        "Write layer_wise_lr.layer_rates={NAME:VALUE,...}.",
+    ),
+    ("gradient_tracking.exclude_patterns=[[a]]", "gradient_tracking.exclude_patterns[0] must ..."),
+    ("allow_targets=[[1]]", "allow_targets[0] must be a string, got [1]."),
+    ("allow_targets=[7]", "allow_targets[0] must be the dotted name of a class or function, ..."),
+    ("compile=7", "compile must be true or false, got 7."),
+    ("loss.balance=7", "loss.balance must be true or false, got 7."),
+    ("data.pin_memory=-1", "data.pin_memory must be true or false, got -1."),
+    ("optuna.max_failure_rate=-1", "optuna.max_failure_rate must be a number >= 0 ..."),
+    ("optuna.n_jobs=1e30", "optuna.n_jobs must be an integer, got 1e30."),
+    ("optuna.n_jobs=100000", "optuna.n_jobs must be an integer <= 1000, got 100000."),
+    ("optuna.study_name=''", "optuna.study_name must be a name, got ''."),
     ("scheduler=multisteplr scheduler.milestones=[9,3]", "scheduler.milestones must be rising ..."),
     ("scheduler=exponentiallr scheduler.gamma=1", "scheduler.gamma must be a number > 0 and < ..."),
     ("optimizer.betas=[0.9]", "optimizer.betas must be two numbers >= 0 and < 1, got [0.9]."),
@@ -198,7 +247,6 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
     ),
     ("transform.batch={_target_:os.system}", "transform.batch._target_ must be pochitrain...."),
     ("allow_targets=os.system", "allow_targets must be a list, got 'os.system'. ..."),
-    ("allow_targets=[[1]]", "allow_targets[0] must be the dotted name of a class or function, ..."),
     ("allow_targets=[null]", "allow_targets[0] must be a string, got null."),
     (
         "callbacks.x=1",

@@ -7,11 +7,13 @@ from pochitrain.config.monitor import monitored_metric
 from pochitrain.config.registry import register_config
 from pochitrain.config.root import to_plain, validate
 from pochitrain.error import ConfigError
+from pochitrain.metric.table import METRICS
 from pochitrain.paths import config_directory
 
 NO_VALIDATION = ["data=folder", "data.train_root=a"]
 STOPS = "early_stopping.enabled=true"
 SEARCH = "optuna.enabled=true"
+MINE = "allow_targets=[mine.*]"
 COLUMN = ["+callbacks.gap._target_=pochitrain.callback.gap.Gap"]
 
 
@@ -59,8 +61,7 @@ def test_early_stopping_follows_the_monitor() -> None:
     [
         (
             ["monitor=val_f1"],
-            "monitor must be one of val_accuracy, val_loss, val_balanced_accuracy, val_macro_f1, "
-            "val_weighted_f1, val_worst_class_recall, val_mcc, val_top<k>_accuracy, train_loss, "
+            f"monitor must be one of {', '.join(METRICS)}, val_top<k>_accuracy, train_loss, "
             "train_accuracy, got 'val_f1'. Did you mean val_macro_f1?",
         ),
         (["monitor=accuracy"], "got 'accuracy'. Did you mean val_accuracy?"),
@@ -94,18 +95,15 @@ def test_early_stopping_follows_the_monitor() -> None:
         ),
         (["metrics.names=[train_loss]"], "metrics.names must hold names of metrics"),
         (["metrics.names=[ema_val_loss]"], "metrics.names must hold names of metrics"),
+        (["+metrics.custom.kappa._target_=mine.kappa", MINE], "called val_<name>"),
         (
-            ["+metrics.custom.kappa._target_=my.kappa", "allow_targets=[my.kappa]"],
-            "called val_<name>",
-        ),
-        (
-            ["+metrics.custom.val_mcc._target_=my.mcc", "allow_targets=[my.mcc]"],
+            ["+metrics.custom.val_mcc._target_=mine.kappa", MINE],
             "metrics.custom.val_mcc must be a new name",
         ),
         (["+metrics.custom.val_kappa=3"], "metrics.custom.val_kappa must be a node with _target_"),
         (
             ["+metrics.custom.val_kappa._target_=os.system"],
-            "metrics.custom.val_kappa._target_ must be a metric of your own, got 'os.system'",
+            "metrics.custom.val_kappa._target_ must be a metric of your own, got 'os.system'.",
         ),
     ],
     ids=str,
