@@ -121,6 +121,7 @@ def approve(key: str, node: Any, allowed: Sequence[str]) -> tuple[dict[str, Any]
         if kind is None or is_allowed(target, allowed):
             if target in allowed:
                 names.extend(find_home(target))
+            names.extend(RETURNED)
             return target
         found, name = find_object(key, node, kind)
         names.extend([name, f"{found.__module__}.{found.__qualname__}", *kind.results])
