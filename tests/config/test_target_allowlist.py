@@ -212,7 +212,7 @@ def test_what_the_person_allows_may_stand_anywhere() -> None:
     node = {"_target_": "my.Own", "part": {"_target_": "os.path.join"}}
     approved, names = approve("loss", node, ["my.*", "os.path.join"])
     assert approved == node
-    assert names == ["my.*", "os.path.join", *RETURNED]
+    assert {"my.*", "os.path.join", *RETURNED} <= set(names)
     with pytest.raises(ConfigError, match=r"^loss\.part\._target_ must be a function of pochi"):
         approve("loss", node, ["my.*", "os.path.joi"])
 
