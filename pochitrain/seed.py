@@ -29,14 +29,30 @@ def seeded_cpu(*parts: int | str) -> Iterator[None]:
     The default torch generator is seeded directly: torch.manual_seed would also queue a call for
     every GPU, once per image.
     """
-    seed = derive_seed(*parts)
+    with kept_cpu():
+        seed_cpu(derive_seed(*parts))
+        yield
+
+
+@contextmanager
+def kept_cpu() -> Iterator[None]:
+    """After, the CPU generators of Python, NumPy and torch are as they were before."""
     before = (random.getstate(), np.random.get_state(), torch.get_rng_state())
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.default_generator.manual_seed(seed)
     try:
         yield
     finally:
         random.setstate(before[0])
         np.random.set_state(before[1])
         torch.set_rng_state(before[2])
+
+
+def seed_cpu(seed: int, *, torch_only: bool = False) -> None:
+    """Start the CPU generators of Python, NumPy and torch from `seed`.
+
+    Args:
+        torch_only: leave out the other two, for what is known to draw from torch only.
+    """
+    if not torch_only:
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+    torch.default_generator.manual_seed(seed)

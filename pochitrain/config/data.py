@@ -7,7 +7,7 @@ from typing import Annotated
 
 from omegaconf import MISSING
 
-from pochitrain.config.validators import Choice, Node, Numbers, Range, Seed, check_fields
+from pochitrain.config.validators import Choice, Node, Numbers, Range, Rule, Seed, check_fields
 from pochitrain.error import require
 
 MAX_NUM_WORKERS = max(64, 4 * (os.cpu_count() or 1))
@@ -16,9 +16,15 @@ Fraction = Range(gt=0, lt=1)
 Color = Numbers("3 integers from 0 to 255 (red, green, blue)", Range(ge=0, le=255), count=3)
 
 
+OnOffAuto = Rule(
+    "one of auto, on, off", lambda value: value in ("auto", "on", "off", "True", "False")
+)
+"""True and False are what YAML makes of `on` and `off` without quotes."""
+
+
 @dataclass
 class LoaderConfig:
-    """How batches are made. Only batch_size and balanced_sampling affect the results."""
+    """How batches are made. Only batch_size, cache_px and balanced_sampling affect the results."""
 
     batch_size: Annotated[int, Range(ge=1)] = "${batch_size}"  # type: ignore[assignment]  # interpolation
     num_workers: Annotated[
@@ -33,6 +39,14 @@ class LoaderConfig:
     """The same for validation and inference; null = as pin_memory."""
     non_blocking: bool = True
     """Copy to the GPU without waiting."""
+    cache: Annotated[str, OnOffAuto] = "auto"
+    """Keep decoded images in files, for later epochs and runs. auto: where they fit; on: or it is
+    an error; off. The result is the same."""
+    cache_gb: Annotated[float, Range(ge=0)] = 8.0
+    """GB (10^9 bytes) that all such files together may take in the user's cache directory."""
+    cache_px: Annotated[int | None, Range(ge=8)] = None
+    """Shorter side in pixels that larger images are reduced to before a RandomResizedCrop, so that
+    they take less room; null = they keep their size."""
     balanced_sampling: bool = False
     """Draw every class equally often (with replacement) instead of each image once."""
 
@@ -60,7 +74,7 @@ class FolderConfig(LoaderConfig):
     on_error: Annotated[str, Choice(("error", "skip"))] = "error"
     """error: name every unreadable image and stop; skip: train without them."""
     verify: bool = True
-    """Decode every image once before training (remembered between runs)."""
+    """Check every image once before training (remembered between runs)."""
     background: Annotated[list[int], Color] = field(default_factory=lambda: [255, 255, 255])
     """RGB, 0-255: what transparent pixels are composited on."""
 

@@ -1,24 +1,31 @@
 """What every source of images offers, and the parts of a data set."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Protocol
+from itertools import pairwise
+from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from pochitrain.data.index import PathList
+from pochitrain.data.progress import WaitDisplay
 from pochitrain.error import ConfigError, require
 from pochitrain.text import shorten_list
 
 REMEDY = "docs/callback.md has an example."
+
+Labels = Sequence[int] | NDArray[np.integer[Any]]
+"""Class index of each image of a set, in its order."""
 
 
 class ImageDataset(Protocol):
     """A sequence of labelled images."""
 
     @property
-    def labels(self) -> Sequence[int]:
+    def labels(self) -> Labels:
         """Class index of each image."""
         ...
 
@@ -47,23 +54,28 @@ class Subset:
     """Some images of another set, in the given order."""
 
     base: ImageDataset
-    indices: list[int]
+    indices: Sequence[int] | NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        self.labels = [self.base.labels[i] for i in self.indices]
+        self.indices = np.asarray(self.indices, np.int64)
+        self.labels = np.asarray(self.base.labels, np.int32)[self.indices]
         self.in_memory = self.base.in_memory
+
+    def position(self, index: int) -> int:
+        """Of image `index` in the other set."""
+        return int(self.indices[index])
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def load(self, index: int) -> Image.Image:
-        return self.base.load(self.indices[index])
+        return self.base.load(self.position(index))
 
     def size(self, index: int) -> tuple[int, int]:
-        return self.base.size(self.indices[index])
+        return self.base.size(self.position(index))
 
     def name(self, index: int) -> str:
-        return self.base.name(self.indices[index])
+        return self.base.name(self.position(index))
 
 
 @dataclass
@@ -79,8 +91,8 @@ class DataSplits:
     """Warnings to show."""
 
     def count_per_class(self, split: ImageDataset) -> list[int]:
-        counts = Counter(split.labels)
-        return [counts[i] for i in range(len(self.class_names))]
+        counts = np.bincount(np.asarray(split.labels), minlength=len(self.class_names))
+        return [int(count) for count in counts]
 
 
 def require_splits(found: object) -> DataSplits:
@@ -116,7 +128,7 @@ def require_dataset(dataset: ImageDataset, class_names: list[str], what: str) ->
     given = type(dataset).__name__
     require(not missing, what, f"an ImageDataset with {shorten_list(missing)}", given, REMEDY)
     require(len(dataset) > 0, what, "at least one picture", "none")
-    wrong = set(dataset.labels) - set(range(len(class_names)))
+    wrong = {*np.unique(np.asarray(dataset.labels)).tolist()} - set(range(len(class_names)))
     rule = f"labelled by indices into its {len(class_names)} class names"
     require(not wrong, what, rule, next(iter(wrong), None))
 
@@ -126,15 +138,31 @@ def fingerprint(data: DataSplits) -> str:
     digest = blake2b(digest_size=16)
 
     def add(split: ImageDataset) -> None:
-        for index, label in enumerate(split.labels):
-            name = split.name(index).rpartition("/")[2]
-            digest.update(f"{label}\t{name}\n".encode("utf-8", "surrogateescape"))
+        labels, names = np.asarray(split.labels), base_names(split)
+        starts = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
+        for start, stop in pairwise(
+            starts if names else []
+        ):  # a stretch of one class at once: a million are quick
+            label = b"%d\t" % labels[start]
+            digest.update(label + (b"\n" + label).join(names[start:stop]) + b"\n")
 
     for split in (data.train, data.val):
         digest.update(b"split\n")
         if split is not None:
             add(split)
     return digest.hexdigest()
+
+
+def base_names(split: ImageDataset) -> list[bytes]:
+    """The name of each image without its folder."""
+    if isinstance(split, Subset):
+        names = base_names(split.base)
+        return [names[position] for position in np.asarray(split.indices).tolist()]
+    paths = getattr(split, "paths", None)
+    if isinstance(paths, PathList):
+        return paths.base_names()
+    found = (split.name(index).rpartition("/")[2] for index in range(len(split)))
+    return [name.encode("utf-8", "surrogateescape") for name in found]
 
 
 def require_one_size(dataset: ImageDataset, key: str) -> None:
@@ -147,11 +175,13 @@ def require_one_size(dataset: ImageDataset, key: str) -> None:
         ConfigError: naming two images that differ.
     """
     first = dataset.size(0)
-    for index in range(1, len(dataset)):
-        size = dataset.size(index)
-        if size != first:
-            raise ConfigError(
-                f"{key} must make all pictures one size, got {first[0]} x {first[1]} px "
-                f"({dataset.name(0)}) and {size[0]} x {size[1]} px ({dataset.name(index)}). "
-                "Add Resize and CenterCrop, or choose transform=imagenet."
-            )
+    with WaitDisplay("Comparing sizes of pictures", len(dataset)) as display:
+        for index in range(1, len(dataset)):
+            size = dataset.size(index)
+            if size != first:
+                raise ConfigError(
+                    f"{key} must make all pictures one size, got {first[0]} x {first[1]} px "
+                    f"({dataset.name(0)}) and {size[0]} x {size[1]} px ({dataset.name(index)}). "
+                    "Add Resize and CenterCrop, or choose transform=imagenet."
+                )
+            display.advance()

@@ -17,10 +17,6 @@ MAX_PIXELS = 178_956_970
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 
-MAX_ASPECT = 1000
-"""Longer side over shorter one. `Resize(256)` brings the shorter side to 256 pixels, which makes
-gigabytes of a strip one pixel wide."""
-
 BAND_PX = 512
 """Rows of an image that are composited at once."""
 
@@ -51,18 +47,26 @@ def without_warnings() -> Iterator[None]:
 
 
 def decode_rgb(
-    source: str | Path | IO[bytes], background: tuple[int, int, int] = (255, 255, 255)
+    source: str | Path | IO[bytes],
+    background: tuple[int, int, int] = (255, 255, 255),
+    least_px: int | None = None,
 ) -> Image.Image:
     """Read an image file.
 
     Args:
         source: path of the file, or the open file.
         background: RGB, 0-255, behind transparent pixels.
+        least_px: shorter side that is enough, in pixels: a JPEG file may come out at 1/2, 1/4 or
+            1/8 of its size, as long as the shorter side is not below. That is several times faster.
 
     Raises:
         UnreadableImageError: whatever is wrong with the file.
     """
     with reasons(), without_warnings(), open_image(source) as image:
+        if least_px is not None and image.format in ("JPEG", "MPO"):
+            shorter = min(image.size)
+            width, height = (-(-side * least_px // shorter) for side in image.size)
+            image.draft(None, (width, height))  # None: in its own mode
         return to_rgb(image, background)
 
 
@@ -112,14 +116,7 @@ def upright_size(source: str | Path) -> tuple[int, int]:
 
 
 def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """First frame, upright (EXIF), 8-bit RGB, transparency composited on `background`.
-
-    Raises:
-        UnreadableImageError: for a strip longer than MAX_ASPECT times its width.
-    """
-    if max(image.size) > MAX_ASPECT * min(image.size):
-        width, height = image.size
-        raise UnreadableImageError(f"{width} x {height} is longer than {MAX_ASPECT} : 1")
+    """First frame, upright (EXIF), 8-bit RGB, transparency composited on `background`."""
     image.load()
     ImageOps.exif_transpose(image, in_place=True)  # without it, a copy of every image
     if image.mode.startswith(("I", "F")):

@@ -3,41 +3,64 @@
 import os
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from pochitrain.data.dataset import DataSplits, Subset
+from pochitrain.data.dataset import DataSplits, Labels, Subset
 from pochitrain.data.decode import decode_rgb, upright_size
+from pochitrain.data.index import (
+    EXTENSIONS,
+    FolderIndex,
+    PathList,
+    is_image_name,
+    open_index,
+    walk,
+)
 from pochitrain.data.split import stratified_split
 from pochitrain.data.verify import find_unreadable
 from pochitrain.error import ConfigError
 from pochitrain.text import shorten_list
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+WHITE = (255, 255, 255)
 
 
-@dataclass
 class ImageFolderDataset:
     """Image files and their classes."""
 
-    paths: list[str]
-    labels: list[int]
-    background: tuple[int, int, int] = (255, 255, 255)
     in_memory = False
+
+    def __init__(
+        self, paths: Sequence[str], labels: Labels, background: tuple[int, int, int] = WHITE
+    ) -> None:
+        """Hold the files.
+
+        Args:
+            labels: class index of each, or -1.
+            background: RGB, 0-255, behind transparent pixels.
+        """
+        self.paths = paths if isinstance(paths, PathList) else PathList.of(paths)
+        self.labels: NDArray[np.int32] = np.asarray(labels, np.int32)
+        self.background = background
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def load(self, index: int) -> Image.Image:
-        return decode_rgb(self.paths[index], self.background)
+    def load(self, index: int, least_px: int | None = None) -> Image.Image:
+        """The image in RGB; see `decode_rgb` for `least_px`."""
+        return decode_rgb(self.paths[index], self.background, least_px)
 
     def size(self, index: int) -> tuple[int, int]:
         return upright_size(self.paths[index])
 
     def name(self, index: int) -> str:
         return self.paths[index]
+
+    def take(self, indices: NDArray[np.int64]) -> "ImageFolderDataset":
+        """The images at `indices`, in that order."""
+        return ImageFolderDataset(self.paths.take(indices), self.labels[indices], self.background)
 
 
 def open_folder(
@@ -59,33 +82,35 @@ def open_folder(
         seed: of that split.
         on_error: "error" names every unreadable image at once; "skip" trains without them.
         background: RGB, 0-255, behind transparent pixels.
-        verify: decode every image once before training (remembered between runs).
+        verify: check every image once before training (remembered between runs): decode it, or
+            look at its first bytes only, where `on_error` is "error" and the set is large.
 
     Raises:
         ConfigError: missing or empty folders, unknown classes, unreadable images.
     """
     rgb = (int(background[0]), int(background[1]), int(background[2]))
-    class_names = list_classes(train_root, "data.train_root")
-    train = index_images(train_root, class_names, "data.train_root", rgb)
-    warnings = describe_loose(train_root, "data.train_root")
-    val = None
+    index = open_root(train_root, "data.train_root")
+    class_names = index.folders
+    train = label_images(index, class_names, "data.train_root", rgb)
+    warnings = describe_loose_names(index.loose, "data.train_root")
+    val = val_index = None
     if val_root is not None:
-        found = list_classes(val_root, "data.val_root")
-        matched = match_classes(found, class_names)
-        unknown = [name for name in found if matched[name] is None]
+        val_index = open_root(val_root, "data.val_root")
+        matched = match_classes(val_index.folders, class_names)
+        unknown = [name for name in val_index.folders if matched[name] is None]
         if unknown:
             raise ConfigError(
                 f"data.val_root must only hold classes of data.train_root, got "
                 f"{', '.join(map(repr, unknown))} in {val_root!r}. "
                 f"Classes: {shorten_list(class_names)}."
             )
-        val = index_images(val_root, class_names, "data.val_root", rgb, present=found)
-        warnings += describe_loose(val_root, "data.val_root")
+        val = label_images(val_index, class_names, "data.val_root", rgb)
+        warnings += describe_loose_names(val_index.loose, "data.val_root")
     skipped: list[str] = []
     if verify:
-        train, skipped = drop_unreadable(train, class_names, on_error)
-        if val is not None:
-            val, more = drop_unreadable(val, class_names, on_error)
+        train, skipped = drop_unreadable(train, index, class_names, on_error)
+        if val is not None and val_index is not None:
+            val, more = drop_unreadable(val, val_index, class_names, on_error)
             skipped += more
     if val_fraction is None:
         return DataSplits(train, val, class_names, skipped, warnings)
@@ -94,25 +119,24 @@ def open_folder(
     return DataSplits(parts[0], parts[1], class_names, skipped, warnings)
 
 
-def list_classes(root: str | Path, key: str) -> list[str]:
-    """Sorted names of the class folders of `root`; hidden ones are ignored.
+def open_root(root: str | Path, key: str) -> FolderIndex:
+    """The index of a folder of class folders; hidden ones are ignored.
 
     Raises:
         ConfigError: if the root is no folder or holds no class.
     """
-    path = Path(root)
-    if not path.is_dir():
+    if not os.path.isdir(root):
         raise ConfigError(
             f"{key} must be a folder of class folders (ROOT/<class>/*.jpg), got {str(root)!r}, "
             f"which is not there. It is looked up from {os.getcwd()!r}."
         )
-    names = list_folders(path)
-    if not names:
+    index = open_index(root)
+    if not index.folders:
         raise ConfigError(
             f"{key} must hold one folder for each class (ROOT/<class>/*.jpg), got {str(root)!r} "
             "without folders."
         )
-    return names
+    return index
 
 
 def list_folders(root: Path) -> list[str]:
@@ -138,34 +162,23 @@ def list_images(folder: str | Path) -> list[str]:
 
     Links to folders are followed, except to one that holds the link: that would never end.
     """
-    found = []
-    for directory, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and not leads_back(os.path.join(directory, name))
-        )
-        found += [
-            os.path.join(directory, name)
-            for name in files
-            if not name.startswith(".") and name.lower().endswith(EXTENSIONS)
-        ]
-    return sorted(found)
+    return sorted(path for path, _ in walk("", str(folder), [], []))
 
 
 def list_loose_images(root: str | Path) -> list[str]:
     """Images directly in `root`, which belong to no class."""
     files = (path for path in Path(root).iterdir() if not path.is_dir())
     return sorted(
-        path.name
-        for path in files
-        if not path.name.startswith(".") and path.name.lower().endswith(EXTENSIONS)
+        path.name for path in files if not path.name.startswith(".") and is_image_name(path.name)
     )
 
 
 def describe_loose(root: str | Path, key: str) -> list[str]:
-    """A warning if there are some."""
-    loose = list_loose_images(root)
+    """A warning if there are images directly in `root`."""
+    return describe_loose_names(list_loose_images(root), key)
+
+
+def describe_loose_names(loose: list[str], key: str) -> list[str]:
     if not loose:
         return []
     return [
@@ -174,66 +187,52 @@ def describe_loose(root: str | Path, key: str) -> list[str]:
     ]
 
 
-def leads_back(path: str) -> bool:
-    """Whether `path` is a link to one of the folders that led to it."""
-    if not os.path.islink(path):
-        return False
-    way = Path(os.path.abspath(path)).parents
-    return os.path.realpath(path) in {os.path.realpath(folder) for folder in way}
-
-
-def index_images(
-    root: str | Path,
-    class_names: list[str],
-    key: str,
-    background: tuple[int, int, int],
-    present: list[str] | None = None,
+def label_images(
+    index: FolderIndex, class_names: list[str], key: str, background: tuple[int, int, int]
 ) -> ImageFolderDataset:
-    """Images of the classes `present` (default: all), labelled by position in `class_names`.
+    """The images of an index, labelled by position in `class_names`.
 
     Raises:
         ConfigError: if a class folder holds no image.
     """
-    paths: list[str] = []
-    labels: list[int] = []
-    empty = []
-    for name, class_name in match_classes(present or class_names, class_names).items():
-        found = list_images(Path(root) / name)
-        if not found:
-            empty.append(str(Path(root) / name))
-        assert class_name is not None
-        paths += found
-        labels += [class_names.index(class_name)] * len(found)
+    empty = [str(Path(index.root) / index.folders[i]) for i in np.flatnonzero(index.counts == 0)]
     if empty:
         raise ConfigError(
             f"{key} must not hold empty class folders, got {shorten_list(empty)}. Add pictures "
             f"({' '.join(EXTENSIONS)}) or delete the folder."
         )
-    return ImageFolderDataset(paths, labels, background)
+    position = {name: i for i, name in enumerate(class_names)}
+    matched = match_classes(index.folders, class_names)
+    of_folder = [position[matched[name] or name] for name in index.folders]
+    labels = np.repeat(np.array(of_folder, np.int32), index.counts)
+    return ImageFolderDataset(index.paths, labels, background)
 
 
 def drop_unreadable(
-    dataset: ImageFolderDataset, class_names: list[str], on_error: str
+    dataset: ImageFolderDataset, index: FolderIndex, class_names: list[str], on_error: str
 ) -> tuple[ImageFolderDataset, list[str]]:
     """The readable images, and "path: reason" for each of the others.
+
+    Args:
+        index: of the images of `dataset`, in the same order.
 
     Raises:
         ConfigError: naming all unreadable files, or a class that would be left without images.
     """
-    bad = find_unreadable(dataset.paths)
+    bad = find_unreadable(index, all_pixels=on_error == "skip")
+    if not bad:
+        return dataset, []
     lines = [f"{dataset.paths[i]}: {reason}" for i, reason in sorted(bad.items())]
-    if bad and on_error == "error":
+    if on_error == "error":
         listed = "\n".join(f"  {line}" for line in lines)
         raise ConfigError(
             f"data holds {len(bad)} unreadable picture(s):\n{listed}\n"
             "Repair or delete them, or train without them: data.on_error=skip."
         )
-    keep = [i for i in range(len(dataset)) if i not in bad]
-    labels = [dataset.labels[i] for i in keep]
-    for label in sorted(set(dataset.labels) - set(labels)):
+    kept = dataset.take(np.setdiff1d(np.arange(len(dataset)), list(bad)))
+    for label in sorted({*dataset.labels.tolist()} - {*kept.labels.tolist()}):
         raise ConfigError(
             f"data.on_error=skip leaves class {class_names[label]!r} without pictures:\n  "
             + "\n  ".join(lines)
         )
-    kept = ImageFolderDataset([dataset.paths[i] for i in keep], labels, dataset.background)
     return kept, lines

@@ -1,29 +1,33 @@
 """Images to batches on the device."""
 
-import os
-import signal
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from pochitrain.data.cache_plan import CacheSettings, Preparation, prepare
 from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.decode import UnreadableImageError
 from pochitrain.data.sampler import EpochBatches, SampleKey
+from pochitrain.data.worker import (
+    default_num_workers,
+    end_workers,
+    outlive_signals,
+    start_method,
+    translate_worker_errors,
+)
 from pochitrain.error import ConfigError, DataError, PochiError
-from pochitrain.seed import seeded_cpu
+from pochitrain.seed import derive_seed, kept_cpu, seed_cpu, seeded_cpu
 from pochitrain.text import first_line
-
-TERM_GRACE_S = 30
-"""Seconds that a loader process goes on after SIGTERM."""
-DEATH_NOTICE_S = 5
-"""How long to wait at most to hear why a loader process is gone."""
+from pochitrain.threads import num_cores
+from pochitrain.transform.prefix import draws_from_torch_only
+from pochitrain.transform.tail import BatchTail, split_tail
 
 Transform = Callable[[Image.Image], Tensor]
 BatchTransform = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -41,29 +45,99 @@ class Batch(NamedTuple):
     """Position of each image in its set, int64, shape (B,)."""
 
 
-class TransformedImages(Dataset[tuple[Tensor, int, int]]):
+Sample = tuple[Tensor, int, int]
+"""Image, label, position in the set."""
+
+
+class TransformedImages(Dataset[Sample]):
     """Decodes and transforms one image; its random draws depend on (seed, epoch, index) only."""
 
-    def __init__(self, dataset: ImageDataset, transform: Transform, seed: int) -> None:
+    def __init__(
+        self, dataset: ImageDataset, preparation: Preparation, seed: int, key: str
+    ) -> None:
+        """Transform the images of `dataset`.
+
+        Args:
+            key: dotted key of the transform, for messages.
+        """
         self.dataset = dataset
-        self.transform = transform
+        self.preparation = preparation
         self.seed = seed
+        self.key = key
+        self.body, self.tail = split_tail(preparation.rest)
+        self.torch_only = draws_from_torch_only(self.body)
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, key: SampleKey) -> tuple[Tensor, int, int]:
+    def __getitem__(self, key: SampleKey) -> Sample:
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: list[SampleKey]) -> list[Sample]:
+        """The samples of a batch (torch asks for them at once).
+
+        Raises:
+            DataError: naming all unreadable images of the batch.
+        """
+        samples, bad = [], []
+        with kept_cpu():  # once, because it takes longer than seeding
+            for key in keys:
+                try:
+                    samples.append(self.load(key))
+                except UnreadableImageError as error:
+                    bad.append(f"Cannot read {self.dataset.name(key[1])}: {error}.")
+        if bad:
+            raise DataError("\n".join(bad))
+        return samples
+
+    def load(self, key: SampleKey) -> Sample:
         epoch, index = key
+        cache = self.preparation.cache
+        if cache is None:
+            image = self.read(index)
+        else:
+            image = cache.load(index, lambda: self.load_prefix(index))
+        seed_cpu(derive_seed(self.seed, "augment", epoch, index), torch_only=self.torch_only)
+        result = self.apply(self.body, image, index)
+        return self.to_tensor(result, index), int(self.dataset.labels[index]), index
+
+    def to_tensor(self, result: Any, index: int) -> Tensor:
+        """The image as bytes, shape (3, H, W), where the rest is done by batch."""
+        if self.tail is None:
+            tensor: Tensor = result
+            return tensor
+        if isinstance(result, Image.Image) and result.mode == "RGB":
+            return torch.from_numpy(np.array(result)).permute(2, 0, 1)
+        tensor = self.apply(self.tail.one_by_one, result, index)
+        return tensor
+
+    def load_prefix(self, index: int) -> Image.Image:
+        """The image after the deterministic beginning of the pipeline."""
+        assert self.preparation.prefix is not None
+        prepared: Image.Image = self.apply(self.preparation.prefix, self.read(index), index)
+        return prepared
+
+    def read(self, index: int) -> Image.Image:
+        load = self.preparation.reduced or self.dataset.load
+        return load(index)
+
+    def apply(self, transform: Callable[..., Any], image: Image.Image, index: int) -> Any:
         try:
-            image = self.dataset.load(index)
-        except UnreadableImageError as error:
-            raise DataError(f"Cannot read {self.dataset.name(index)}: {error}.") from None
-        with seeded_cpu(self.seed, "augment", epoch, index):
-            return self.transform(image), self.dataset.labels[index], index
+            return transform(image)
+        except PochiError:
+            raise
+        except Exception as error:  # steps may be of the person's own
+            raise DataError(
+                f"{self.key} fails on {self.dataset.name(index)} ({image.width} x {image.height} "
+                f"px): {type(error).__name__}: {first_line(error).rstrip('.')}."
+            ) from error
 
 
-def collate(samples: list[tuple[Tensor, int, int]]) -> Batch:
+def collate(samples: list[Sample], tail: BatchTail | None = None) -> Batch:
     """Stack samples.
+
+    Args:
+        tail: what the images that are still bytes have to go through.
 
     Raises:
         ConfigError: if the images have different sizes.
@@ -72,7 +146,27 @@ def collate(samples: list[tuple[Tensor, int, int]]) -> Batch:
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1:
         raise ConfigError(size_message(sorted(shapes)))
-    return Batch(torch.stack(images), torch.tensor(labels), torch.tensor(indices))
+    if tail is not None and len({image.dtype for image in images}) > 1:
+        images = tuple(tail(i[None])[0] if i.dtype == torch.uint8 else i for i in images)
+    return Batch(stack(images), torch.tensor(labels), torch.tensor(indices))
+
+
+def stack(images: Sequence[Tensor]) -> Tensor:
+    """Images (3, H, W) as (B, 3, H, W); bytes lie as in PIL, the colours of a pixel together.
+
+    In a loader process they are written to shared memory at once, so that nothing is copied after.
+    """
+    first = images[0]
+    as_bytes = first.dtype == torch.uint8
+    parts = [image.permute(1, 2, 0) for image in images] if as_bytes else list(images)
+    out = None
+    if get_worker_info() is not None:
+        size = len(parts) * first.numel() * first.element_size()
+        storage = torch.UntypedStorage._new_shared(size)  # type: ignore[no-untyped-call]
+        out = torch.empty(0, dtype=first.dtype).set_(storage)
+        out = out.view(len(parts), *parts[0].shape)
+    stacked = torch.stack(parts, out=out)
+    return stacked.permute(0, 3, 1, 2) if as_bytes else stacked
 
 
 def size_message(shapes: list[tuple[int, ...]]) -> str:
@@ -94,6 +188,10 @@ class EpochLoader:
     memory_format: torch.memory_format
     dataset: ImageDataset
     batch_transform: BatchTransform | None = None
+    tail: BatchTail | None = None
+    """The end of the transform, where it is done by batch."""
+    cache_note: str = ""
+    """What is kept of decoded images, for the person; empty where there is nothing to say."""
 
     @property
     def num_samples(self) -> int:
@@ -117,10 +215,18 @@ class EpochLoader:
         """The first image, transformed, `num_images` times: shape (num_images, 3, H, W).
 
         Raises:
-            DataError: if it cannot be read.
+            ConfigError: if it cannot be read or transformed.
         """
-        image, label, index = self.loader.dataset[0, 0]
+        try:
+            image, label, index = self.loader.dataset[0, 0]
+        except DataError as error:  # nothing has been trained yet
+            raise ConfigError(str(error)) from error
         return self.to_device(collate([(image, label, index)] * num_images)).images
+
+    def close(self) -> None:
+        """End the loader processes at once; the next epoch would start new ones."""
+        end_workers(self.loader._iterator)
+        self.loader._iterator = None
 
     def mix(self, batch: Batch, epoch: int, index: int) -> Batch:
         """Apply the batch transform; its draws depend on (seed, epoch, batch) only."""
@@ -132,63 +238,12 @@ class EpochLoader:
 
     def to_device(self, batch: Batch) -> Batch:
         images, labels, indices = batch
-        return Batch(
-            images.to(
-                self.device, non_blocking=self.non_blocking, memory_format=self.memory_format
-            ),
-            labels.to(self.device, non_blocking=self.non_blocking),
-            indices,
-        )
-
-
-def without_worker_traceback(text: str) -> str:
-    """The message of an error that a loader process raised, as it was there."""
-    marker = f"{PochiError.__module__}."
-    if "Original Traceback" not in text or marker not in text:
-        return text
-    return text.rpartition(marker)[2].partition(": ")[2].strip()
-
-
-def translate_worker_errors(loader: DataLoader[Any]) -> Iterator[Batch]:
-    """The batches of `loader`; failures in its processes become one line."""
-    try:
-        yield from loader
-    except PochiError as error:
-        raise type(error)(without_worker_traceback(str(error))) from None
-    except RuntimeError as error:
-        raise (dead_worker(error, loader.num_workers) or error) from None
-    except (OSError, EOFError):
-        if loader.num_workers == 0:
-            raise
-        # The pipe to a killed process breaks a moment before torch hears of its death and says so,
-        # out of a signal handler.
-        try:
-            time.sleep(DEATH_NOTICE_S)
-        except RuntimeError as error:
-            raise (dead_worker(error, loader.num_workers) or error) from None
-        raise
-
-
-def dead_worker(error: RuntimeError, num_workers: int) -> DataError | None:
-    """What to tell when a loader process was killed; None for another error."""
-    if "DataLoader worker" not in str(error):
-        return None
-    first = first_line(error).rstrip(". ")
-    return DataError(
-        f"A process that loads pictures ended ({first}). If the machine was short of memory, use "
-        f"fewer: data.num_workers={max(0, num_workers // 2)}."
-    )
-
-
-def outlive_signals(worker: int) -> None:
-    """In a loader process: let the run finish its batch when a whole process group is signalled.
-
-    Ctrl+C in a terminal and some clusters signal every process of a job. The main process decides
-    when to stop; a SIGTERM only makes sure that no loader process outlives it by long.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(TERM_GRACE_S))
+        images = images.to(self.device, non_blocking=self.non_blocking)
+        images = images.contiguous(memory_format=self.memory_format)
+        if self.tail is not None and images.dtype == torch.uint8:
+            images = self.tail(images)
+        labels = labels.to(self.device, non_blocking=self.non_blocking)
+        return Batch(images, labels, indices)
 
 
 def build_loader(
@@ -205,8 +260,11 @@ def build_loader(
     balanced_sampling: bool = False,
     channels_last: bool = False,
     batch_transform: BatchTransform | None = None,
+    cache: str = "off",
+    cache_gb: float = 8.0,
+    cache_px: int | None = None,
 ) -> EpochLoader:
-    """Loader of one split. The batches do not depend on `num_workers`.
+    """Loader of one split. The batches depend neither on `num_workers` nor on `cache`.
 
     Args:
         transform: PIL image (RGB) -> float32 tensor, shape (3, H, W).
@@ -215,7 +273,15 @@ def build_loader(
             cores, else half the cores (at most 8).
         pin_memory: None = where the device is a GPU.
         batch_transform: of whole batches, on the device.
+        cache: "on", "off" or "auto": keep decoded images in files; auto = where they fit.
+        cache_gb: what all such files may take, in GB (10^9 bytes).
+        cache_px: side in pixels that larger images are reduced to before a random crop.
+
+    Raises:
+        ConfigError: cache="on" where there can be none.
     """
+    key = f"transform.{'train' if shuffle else 'val'}"
+    preparation = prepare(dataset, transform, CacheSettings(cache, cache_gb, cache_px), key)
     batches = EpochBatches(
         dataset.labels, batch_size, seed=seed, shuffle=shuffle, balanced=balanced_sampling
     )
@@ -224,11 +290,12 @@ def build_loader(
         # Two cores are busy computing: a process beside them only makes their threads wait.
         num_workers = 0 if dataset.in_memory or small else default_num_workers()
     on_gpu = device.type == "cuda"
+    images = TransformedImages(dataset, preparation, seed, key)
     loader: DataLoader[Any] = DataLoader(
-        TransformedImages(dataset, transform, seed),
+        images,
         batch_sampler=batches,
         num_workers=num_workers,
-        collate_fn=collate,
+        collate_fn=partial(collate, tail=images.tail),
         worker_init_fn=outlive_signals,
         pin_memory=on_gpu if pin_memory is None else pin_memory and on_gpu,
         multiprocessing_context=start_method(num_workers),
@@ -239,24 +306,13 @@ def build_loader(
     )
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     return EpochLoader(
-        loader, batches, device, non_blocking, memory_format, dataset, batch_transform
+        loader,
+        batches,
+        device,
+        non_blocking,
+        memory_format,
+        dataset,
+        batch_transform,
+        images.tail,
+        preparation.note,
     )
-
-
-def start_method(num_workers: int) -> str | None:
-    """How loader processes start; None = as the platform does.
-
-    On Linux they are forked, also in the processes of a search, which were started otherwise. So
-    nothing is pickled (a transform may be a lambda) and nothing is imported again.
-    """
-    return "fork" if num_workers > 0 and sys.platform == "linux" else None
-
-
-def default_num_workers() -> int:
-    return min(8, max(1, num_cores() // 2))
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
-    return os.cpu_count() or 1 if affinity is None else len(affinity(0))

@@ -1,9 +1,12 @@
 """Which images make up which batch of which epoch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
+import numpy as np
 import torch
+from torch import Tensor
 
+from pochitrain.data.dataset import Labels
 from pochitrain.error import require
 from pochitrain.seed import derive_seed
 
@@ -21,7 +24,7 @@ class EpochBatches:
 
     def __init__(
         self,
-        labels: Sequence[int],
+        labels: Labels,
         batch_size: int,
         *,
         seed: int,
@@ -37,7 +40,7 @@ class EpochBatches:
             shuffle: a new order each epoch; else as listed.
             balanced: draw with replacement so that classes come equally often.
         """
-        self.labels = torch.tensor(labels, dtype=torch.int64)
+        self.labels = torch.from_numpy(np.array(labels, dtype=np.int64))
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
@@ -45,19 +48,18 @@ class EpochBatches:
         self.epoch = 0
         self.start_batch = 0
 
-    def order(self) -> list[int]:
-        """Sample indices of the epoch, in order."""
+    def order(self) -> Tensor:
+        """Sample indices of the epoch, in order: int64, shape (N,)."""
         num_samples = len(self.labels)
         if not self.shuffle:
-            return list(range(num_samples))
+            return torch.arange(num_samples)
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", self.epoch))
         if self.balanced:
             weights = 1 / torch.bincount(self.labels).double()
-            drawn = torch.multinomial(
+            return torch.multinomial(
                 weights[self.labels], num_samples, replacement=True, generator=generator
             )
-            return drawn.tolist()
-        return torch.randperm(num_samples, generator=generator).tolist()
+        return torch.randperm(num_samples, generator=generator)
 
     def bounds(self) -> list[tuple[int, int]]:
         """(start, stop) of each batch. When training, a single last sample joins the batch before
@@ -71,11 +73,13 @@ class EpochBatches:
     def __iter__(self) -> Iterator[list[SampleKey]]:
         order = self.order()
         for start, stop in self.bounds()[self.start_batch :]:
-            yield [(self.epoch, index) for index in order[start:stop]]
+            yield [(self.epoch, index) for index in order[start:stop].tolist()]
 
     def __len__(self) -> int:
         """Batches in a whole epoch."""
-        return len(self.bounds())
+        num_samples, size = len(self.labels), self.batch_size
+        joined = self.shuffle and num_samples > size > 1 and num_samples % size == 1
+        return -(-num_samples // size) - joined
 
 
 def check_accumulation(gradient_accumulation: int, num_batches: int) -> None:

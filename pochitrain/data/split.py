@@ -2,14 +2,14 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
 
+import numpy as np
+
+from pochitrain.data.dataset import Labels
 from pochitrain.seed import derive_seed
 
 
-def stratified_split(
-    labels: Sequence[int], val_fraction: float, seed: int
-) -> tuple[list[int], list[int]]:
+def stratified_split(labels: Labels, val_fraction: float, seed: int) -> tuple[list[int], list[int]]:
     """Indices of the training and the validation part, each class split in the same proportion.
 
     A class of two or more images has at least one on either side; a single one is for training.
@@ -20,7 +20,7 @@ def stratified_split(
         seed: the same seed gives the same split on every machine.
     """
     members: dict[int, list[int]] = defaultdict(list)
-    for index, label in enumerate(labels):
+    for index, label in enumerate(np.asarray(labels).tolist()):
         members[label].append(index)
     train, val = [], []
     for label, indices in sorted(members.items()):

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
-from pochitrain.data.loader import Batch, EpochLoader, dead_worker
+from pochitrain.data.loader import Batch, EpochLoader
+from pochitrain.data.worker import dead_worker
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision

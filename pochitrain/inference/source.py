@@ -12,13 +12,13 @@ from pochitrain.config.component import Components
 from pochitrain.config.data import LOADER_FIELDS
 from pochitrain.data.dataset import DataSplits, ImageDataset, fingerprint
 from pochitrain.data.folder import (
-    EXTENSIONS,
     ImageFolderDataset,
     describe_loose,
     list_folders,
     list_images,
     match_classes,
 )
+from pochitrain.data.index import EXTENSIONS
 from pochitrain.error import ConfigError
 from pochitrain.inference.classifier import Classifier, build
 

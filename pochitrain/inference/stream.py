@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.decode import UnreadableImageError
-from pochitrain.data.loader import (
+from pochitrain.data.worker import (
     default_num_workers,
     outlive_signals,
     start_method,

@@ -51,6 +51,12 @@ class RunParts:
     metrics: list[Metric]
     """Metrics that validation computes besides loss and accuracy."""
 
+    def close_loaders(self) -> None:
+        """End the loader processes at once."""
+        for loader in (self.train_loader, self.val_loader):
+            if loader is not None:
+                loader.close()
+
 
 def build_parts(cfg: DictConfig, precision: Precision) -> RunParts:
     """Build every part on the device of `precision`, and try them together.

@@ -91,7 +91,7 @@ def prediction_rows(source: Source, answers: Answers, probabilities: Any) -> lis
     position = {index: row for row, index in enumerate(answers.indices.tolist())}
     rows = []
     for index in range(len(source.dataset)):
-        true = source.dataset.labels[index] if source.labelled else None
+        true = int(source.dataset.labels[index]) if source.labelled else None
         name = source.dataset.name(index)
         if index in answers.unreadable:
             rows.append(PredictionRow(name, None, true, None, answers.unreadable[index]))

@@ -11,6 +11,7 @@ from pochitrain.config.component import plain
 from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.console import open_console
 from pochitrain.data.dataset import DataSplits, fingerprint
+from pochitrain.data.loader import EpochLoader
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision, select_device, select_precision
@@ -27,6 +28,7 @@ from pochitrain.run.resume.restore import restore
 from pochitrain.run.status import lock_run, write_status
 from pochitrain.run.summary import describe_classes, describe_weights, print_end, print_start
 from pochitrain.seed import seed_everything
+from pochitrain.threads import limit_threads
 
 TABLES = ("training_metrics.csv", "confusion_matrix.csv", "gradient_trace.csv")
 
@@ -73,6 +75,7 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
                 state = trainer.fit()
             finally:
                 progress.close()
+                parts.close_loaders()
             trainer.stop_request.end_of_training()
             finish(cfg, console, state, folder)
             write_status(folder, "finished", state)
@@ -156,7 +159,8 @@ def draw_graphs(cfg: DictConfig, folder: Path) -> list[Path]:
 
 
 def set_backends(cfg: DictConfig) -> None:
-    """Set cudnn and determinism for the whole process."""
+    """Set threads, cudnn and determinism for the whole process."""
+    limit_threads()
     torch.backends.cudnn.benchmark = cfg.cudnn_benchmark
     torch.use_deterministic_algorithms(cfg.deterministic, warn_only=True)
     torch.backends.cudnn.deterministic = cfg.deterministic
@@ -200,7 +204,7 @@ def describe_run(cfg: DictConfig, parts: RunParts, folder: Path) -> dict[str, st
     if precision.device.type == "cuda":
         device += f" ({torch.cuda.get_device_name(precision.device)})"
     rate = f"{cfg.optimizer.get('lr', cfg.learning_rate):g}"
-    return {
+    rows = {
         "data": f"{len(data.train):,} training, {num_val:,} validation pictures",
         "classes": describe_classes(data),
         "model": f"{cfg.model.get('name', type(model).__name__)}, {num_parameters:,} parameters",
@@ -213,6 +217,17 @@ def describe_run(cfg: DictConfig, parts: RunParts, folder: Path) -> dict[str, st
         "run": str(folder),
         "loss": describe_weights(parts.criterion, data.class_names),
     }
+    return rows | describe_cache(parts.train_loader, parts.val_loader)
+
+
+def describe_cache(train_loader: EpochLoader, val_loader: EpochLoader | None) -> dict[str, str]:
+    """A row on the decoded pictures that are kept; none where there is nothing to say."""
+    notes = {
+        "training": train_loader.cache_note,
+        "validation": val_loader and val_loader.cache_note,
+    }
+    text = ", ".join(f"{split} {note}" for split, note in notes.items() if note)
+    return {"cache": text} if text else {}
 
 
 def type_name(node: DictConfig) -> str:

@@ -1,10 +1,11 @@
 """The transform pipeline, and its trial run before training."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
+from torchvision import transforms as v1
 from torchvision.transforms import v2
 
 from pochitrain.error import ConfigError
@@ -12,13 +13,86 @@ from pochitrain.seed import seeded_cpu
 
 TRIAL_SIZES = ((40, 30), (25, 50))
 """Width and height in pixels of the images that a pipeline is tried on."""
+MAX_PIXELS = 178_956_970
+"""Of an image after a resizing step: as many as may be decoded."""
+
+RESIZES = (v1.Resize, v2.Resize)
+FIXED_SIZE = (
+    *(v1.CenterCrop, v1.RandomCrop, v1.RandomResizedCrop),
+    *(v2.CenterCrop, v2.RandomCrop, v2.RandomResizedCrop),
+)
+"""After one of these no image is large."""
+
 LARGER = 40
 """Factor for a second try with larger images, which a crop may need (RandomCrop(224))."""
 
 
+class Pipeline(v2.Compose):  # type: ignore[misc]  # torchvision has no types
+    """A torchvision v2 Compose that refuses what would fill the memory.
+
+    `Resize(256)` makes the shorter side 256 pixels, and gigabytes of a strip one pixel wide.
+    """
+
+    def forward(self, *inputs: Any) -> Any:
+        if len(inputs) == 1 and isinstance(inputs[0], Image.Image):
+            require_bearable(self.transforms, inputs[0].size)
+        return super().forward(*inputs)
+
+    def _get_name(self) -> str:
+        return "Compose"
+
+
 def build_pipeline(steps: Sequence[Callable[..., Any]]) -> v2.Compose:
-    """One torchvision v2 Compose of the instantiated steps."""
-    return v2.Compose(list(steps))
+    """One torchvision v2 Compose of the instantiated steps.
+
+    It raises ValueError for an image that a step would enlarge to more than MAX_PIXELS.
+    """
+    return Pipeline(list(steps))
+
+
+def require_bearable(steps: Sequence[Any], size: tuple[int, int]) -> None:
+    """Refuse an image of `size` (width, height) that a step would make too large.
+
+    Raises:
+        ValueError: naming the step.
+    """
+    width, height = size
+    for step in flatten(steps):
+        short, longest = resize_rule(step)
+        if short:
+            factor = short / min(width, height)
+            if longest:
+                factor = min(factor, longest / max(width, height))
+            width, height = round(width * factor), round(height * factor)
+        if width * height > MAX_PIXELS:
+            raise ValueError(
+                f"{type(step).__name__} would make {width:,} x {height:,} pixels of it, more than "
+                f"{MAX_PIXELS:,}"
+            )
+        if isinstance(step, FIXED_SIZE) or (short == 0 and isinstance(step, RESIZES)):
+            return
+
+
+def flatten(steps: Sequence[Any]) -> Iterator[Any]:
+    """The steps, those inside a Compose, Sequential, RandomApply, ... one by one."""
+    for step in steps:
+        inner = getattr(step, "transforms", step if isinstance(step, nn.Sequential) else None)
+        if isinstance(inner, (list, tuple, nn.ModuleList, nn.Sequential)):
+            yield from flatten(list(inner))
+        else:
+            yield step
+
+
+def resize_rule(step: Any) -> tuple[int, int]:
+    """(side that the shorter one becomes, limit of the longer one) of a step; 0 = none."""
+    if isinstance(step, v2.RandomShortestSize):
+        return max(step.min_size), step.max_size or 0
+    if isinstance(step, v2.RandomResize):
+        return step.max_size, 0
+    if not isinstance(step, RESIZES) or step.size is None:
+        return 0, 0
+    size = [step.size] if isinstance(step.size, int) else list(step.size)
+    return (size[0], step.max_size or 0) if len(size) == 1 else (0, 0)
 
 
 def try_pipeline(pipeline: Callable[[Image.Image], Any], key: str) -> bool:

@@ -94,15 +94,18 @@ def test_early_stopping_follows_the_monitor() -> None:
         ),
         (["metrics.names=[train_loss]"], "metrics.names must hold names of metrics"),
         (["metrics.names=[ema_val_loss]"], "metrics.names must hold names of metrics"),
-        (["+metrics.custom.kappa._target_=torch.nn.Tanh"], "called val_<name>"),
         (
-            ["+metrics.custom.val_mcc._target_=torch.nn.Tanh"],
+            ["+metrics.custom.kappa._target_=my.kappa", "allow_targets=[my.kappa]"],
+            "called val_<name>",
+        ),
+        (
+            ["+metrics.custom.val_mcc._target_=my.mcc", "allow_targets=[my.mcc]"],
             "metrics.custom.val_mcc must be a new name",
         ),
         (["+metrics.custom.val_kappa=3"], "metrics.custom.val_kappa must be a node with _target_"),
         (
             ["+metrics.custom.val_kappa._target_=os.system"],
-            "metrics.custom.val_kappa._target_ must be a callable that a config may run",
+            "metrics.custom.val_kappa._target_ must be a metric of your own, got 'os.system'",
         ),
     ],
     ids=str,

@@ -11,7 +11,7 @@ import pochitrain
 PACKAGE = Path(pochitrain.__file__).parent
 LAYERS = (
     ("__init__", "error", "text"),
-    ("metric", "command", "paths", "seed", "atomic"),
+    ("metric", "command", "console", "paths", "seed", "atomic", "threads"),
     ("config",),
     ("data", "transform", "model", "optimizer", "scheduler", "loss"),
     ("engine",),

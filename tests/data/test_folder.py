@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pochitrain.data import verify
+from pochitrain.data import progress, verify
 from pochitrain.data.folder import list_images, open_folder
 from pochitrain.data.split import stratified_split
 from pochitrain.error import ConfigError
@@ -19,7 +19,7 @@ def test_classes_and_files_are_sorted_by_name(tmp_path: Path, make_folder: MakeF
     root = make_folder(tmp_path / "r", {"zebra": 1, "Cat": 2, "bird": 1})
     data = open_folder(train_root=str(root))
     assert data.class_names == ["Cat", "bird", "zebra"]
-    assert data.train.labels == [0, 0, 1, 2]
+    assert list(data.train.labels) == [0, 0, 1, 2]
     assert [data.train.name(i) for i in range(2)] == [
         str(root / "Cat" / "000.png"),
         str(root / "Cat" / "001.png"),
@@ -98,7 +98,7 @@ def test_validation_is_mapped_by_name(tmp_path: Path, make_folder: MakeFolder) -
     val = make_folder(tmp_path / "val", {"bee": 2, "cat": 1})  # without an image of an ant
     data = open_folder(train_root=str(train), val_root=str(val))
     assert data.val is not None
-    assert data.val.labels == [1, 1, 2]
+    assert list(data.val.labels) == [1, 1, 2]
     assert data.count_per_class(data.val) == [0, 2, 1]
 
 
@@ -121,6 +121,21 @@ def test_all_unreadable_pictures_of_both_roots(tmp_path: Path, make_folder: Make
         f"{train}/ant/x.png: not a picture",
         f"{train}/bee/y.jpg: not a picture",
     ]
+
+
+@pytest.mark.parametrize("on_error", ["error", "skip"])
+def test_a_link_to_nothing_is_named(tmp_path: Path, make_folder: MakeFolder, on_error: str) -> None:
+    root = make_folder(tmp_path / "r", {"ant": 1, "bee": 2})
+    (root / "bee" / "lost.png").symlink_to(tmp_path / "nowhere.png")
+    if on_error == "skip":
+        data = open_folder(train_root=str(root), on_error="skip")
+        assert data.skipped == [f"{root}/bee/lost.png: the file is gone"]
+        assert len(data.train) == 3
+    else:
+        with pytest.raises(
+            ConfigError, match=r"holds 1 unreadable(.|\n)*lost\.png: the file is gone"
+        ):
+            open_folder(train_root=str(root))
 
 
 def test_a_class_must_not_be_skipped_away(tmp_path: Path, make_folder: MakeFolder) -> None:
@@ -153,6 +168,67 @@ def test_good_pictures_are_decoded_once_and_changed_ones_again(
     with pytest.raises(ConfigError, match=r"a/001\.png: not a picture"):
         open_folder(train_root=str(root))
     assert decoded[4:] == ["001.png"]
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than three files count as many."""
+    monkeypatch.setattr(verify, "SMALL_FILES", 3)
+
+
+@pytest.mark.usefixtures("large")
+def test_of_a_large_set_only_the_first_bytes_are_read(
+    tmp_path: Path, make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_folder(tmp_path / "r", {"a": 3, "b": 2})
+    torn = root / "a" / "001.png"
+    torn.write_bytes(torn.read_bytes()[:200])
+    assert len(open_folder(train_root=str(root)).train) == 5  # found when it is read
+    os.mkfifo(root / "b" / "pipe.jpg")
+    (root / "b" / "lost.png").symlink_to(tmp_path / "nowhere")
+    (root / "b" / "text.webp").write_text("hello")
+    with pytest.raises(ConfigError, match="holds 3 unreadable") as caught:
+        open_folder(train_root=str(root))
+    for line in ("pipe.jpg: not a file", "lost.png: the file is gone", "text.webp: not a picture"):
+        assert line in str(caught.value)
+    skipping = open_folder(train_root=str(root), on_error="skip")
+    assert len(skipping.train) == 4  # all pixels are read, or it could not be left out
+    assert sum("001.png" in line for line in skipping.skipped) == 1
+
+
+def test_a_long_check_shows_how_far_it_is(
+    tmp_path: Path,
+    make_folder: MakeFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = make_folder(tmp_path / "r", {"a": 20})
+    open_folder(train_root=str(root))
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(progress, "QUIET_S", 0.0)
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    open_folder(train_root=str(make_folder(tmp_path / "s", {"a": 20})))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "Listing pictures: 1"
+    assert lines[-1] == "Checking pictures: 20 of 20"
+
+
+def test_a_check_that_was_stopped_goes_on_where_it_was(
+    tmp_path: Path, make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_folder(tmp_path / "r", {"a": 40})
+    asked: list[str] = []
+
+    def stop(self: object, num: int = 1) -> None:
+        if num > 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(progress.WaitDisplay, "advance", stop)
+        open_folder(train_root=str(root))
+    monkeypatch.setattr(verify, "reason_unreadable", asked.append)
+    open_folder(train_root=str(root))
+    assert len(asked) == 24  # 16 were done
 
 
 def test_split_is_stratified_seeded_and_complete() -> None:

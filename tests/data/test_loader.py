@@ -1,19 +1,27 @@
 """Batches: their order, their augmentation, and that neither depends on the number of processes."""
 
 import multiprocessing
+import os
+import random
+import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.transforms import v2
 
 from pochitrain.data.folder import open_folder
 from pochitrain.data.loader import Batch, EpochLoader, build_loader
 from pochitrain.data.sampler import EpochBatches
-from pochitrain.error import ConfigError, PochiError
+from pochitrain.error import ConfigError, DataError, PochiError
+from pochitrain.seed import derive_seed
 
 CPU = torch.device("cpu")
 TO_TENSOR = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
@@ -109,6 +117,53 @@ def test_a_picture_that_vanishes_in_mid_run_is_named(tmp_path: Path, make_folder
     (root / "b" / "001.png").unlink()
     with pytest.raises(PochiError, match=r"^Cannot read .*b/001\.png: the file is gone\.$"):
         list(source.epoch(0))
+    (root / "a" / "000.png").write_bytes(b"")
+    with pytest.raises(DataError) as caught:  # all of the batch are named
+        list(source.epoch(0))
+    assert sorted(str(caught.value).splitlines()) == [
+        f"Cannot read {root}/a/000.png: not a picture.",
+        f"Cannot read {root}/b/001.png: the file is gone.",
+    ]
+
+
+def test_a_transform_that_does_not_fit_a_picture_names_both(
+    tmp_path: Path, make_folder: Callable
+) -> None:
+    dataset = open_folder(train_root=str(make_folder(tmp_path / "r", {"a": 2, "b": 2}))).train
+    source = build_loader(
+        dataset, v2.Compose([v2.RandomCrop(64), *TO_TENSOR]), batch_size=4, seed=0, device=CPU,
+        shuffle=True, num_workers=0,
+    )  # fmt: skip
+    says = (
+        r"^transform\.train fails on .*\d\d\d\.png \(32 x 32 px\): ValueError: Required crop size"
+    )
+    with pytest.raises(DataError, match=says):
+        list(source.epoch(0))
+    with pytest.raises(ConfigError, match=says):  # before training
+        source.sample(2)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_loader_processes_end_at_once(tmp_path: Path, make_folder: Callable, killed: bool) -> None:
+    """Also one that has stopped, and those that wait for a lock of one that was killed."""
+    source = loader(make_folder(tmp_path / "r", {"a": 7, "b": 6}), num_workers=2)
+    batches = source.epoch(0)
+    next(batches)
+    pids = [worker.pid for worker in source.loader._iterator._workers]  # type: ignore[union-attr]
+    os.kill(pids[0], signal.SIGSTOP)
+    begin = time.monotonic()
+    if killed:
+        with pytest.raises(
+            (DataError, RuntimeError), match=r"DataLoader worker|that loads pictures"
+        ):
+            os.kill(pids[1], signal.SIGKILL)
+            time.sleep(5)
+            list(batches)
+    source.close()
+    assert time.monotonic() - begin < 4
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert len(list(source.epoch(0))) == 3
+    source.close()
 
 
 def sizes(num_samples: int, batch_size: int, *, shuffle: bool = True) -> list[int]:
@@ -149,3 +204,30 @@ def test_balanced_sampling_draws_classes_equally_often() -> None:
         drawn.update(labels[index] for batch in batches for _, index in batch)
     # 5,000 draws with probability 1/3: a standard deviation of 33, so 200 is six of them.
     assert all(abs(drawn[c] - 5000 / 3) < 200 for c in range(3))
+
+
+class Draws:
+    """A step of the person's own that uses every generator."""
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        numbers = [random.random(), np.random.rand(), torch.rand(1).item()]
+        return torch.tensor(numbers).reshape(3, 1, 1).repeat(1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    "steps", [[Draws()], [v2.RandomApply([v2.ColorJitter(0.9)]), v2.RandomRotation(9), *TO_TENSOR]]
+)
+def test_random_numbers_are_those_of_earlier_versions(
+    tmp_path: Path, make_folder: Callable, steps: list[Any]
+) -> None:
+    """All three generators started from one seed for each image, or a resumed run would differ."""
+    dataset = open_folder(train_root=str(make_folder(tmp_path / "r", {"a": 3}))).train
+    transform = v2.Compose(steps)
+    options = {"batch_size": 2, "shuffle": False, "num_workers": 0, "device": CPU}
+    (batch, last) = build_loader(dataset, transform, seed=7, **options).epoch(5)  # type: ignore[arg-type]
+    for index, image in enumerate([*batch.images, *last.images]):
+        seed = derive_seed(7, "augment", 5, index)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+        assert torch.equal(image, transform(dataset.load(index)))

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from PIL import Image
 from torchvision import transforms
 from torchvision.transforms import v2
 
@@ -47,3 +48,35 @@ def test_the_trial_draws_nothing_from_the_global_generator() -> None:
     torch.manual_seed(0)
     try_pipeline(build_pipeline([v2.RandomResizedCrop(8), TENSOR]), "transform.train")
     assert torch.equal(torch.rand(1), expected)
+
+
+STRIP = Image.new("RGB", (4000, 3))
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [TENSOR],
+        [v2.RandomResizedCrop(8), v2.Resize(400), TENSOR],
+        [v2.Resize((8, 8)), TENSOR],
+        [v2.Resize(8, max_size=1600), TENSOR],
+        [v2.Resize(8), v2.CenterCrop(8), TENSOR],
+        [transforms.CenterCrop(8), transforms.Resize(8), TENSOR],
+    ],
+)
+def test_a_strip_is_taken_where_it_stays_small(steps: list[object]) -> None:
+    assert build_pipeline(steps)(STRIP).shape[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("steps", "seen"),
+    [
+        # 3 -> 600 is 200-fold, and 4000 -> 800,000
+        ([v2.Resize(600), v2.CenterCrop(8), TENSOR], "Resize would make 800,000 x 600 pixels"),
+        ([v2.RandomApply([transforms.Resize([600])]), TENSOR], "Resize would make 800,000 x 600"),
+        ([v2.RandomShortestSize([8, 600]), TENSOR], "RandomShortestSize would make 800,000 x 600"),
+    ],
+)
+def test_a_picture_that_would_fill_the_memory_is_refused(steps: list[object], seen: str) -> None:
+    with pytest.raises(ValueError, match=f"^{seen}"):
+        build_pipeline(steps)(STRIP)

@@ -17,6 +17,8 @@ CHANGEABLE = (
     "checkpoint.*",
     "confusion_matrix.*",
     "cudnn_benchmark",
+    "data.cache",
+    "data.cache_gb",
     "data.infer_pin_memory",
     "data.non_blocking",
     "data.num_workers",
