@@ -144,8 +144,8 @@ def not_in_struct(key: str, close: str | None, full: str) -> str:
     """The message for a new key without `+` in a mapping that takes any key.
 
     Args:
-        close: the one in it that looks most like it.
-        full: the key, with list indices in brackets; below `key` when `key` was given a mapping.
+        close: the existing key that is most like it, if there is one.
+        full: its path, with list indices in brackets; below `key` if `key` was given a mapping.
     """
     full = re.sub(r"\[(\d+)\]", r".\1", full) or key
     value = "VALUE" if full == key else "{...}"
@@ -154,7 +154,7 @@ def not_in_struct(key: str, close: str | None, full: str) -> str:
 
 
 def no_index(name: str, argv: list[str]) -> str | None:
-    """A name where an entry of a list was to be numbered (`transform.val.1.mean.foo=1`).
+    """The message for a name in place of a list index (`transform.val.1.mean.foo=1`).
 
     Returns:
         None if no word of `argv` has that name in its key.

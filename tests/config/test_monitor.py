@@ -13,7 +13,6 @@ from pochitrain.paths import config_directory
 NO_VALIDATION = ["data=folder", "data.train_root=a"]
 STOPS = "early_stopping.enabled=true"
 SEARCH = "optuna.enabled=true"
-MINE = "allow_targets=[mine.*]"
 COLUMN = ["+callbacks.gap._target_=pochitrain.callback.gap.Gap"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from pochitrain.config.registry import register_config
+from pochitrain.config.registry import register_config, register_transforms_of_data
 from pochitrain.paths import config_directory
 
 
@@ -17,6 +17,7 @@ def composed(
 ) -> Iterator[Callable[..., DictConfig]]:
     """compose(*overrides): the tree, mandatory values filled in."""
     register_config()
+    register_transforms_of_data([config_directory()])
     root = make_folder(tmp_path / "photos", {"a": 4, "b": 6})
     values = {
         "data.train_root": str(root),

@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from pochitrain.config.metrics import MetricsConfig
-from pochitrain.config.registry import register_config
+from pochitrain.config.registry import register_config, register_transforms_of_data
 from pochitrain.config.root import GROUPS, to_plain
 from pochitrain.legacy.reference import trust_nothing
 from pochitrain.legacy.register import SELECT, use_config_file
@@ -125,6 +125,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def app(outside: Path) -> Iterator[None]:
     """Hydra as it is in a command with that folder in hydra.searchpath."""
     register_config()
+    register_transforms_of_data([CONF, outside])
     with initialize_config_dir(str(CONF)):
         HydraConfig.instance().set_config(compose_whole([], outside))
         yield
