@@ -11,6 +11,7 @@ from pochitrain.metric.table import METRICS
 from pochitrain.paths import config_directory
 
 NO_VALIDATION = ["data=folder", "data.train_root=a"]
+MINE = "allow_targets=[mine.kappa]"
 STOPS = "early_stopping.enabled=true"
 SEARCH = "optuna.enabled=true"
 COLUMN = ["+callbacks.gap._target_=pochitrain.callback.gap.Gap"]
