@@ -141,7 +141,7 @@ def unknown_key_in_file(source: str, key: str, schema: str) -> str:
 
 
 def not_in_struct(key: str, close: str | None, full: str) -> str:
-    """The message for a new key of a free mapping without `+`.
+    """The message for a new key without `+` in a mapping that takes any key.
 
     Args:
         close: the existing key that is most like it, if there is one.

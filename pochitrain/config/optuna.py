@@ -35,7 +35,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """Type of a search space entry -> its mandatory and optional fields."""
 AtLeastOne = Range(ge=1)
 MAX_JOBS = 1000
-"""Each is a process or a job of a cluster: a typing error must not start millions of them."""
+"""Each is a process here or a job of a cluster; a typing mistake must not start millions."""
 EXAMPLE = "{learning_rate: {type: float, low: 1e-5, high: 1e-1, log: true}}"
 
 

@@ -89,6 +89,11 @@ def check_target_names(root: Any, allowed: Sequence[str]) -> None:
     walk(root, "", None, lambda key, node, kind: check_name(key, node, kind, allowed))
 
 
+RETURNED = ("torch.*", "torchvision.*", "pochitrain.*")
+"""What functions that the user allows may return (Hydra checks returned callables too). It lets no
+node name more: each target of a node is checked here, one by one."""
+
+
 def approve(key: str, node: Any, allowed: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """Check a node; in the result, each target is the public name of the object found.
 
@@ -116,6 +121,7 @@ def approve(key: str, node: Any, allowed: Sequence[str]) -> tuple[dict[str, Any]
         if kind is None or is_allowed(target, allowed):
             if target in allowed:
                 names.extend(find_home(target))
+            names.extend(RETURNED)
             return target
         found, name = find_object(key, node, kind)
         names.extend([name, f"{found.__module__}.{found.__qualname__}", *kind.results])

@@ -159,7 +159,7 @@ def draw_graphs(cfg: DictConfig, folder: Path) -> list[Path]:
 
 
 def set_backends(cfg: DictConfig) -> None:
-    """Set cudnn, determinism and the number of threads for the whole process."""
+    """Set threads, cudnn and determinism for the whole process."""
     limit_threads()
     torch.backends.cudnn.benchmark = cfg.cudnn_benchmark
     torch.use_deterministic_algorithms(cfg.deterministic, warn_only=True)

@@ -11,6 +11,7 @@ from pochitrain.metric.table import METRICS
 from pochitrain.paths import config_directory
 
 NO_VALIDATION = ["data=folder", "data.train_root=a"]
+MINE = "allow_targets=[mine.kappa]"
 STOPS = "early_stopping.enabled=true"
 SEARCH = "optuna.enabled=true"
 COLUMN = ["+callbacks.gap._target_=pochitrain.callback.gap.Gap"]
@@ -94,18 +95,15 @@ def test_early_stopping_follows_the_monitor() -> None:
         ),
         (["metrics.names=[train_loss]"], "metrics.names must hold names of metrics"),
         (["metrics.names=[ema_val_loss]"], "metrics.names must hold names of metrics"),
+        (["+metrics.custom.kappa._target_=mine.kappa", MINE], "called val_<name>"),
         (
-            ["+metrics.custom.kappa._target_=my.kappa", "allow_targets=[my.kappa]"],
-            "called val_<name>",
-        ),
-        (
-            ["+metrics.custom.val_mcc._target_=my.mcc", "allow_targets=[my.mcc]"],
+            ["+metrics.custom.val_mcc._target_=mine.kappa", MINE],
             "metrics.custom.val_mcc must be a new name",
         ),
         (["+metrics.custom.val_kappa=3"], "metrics.custom.val_kappa must be a node with _target_"),
         (
             ["+metrics.custom.val_kappa._target_=os.system"],
-            "metrics.custom.val_kappa._target_ must be a metric of your own, got 'os.system'",
+            "metrics.custom.val_kappa._target_ must be a metric of your own, got 'os.system'.",
         ),
     ],
     ids=str,

@@ -18,6 +18,7 @@ from torchvision.transforms import v2
 
 from pochitrain.config import target_allowlist
 from pochitrain.config.target_allowlist import (
+    RETURNED,
     allowed_targets,
     approve,
     check_allowed,
@@ -211,9 +212,20 @@ def test_what_the_person_allows_may_stand_anywhere() -> None:
     node = {"_target_": "my.Own", "part": {"_target_": "os.path.join"}}
     approved, names = approve("loss", node, ["my.*", "os.path.join"])
     assert approved == node
-    assert names == ["my.*", "os.path.join"]
+    assert {"my.*", "os.path.join", *RETURNED} <= set(names)
     with pytest.raises(ConfigError, match=r"^loss\.part\._target_ must be a function of pochi"):
         approve("loss", node, ["my.*", "os.path.joi"])
+
+
+def build_layers(width: int) -> Any:
+    return nn.Sequential(nn.Linear(width, width))
+
+
+def test_a_function_that_is_allowed_may_return_layers() -> None:
+    own = f"{__name__}.build_layers"
+    approved, names = approve("model", {"_target_": own, "width": 3}, [own])
+    built = instantiate(approved, _execution_whitelist_=names)
+    assert isinstance(built, nn.Sequential)
 
 
 def test_the_message_names_the_kind_and_the_remedy() -> None:

@@ -75,7 +75,9 @@ def test_names() -> None:
     assert parameters["scheduler_gamma"].override(0.15) == "scheduler.gamma=0.15"
     parameters, _ = read(**{"scheduler.gamma": entry})
     assert parameters["scheduler.gamma"].override(0.15) == "scheduler.gamma=0.15"
-    with pytest.raises(ConfigError, match=r"search scheduler.gamma, got scheduler_gamma and sch"):
+    with pytest.raises(
+        ConfigError, match=r"entry for scheduler.gamma, got scheduler_gamma and sch"
+    ):
         read(scheduler_gamma=entry, **{"scheduler.gamma": entry})
 
 
