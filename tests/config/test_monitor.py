@@ -100,7 +100,7 @@ def test_early_stopping_follows_the_monitor() -> None:
             ["+metrics.custom.val_mcc._target_=mine.kappa", MINE],
             "metrics.custom.val_mcc must be a new name",
         ),
-        (["+metrics.custom.val_kappa=3"], "metrics.custom.val_kappa must be a node with _target_"),
+        (["+metrics.custom.val_mine=3"], "metrics.custom.val_mine must be a node with _target_"),
         (
             ["+metrics.custom.val_kappa._target_=os.system"],
             "metrics.custom.val_kappa._target_ must be a metric of your own, got 'os.system'.",
