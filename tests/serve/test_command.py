@@ -22,7 +22,7 @@ Pochi = Callable[..., Any]
         (["--port", "70000"], "--port must be <= 65535, got 70000"),
         (["--host", "a..b"], "--host and --port must be a free address"),
         (["--port", "x"], "must be an integer >= 0, got 'x'"),
-        (["--device", "cuda:99"], "device must be one"),
+        (["--device", "cuda:99"], "device must be available"),
     ],
 )
 def test_wrong_words(
