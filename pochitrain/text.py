@@ -20,11 +20,15 @@ def did_you_mean(
 ) -> str:
     """`" Did you mean X?"` for the choice closest to `word`; an empty string if none is close.
 
+    Among close choices one that begins with `word` is preferred: by letters `val_acc` is closer to
+    `val_mcc` than to `val_accuracy`, but people abbreviate.
+
     Args:
         form: how the choice is shown, with `{}` for it (`"scheduler.{}"`).
         cutoff: 0 (anything) to 1 (equal), as in difflib.
     """
-    close = difflib.get_close_matches(str(word), list(choices), n=1, cutoff=cutoff)
+    close = difflib.get_close_matches(str(word), list(choices), n=5, cutoff=cutoff)
+    close.sort(key=lambda choice: not choice.startswith(str(word)))  # stable: else by closeness
     return f" Did you mean {form.format(close[0])}?" if close else ""
 
 

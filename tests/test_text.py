@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.table import Table
 
 from pochitrain.console import PrintableConsole
-from pochitrain.text import format_csv, printable, protect_cell, restore_cell
+from pochitrain.text import did_you_mean, format_csv, printable, protect_cell, restore_cell
 
 CELL = st.text(st.sampled_from("'=+-@\t\r＝1.5eE a赤\",\n"), max_size=6)
 
@@ -76,3 +76,17 @@ def test_the_console_shows_it_in_lines_and_tables() -> None:
     assert "\x1b]" not in stream.getvalue()
     assert stream.getvalue().count(r"\x1b]0;owned\x07") == 3
     assert ":cat:" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("word", "choices", "expected"),
+    [
+        ("val_acc", ["val_mcc", "val_accuracy"], " Did you mean val_accuracy?"),
+        ("learning_rat", ["learning_rate", "epochs"], " Did you mean learning_rate?"),
+        ("epohcs", ["learning_rate", "epochs"], " Did you mean epochs?"),
+        ("e", ["epochs"], ""),
+        ("something", ["epochs"], ""),
+    ],
+)
+def test_did_you_mean(word: str, choices: list[str], expected: str) -> None:
+    assert did_you_mean(word, choices) == expected

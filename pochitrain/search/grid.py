@@ -53,8 +53,8 @@ def refuse_empty_sweeps(arguments: list[str], loader: ConfigLoader) -> None:
         if override.is_discrete_sweep() and next(override.sweep_string_iterator(), None) is None:
             raise ConfigError(
                 f"{override.get_key_element()} must have at least one value, got "
-                f"{override.get_value_string()}, which has none. A range is range(start, stop), "
-                "without stop; a descending one needs a step: range(5,0,-1)."
+                f"{override.get_value_string()}, which has none. range(start,stop) leaves stop "
+                "out; to count down give a step: range(5,0,-1)."
             )
 
 
