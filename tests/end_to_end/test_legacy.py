@@ -284,20 +284,24 @@ def test_wrong_flag(
 
 @pytest.mark.slow
 def test_guide_example_composes_and_reads_fast(tmp_path: Path) -> None:
-    """Under 1 s for reading and composing, beyond importing torchvision.
+    """Reading and composing cost less than six times the import of Hydra in the same process.
 
-    Seconds of this process, so that other work on the machine does not count.
+    CPU seconds as a ratio, so that neither a slow machine nor other work on it counts.
     """
     code = (
-        "import time, torchvision.transforms.v2, sys; from pochitrain.cli.main import main\n"
+        "import time, torchvision.transforms.v2, sys\n"
         "start = time.process_time()\n"
+        "import hydra\n"
+        "imported = time.process_time()\n"
+        "from pochitrain.cli.main import main\n"
         "main(['train', '--config', 'configs/pochi_train_config.py', '--cfg', 'job'])\n"
-        "print(time.process_time() - start, file=sys.stderr)"
+        "print((time.process_time() - imported) / (imported - start), file=sys.stderr)"
     )
-    times = []
+    ratios = []
     for _ in range(2):
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
         )
-        times.append(float(done.stderr.splitlines()[-1]))
-    assert min(times) < 1.0, times
+        ratios.append(float(done.stderr.splitlines()[-1]))
+    print("reading and composing, in imports of Hydra:", ratios)
+    assert min(ratios) < 6, ratios
