@@ -1,24 +1,7 @@
-"""How the threads of a computation share the cores with whatever else runs on the machine."""
+"""How many cores and threads this process may use."""
 
 import os
 import sys
-
-SPIN_COUNT = "1000"
-"""How often an OpenMP thread that has nothing to do looks for work before it sleeps.
-
-GNU's OpenMP, which torch brings, spins for ever (as good as: 30 billion times) by default. Alone on
-the cores that is fastest by a little; with anything else running, threads burn the time slices that
-the thread with the work is waiting for, and everything gets many times slower.
-"""
-
-
-def stop_spinning() -> None:
-    """Let idle threads sleep; must run before torch or scikit-learn is imported.
-
-    Whoever set one of OpenMP's own variables has decided already.
-    """
-    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
-        os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
 
 
 def num_cores() -> int:
