@@ -1,5 +1,6 @@
 """The Hydra application: compose the config, check it, and call `pochitrain.run.train`."""
 
+import gc
 import os
 import re
 import sys
@@ -58,6 +59,7 @@ def app(cfg: DictConfig) -> Any:
 
     The error of a single run is stored in `_outcome`; in a multirun it is raised.
     """
+    gc.enable()  # cli/train.py switches it off while the config is composed
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         refuse_environment_of_file()
         refuse_number_for_switch(typed_words(), cfg)

@@ -1,0 +1,24 @@
+"""The command `pochi train`, apart from the training."""
+
+import contextlib
+import gc
+
+import pytest
+
+from pochitrain.cli.main import main
+
+
+@pytest.mark.parametrize("argv", [["train", "--cfg", "job"], ["train", "epochs=0"]])
+def test_the_garbage_collector_is_on_afterwards(argv: list[str]) -> None:
+    with contextlib.suppress(SystemExit):
+        main(argv)
+    assert gc.isenabled()
+
+
+def test_the_garbage_collector_is_on_in_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pochitrain.cli import app
+
+    seen: list[bool] = []
+    monkeypatch.setattr(app, "train_task", lambda cfg: seen.append(gc.isenabled()))
+    main(["train", "epochs=1"])
+    assert seen == [True]
