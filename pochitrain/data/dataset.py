@@ -128,7 +128,8 @@ def require_dataset(dataset: ImageDataset, class_names: list[str], what: str) ->
     given = type(dataset).__name__
     require(not missing, what, f"an ImageDataset with {shorten_list(missing)}", given, REMEDY)
     require(len(dataset) > 0, what, "at least one picture", "none")
-    wrong = {*np.unique(np.asarray(dataset.labels)).tolist()} - set(range(len(class_names)))
+    labels = np.unique(np.asarray(dataset.labels))
+    wrong = labels[~np.isin(labels, np.arange(len(class_names)))].tolist()
     rule = f"labelled by indices into its {len(class_names)} class names"
     require(not wrong, what, rule, next(iter(wrong), None))
 
