@@ -1,7 +1,25 @@
-"""How many cores and threads this process may use."""
+"""How the threads of a computation share the cores with whatever else runs on the machine."""
 
 import os
 import sys
+
+SPIN_COUNT = "3000"
+"""How often an OpenMP thread that has nothing to do looks for work before it sleeps.
+
+GNU's OpenMP, which torch brings, looks 300,000 times by default: many milliseconds, in which a thread
+of another process with work to do waits for the core. 3,000 times is longer than the gap between two
+operations of a training step, so a run alone loses next to nothing (docs/performance.md has the
+figures for other counts).
+"""
+
+
+def stop_spinning() -> None:
+    """Let idle threads sleep; must run before torch or scikit-learn is imported.
+
+    Whoever set one of OpenMP's own variables has decided already.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
 
 
 def num_cores() -> int:

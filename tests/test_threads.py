@@ -1,6 +1,8 @@
-"""Torch gets as many threads as the process has cores."""
+"""The threads of a computation give the cores back while they have nothing to do."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -12,6 +14,33 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
+
+
+def test_spinning_is_bounded(clean_environment: pytest.MonkeyPatch) -> None:
+    clean_environment.setenv("GOMP_SPINCOUNT", "")  # restored after the test
+    del os.environ["GOMP_SPINCOUNT"]
+    threads.stop_spinning()
+    assert os.environ["GOMP_SPINCOUNT"] == threads.SPIN_COUNT
+
+
+@pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"])
+def test_what_the_user_set_stays(clean_environment: pytest.MonkeyPatch, name: str) -> None:
+    clean_environment.setenv(name, "7")
+    threads.stop_spinning()
+    assert os.environ.get("GOMP_SPINCOUNT") == ("7" if name == "GOMP_SPINCOUNT" else None)
+
+
+def test_command_line_bounds_it_before_torch_is_imported(
+    clean_environment: pytest.MonkeyPatch,
+) -> None:
+    code = (
+        "import os, sys\n"
+        "from pochitrain.cli.main import main\n"
+        "main(['--version'])\n"
+        "print('torch' in sys.modules, os.environ['GOMP_SPINCOUNT'])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.splitlines()[1:] == [f"False {threads.SPIN_COUNT}"]
 
 
 def test_a_container_with_half_a_core_gets_one_thread(

@@ -10,6 +10,7 @@ from pochitrain import __version__
 from pochitrain.command import remember_command
 from pochitrain.error import REFUSALS, ConfigError, PochiError, cannot_access
 from pochitrain.text import did_you_mean, printable
+from pochitrain.threads import stop_spinning
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("pochitrain.cli.train", "train a model (the same as python train.py)"),
@@ -30,6 +31,7 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     """Run a subcommand and exit: 0 done, 1 failed, 2 wrong input, 130 Ctrl+C, 143 SIGTERM."""
     argv = sys.argv[1:] if argv is None else argv
     remember_command(prog, argv)
+    stop_spinning()  # before anything imports torch
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Characters that the terminal cannot encode are printed as escapes instead of failing.
         sys.stdout.reconfigure(errors="backslashreplace")
