@@ -7,7 +7,8 @@ from pochitrain.config.validators import Node, Numbers, Range, require_regex
 from pochitrain.error import ConfigError, require
 
 LEARNING_RATE = Range(gt=0, le=1)
-NotNegative = Annotated[float, Range(ge=0)]
+NotNegative = Annotated[float | None, Range(ge=0)]
+"""null only with strategy=probe, which then chooses it."""
 Epsilon = Annotated[float, Range(gt=0)]
 Betas = Annotated[list[float], Numbers("two numbers >= 0 and < 1", Range(ge=0, lt=1), count=2)]
 
@@ -16,7 +17,7 @@ Betas = Annotated[list[float], Numbers("two numbers >= 0 and < 1", Range(ge=0, l
 class OptimizerConfig:
     _target_: str = "???"
     _partial_: bool = True
-    lr: Annotated[float, LEARNING_RATE] = "${learning_rate}"  # type: ignore[assignment]  # interpolation
+    lr: Annotated[float | None, LEARNING_RATE] = "${learning_rate}"  # type: ignore[assignment]  # interpolation
 
 
 @dataclass

@@ -18,6 +18,7 @@ from pochitrain.config import (
     optimizer,
     optuna,
     scheduler,
+    strategy,
     transform,
 )
 from pochitrain.config.monitor import check_monitor
@@ -75,7 +76,8 @@ class RootConfig:
     """Keys of a run that belong to no group."""
 
     epochs: Annotated[int, AtLeastOne] = 10
-    learning_rate: Annotated[float, optimizer.LEARNING_RATE] = 1e-3
+    learning_rate: Annotated[float | None, optimizer.LEARNING_RATE] = 1e-3
+    """null only with strategy=probe, which then chooses it."""
     warmup_epochs: Annotated[int, Range(ge=0, remedy="0 starts with the full learning rate.")] = 0
     """The learning rate rises to the scheduler's over this many epochs; 0 = full from the start."""
     warmup_start_factor: Annotated[float, Range(gt=0, le=1)] = 0.1
@@ -133,6 +135,7 @@ class RootConfig:
     gradient_tracking: Any = MISSING
     metrics: Any = MISSING
     confusion_matrix: Any = MISSING
+    strategy: Any = MISSING
     optuna: Any = MISSING
 
 
@@ -150,6 +153,7 @@ GROUPS: dict[str, tuple[Mapping[str, type[Any]], Check | None]] = {
     "gradient_tracking": (insight.GRADIENT_TRACKING, None),
     "metrics": (metrics.SCHEMAS, metrics.check_metrics),
     "confusion_matrix": (insight.CONFUSION_MATRIX, None),
+    "strategy": (strategy.SCHEMAS, strategy.check_strategy),
     "optuna": (optuna.SCHEMAS, optuna.check_optuna),
 }
 """Group -> its schemas by name, and a function (node, whole tree) that checks rules about several
@@ -161,6 +165,7 @@ WARNINGS = {
     "early_stopping": early_stopping.early_stopping_warnings,
     "metrics": metrics.metrics_warnings,
     "gradient_tracking": insight.gradient_tracking_warnings,
+    "strategy": strategy.strategy_warnings,
 }
 
 

@@ -208,8 +208,12 @@ def table_size(num_slots: int) -> int:
 
 
 def make_room(folder: Path, planned: int, limit: int) -> bool:
-    """Remove caches that nobody uses, the oldest first, until `planned` bytes more are allowed."""
-    tables = sorted(folder.glob("decoded-*.table"), key=lambda path: path.stat().st_mtime)
+    """Remove caches that nobody uses, the oldest first, until `planned` bytes more are allowed.
+
+    That is decoded images and features of images (features.py), which share the limit.
+    """
+    found = [*folder.glob("decoded-*.table"), *folder.glob("features-*.rows")]
+    tables = sorted(found, key=lambda path: path.stat().st_mtime)
     sizes = {path: planned_bytes(path) for path in tables}
     used = sum(sizes.values())
     for path in tables:
@@ -235,6 +239,8 @@ def remove_unused(path: Path) -> bool:
 
 def planned_bytes(path: Path) -> int:
     """What a cache takes, now or when all its images are there."""
+    if path.suffix == ".rows":
+        return path.stat().st_size
     header: NDArray[Any] = np.fromfile(path, HEADER, 1)
     pixels = path.with_suffix(".pixels")
     now = pixels.stat().st_size if pixels.exists() else 0

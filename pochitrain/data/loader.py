@@ -263,6 +263,7 @@ def build_loader(
     cache: str = "off",
     cache_gb: float = 8.0,
     cache_px: int | None = None,
+    key: str | None = None,
 ) -> EpochLoader:
     """Loader of one split. The batches depend neither on `num_workers` nor on `cache`.
 
@@ -276,11 +277,12 @@ def build_loader(
         cache: "on", "off" or "auto": keep decoded images in files; auto = where they fit.
         cache_gb: what all such files may take, in GB (10^9 bytes).
         cache_px: side in pixels that larger images are reduced to before a random crop.
+        key: dotted key of the transform, for messages; None = that of the split, by `shuffle`.
 
     Raises:
         ConfigError: cache="on" where there can be none.
     """
-    key = f"transform.{'train' if shuffle else 'val'}"
+    key = key or f"transform.{'train' if shuffle else 'val'}"
     preparation = prepare(dataset, transform, CacheSettings(cache, cache_gb, cache_px), key)
     batches = EpochBatches(
         dataset.labels, batch_size, seed=seed, shuffle=shuffle, balanced=balanced_sampling

@@ -11,7 +11,13 @@ from torch import nn
 
 from pochitrain.config.component import Components, plain
 from pochitrain.config.signature import offer
-from pochitrain.data.dataset import DataSplits, require_one_size, require_splits
+from pochitrain.config.strategy import PROBE, WITH_FEATURES, strategy_name
+from pochitrain.data.dataset import (
+    DataSplits,
+    ImageDataset,
+    require_one_size,
+    require_splits,
+)
 from pochitrain.data.loader import BatchTransform, EpochLoader, build_loader
 from pochitrain.data.sampler import check_accumulation
 from pochitrain.engine.callback import Callback
@@ -21,6 +27,7 @@ from pochitrain.error import ConfigError
 from pochitrain.loss.criterion import build_criterion
 from pochitrain.metric.metric import Metric
 from pochitrain.model.block import find_blocks
+from pochitrain.model.head import SplitModel, split_head
 from pochitrain.model.smoke_test import smoke_test
 from pochitrain.optimizer.layer_wise_lr import (
     RateRule,
@@ -32,8 +39,13 @@ from pochitrain.run.callback import build_user_callbacks
 from pochitrain.run.metric import build_metrics, choose_monitor
 from pochitrain.scheduler.warm_up import WarmUp
 from pochitrain.seed import derive_seed, seeded_cpu
+from pochitrain.strategy.head_model import HeadOnFeatures
 from pochitrain.transform.batch_mix import try_batch_transform
 from pochitrain.transform.pipeline import build_pipeline, try_pipeline
+
+FEATURE_BATCH = {"cpu": 32}
+FEATURE_BATCH_ELSEWHERE = 128
+"""Images that the backbone gets at once; fixed, so that runs of any batch size share features."""
 
 
 @dataclass
@@ -50,6 +62,12 @@ class RunParts:
     """Builders of the user's callbacks, to be called with the run directory."""
     metrics: list[Metric]
     """Metrics that validation computes besides loss and accuracy."""
+    components: Components
+    """Builds what the config describes."""
+    pipelines: dict[str, Any]
+    """Split -> transform of its images."""
+    backbone: SplitModel | None
+    """The model as backbone and last layer, where the strategy needs that."""
 
     def close_loaders(self) -> None:
         """End the loader processes at once."""
@@ -68,15 +86,17 @@ def build_parts(cfg: DictConfig, precision: Precision) -> RunParts:
     parts.check()
     pipelines, keep_size = build_pipelines(parts)
     data = require_splits(parts.build_data())
-    check_sizes(data, keep_size)
+    check_sizes(cfg, data, keep_size)
     check_num_classes(cfg, data)
     counts = data.count_per_class(data.train)
     criterion = build_criterion(parts, counts, soft_labels=cfg.transform.get("batch") is not None)
     train_loader, val_loader = build_loaders(parts, data, pipelines, device)
     check_accumulation(cfg.gradient_accumulation, len(train_loader))
     metrics = [] if data.val is None else build_metrics(parts, len(data.class_names))
-    state = build_state(parts, data, device, precision, metrics)
-    try_on_data(cfg, state.model, data, precision, train_loader, val_loader)
+    model = build_model(parts, data, device)
+    backbone = split_head(model) if strategy_name(cfg) in WITH_FEATURES else None
+    try_on_data(cfg, model, data, precision, train_loader, val_loader)
+    state = build_state(parts, data, model, backbone, precision, metrics)
     user_callbacks = build_user_callbacks(parts, state.model, data.class_names)
     return RunParts(
         data,
@@ -87,6 +107,9 @@ def build_parts(cfg: DictConfig, precision: Precision) -> RunParts:
         state,
         user_callbacks,
         metrics,
+        parts,
+        pipelines,
+        backbone,
     )
 
 
@@ -103,12 +126,15 @@ def build_pipelines(parts: Components) -> tuple[dict[str, Any], list[str]]:
     return pipelines, keep_size
 
 
-def check_sizes(data: DataSplits, keep_size: list[str]) -> None:
+def check_sizes(cfg: DictConfig, data: DataSplits, keep_size: list[str]) -> None:
     """Refuse images of different sizes in the splits `keep_size`, whose pipeline keeps sizes."""
     for split in keep_size:
         dataset = data.train if split == "train" else data.val
         if dataset is not None:
             require_one_size(dataset, f"transform.{split}")
+    unaugmented = strategy_name(cfg) in WITH_FEATURES and cfg.strategy.views == 0
+    if unaugmented and "val" in keep_size and "train" not in keep_size:
+        require_one_size(data.train, "transform.val")
 
 
 def check_num_classes(cfg: DictConfig, data: DataSplits) -> None:
@@ -125,7 +151,16 @@ def check_num_classes(cfg: DictConfig, data: DataSplits) -> None:
 def build_loaders(
     parts: Components, data: DataSplits, pipelines: dict[str, Any], device: torch.device
 ) -> tuple[EpochLoader, EpochLoader | None]:
-    """Loaders of the training and the validation split; None without validation."""
+    """Loaders of the training and the validation split; None without validation.
+
+    With strategy=probe, of the images in order, as the backbone gets them.
+    """
+    if strategy_name(parts.cfg) == PROBE:
+        transform = "train" if parts.cfg.strategy.views else "val"
+        train_loader = build_in_order(parts, data.train, pipelines, transform, device)
+        if data.val is None:
+            return train_loader, None
+        return train_loader, build_in_order(parts, data.val, pipelines, "val", device)
     options = parts.loader_settings()
     infer_pin_memory = options.pop("infer_pin_memory", None)
     cfg = parts.cfg
@@ -146,6 +181,34 @@ def build_loaders(
     return train_loader, val_loader
 
 
+def build_in_order(
+    parts: Components,
+    dataset: ImageDataset,
+    pipelines: dict[str, Any],
+    transform: str,
+    device: torch.device,
+) -> EpochLoader:
+    """The loader of images for the backbone.
+
+    Args:
+        transform: `train` or `val`.
+    """
+    options = parts.loader_settings()
+    options.pop("infer_pin_memory", None)
+    options["batch_size"] = FEATURE_BATCH.get(device.type, FEATURE_BATCH_ELSEWHERE)
+    options["balanced_sampling"] = False
+    return build_loader(
+        dataset,
+        pipelines[transform],
+        shuffle=False,
+        seed=parts.cfg.seed,
+        device=device,
+        channels_last=parts.cfg.channels_last,
+        key=f"transform.{transform}",
+        **options,
+    )
+
+
 def build_batch_transform(parts: Components, num_classes: int) -> BatchTransform | None:
     """The batch transform (mixup, ...), tried once; None if the config has none."""
     node = parts.cfg.transform.get("batch")
@@ -160,14 +223,8 @@ def build_batch_transform(parts: Components, num_classes: int) -> BatchTransform
     return transform
 
 
-def build_state(
-    parts: Components,
-    data: DataSplits,
-    device: torch.device,
-    precision: Precision,
-    metrics: list[Metric],
-) -> TrainState:
-    """Build model, optimizer and scheduler on the device."""
+def build_model(parts: Components, data: DataSplits, device: torch.device) -> nn.Module:
+    """The model on the device; its random weights depend on the seed only."""
     cfg = parts.cfg
     torch.manual_seed(derive_seed(cfg.seed, "model"))
     model: nn.Module = parts.build("model", num_classes=len(data.class_names))
@@ -175,10 +232,25 @@ def build_state(
     model = model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
     if cfg.compile:
         model.compile()
-    optimizer = parts.complete("optimizer", group_parameters(cfg, model))
-    scheduler = parts.complete("scheduler", optimizer)
-    if cfg.warmup_epochs:
-        scheduler = WarmUp(scheduler, cfg.warmup_epochs, cfg.warmup_start_factor)
+    return model
+
+
+def build_state(
+    parts: Components,
+    data: DataSplits,
+    model: nn.Module,
+    backbone: SplitModel | None,
+    precision: Precision,
+    metrics: list[Metric],
+) -> TrainState:
+    """The state at the start, with optimizer and scheduler.
+
+    With strategy=probe, only the last layer is trained, and given features.
+    """
+    cfg = parts.cfg
+    if backbone is not None and strategy_name(cfg) == PROBE:
+        model = HeadOnFeatures(backbone)
+    optimizer, scheduler = build_optimization(parts, group_parameters(cfg, model))
     return TrainState(
         model,
         optimizer,
@@ -186,8 +258,20 @@ def build_state(
         precision.scaler,
         choose_monitor(cfg, data.val is not None, metrics),
         cfg.epochs,
-        RunningMetrics(device),
+        RunningMetrics(precision.device),
     )
+
+
+def build_optimization(
+    parts: Components, groups: list[dict[str, Any]]
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """Optimizer and scheduler of the groups of parameters."""
+    cfg = parts.cfg
+    optimizer = parts.complete("optimizer", groups)
+    scheduler = parts.complete("scheduler", optimizer)
+    if cfg.warmup_epochs:
+        scheduler = WarmUp(scheduler, cfg.warmup_epochs, cfg.warmup_start_factor)
+    return optimizer, scheduler
 
 
 def group_parameters(cfg: DictConfig, model: nn.Module) -> list[dict[str, Any]]:

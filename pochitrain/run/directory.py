@@ -108,13 +108,18 @@ def git_state() -> dict[str, Any] | None:
         return None
 
 
+def save_config(folder: Path, cfg: DictConfig) -> None:
+    """Write config.yaml, resolved."""
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+
+
 def save_metadata(path: Path, cfg: DictConfig, metadata: dict[str, Any]) -> None:
     """Write config.yaml (resolved) and environment.json, to which a resumed run adds an entry.
 
     Args:
         metadata: further entries of environment.json.
     """
-    write_text(path / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+    save_config(path, cfg)
     program, arguments = typed_command()
     content = {
         "command": shlex.join([*program, *arguments]),

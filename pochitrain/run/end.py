@@ -11,14 +11,17 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pochitrain.command import typed_command
-from pochitrain.engine.trainer import Trainer
+from pochitrain.engine.interrupt import StopRequest
+from pochitrain.engine.state import TrainState
 from pochitrain.error import ConfigError, Interrupted, PochiError, cannot_access
 from pochitrain.run.status import write_status
 from pochitrain.text import quote_override
 
 
 @contextmanager
-def report_end(folder: Path, cfg: DictConfig, trainer: Trainer) -> Iterator[None]:
+def report_end(
+    folder: Path, cfg: DictConfig, state: TrainState, request: StopRequest
+) -> Iterator[None]:
     """Keep status.json up to date while the run trains, and add to errors how to continue it.
 
     Raises:
@@ -26,8 +29,6 @@ def report_end(folder: Path, cfg: DictConfig, trainer: Trainer) -> Iterator[None
         PochiError: for an expected failure, including an OSError. Both have the command to
             continue.
     """
-    state, request = trainer.state, trainer.stop_request
-
     def set_status(status: str) -> None:
         with suppress(OSError):  # most likely a full disk, which was the first error too
             write_status(folder, status, state)

@@ -26,6 +26,7 @@ from pochitrain.run.end import report_end
 from pochitrain.run.resume.find import ResumedRun, find_run
 from pochitrain.run.resume.restore import restore
 from pochitrain.run.status import lock_run, write_status
+from pochitrain.run.strategy import apply_strategy
 from pochitrain.run.summary import describe_classes, describe_weights, print_end, print_start
 from pochitrain.seed import seed_everything
 from pochitrain.threads import limit_threads
@@ -63,33 +64,39 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
     print_warnings(console, [*warnings, *precision.warnings, *parts.data.warnings])
     print_start(console, rows, parts.data)
 
-    loader = parts.train_loader
-    progress = ProgressDisplay(console, len(loader), loader.num_samples)
-    trainer = build_trainer(cfg, parts, folder, progress)
+    request = StopRequest()
     with lock_run(folder):
+        is_resumed = resumed is not None and resumed.checkpoint is not None
+        apply_strategy(cfg, parts, folder, console, request, is_resumed)
+        loader = parts.train_loader
+        progress = ProgressDisplay(console, len(loader), loader.num_samples)
+        trainer = build_trainer(cfg, parts, folder, progress, request)
         if resumed is not None:
             restore(resumed, trainer, parts.data)
-        with report_end(folder, cfg, trainer), stop_on_signal(trainer.stop_request):
+        with report_end(folder, cfg, trainer.state, request), stop_on_signal(request):
             save_metadata(folder, cfg, {"device": rows["device"], "seed": cfg.seed})
             try:
                 state = trainer.fit()
             finally:
                 progress.close()
                 parts.close_loaders()
-            trainer.stop_request.end_of_training()
+            request.end_of_training()
             finish(cfg, console, state, folder)
             write_status(folder, "finished", state)
     return None if state.best is None else state.best.value
 
 
 def build_trainer(
-    cfg: DictConfig, parts: RunParts, folder: Path, progress: ProgressDisplay
+    cfg: DictConfig,
+    parts: RunParts,
+    folder: Path,
+    progress: ProgressDisplay,
+    stop_request: StopRequest,
 ) -> Trainer:
     """Connect the parts; files are written below `folder`."""
     state, data, precision = parts.state, parts.data, parts.precision
     size = tuple((parts.val_loader or parts.train_loader).sample(1).shape[2:])
     writer = build_checkpoint_writer(cfg, folder, data, precision, size)
-    stop_request = StopRequest()
     ema = build_ema(
         cfg,
         folder,
@@ -203,7 +210,8 @@ def describe_run(cfg: DictConfig, parts: RunParts, folder: Path) -> dict[str, st
     device = str(precision.device)
     if precision.device.type == "cuda":
         device += f" ({torch.cuda.get_device_name(precision.device)})"
-    rate = f"{cfg.optimizer.get('lr', cfg.learning_rate):g}"
+    rate = cfg.optimizer.get("lr", cfg.learning_rate)
+    at = "a rate that is chosen below" if rate is None else f"{rate:g}"
     rows = {
         "data": f"{len(data.train):,} training, {num_val:,} validation pictures",
         "classes": describe_classes(data),
@@ -211,7 +219,7 @@ def describe_run(cfg: DictConfig, parts: RunParts, folder: Path) -> dict[str, st
         "training": (
             f"{cfg.epochs} epoch{'s' * (cfg.epochs > 1)}, "
             f"batches of {cfg.data.get('batch_size', cfg.batch_size)}, "
-            f"{type_name(cfg.optimizer)} at {rate}, {type_name(cfg.scheduler)}"
+            f"{type_name(cfg.optimizer)} at {at}, {type_name(cfg.scheduler)}"
         ),
         "device": f"{device}, {precision.name}",
         "run": str(folder),

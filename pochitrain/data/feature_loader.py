@@ -1,0 +1,57 @@
+"""Batches of features, where the backbone has already seen the images."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from pochitrain.data.loader import Batch, EpochLoader
+from pochitrain.data.sampler import EpochBatches
+
+ON_GPU_BYTES = 2 * 10**9
+"""Features that together take no more are copied to a GPU once, not batch by batch."""
+
+
+@dataclass
+class FeatureLoader(EpochLoader):
+    """An EpochLoader whose batches hold features, shape (B, D), in place of images.
+
+    Everything else is that of the loader of the images, `sample` included.
+    """
+
+    views: tuple[Tensor, ...] = ()
+    """Features of all images, float32, shape (N, D); epoch e (0-based) uses view e % len(views)."""
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch (0-based) from `start_batch` on; no process is started."""
+        rows, labels = self.views[epoch % len(self.views)], self.batches.labels
+        self.batches.epoch = epoch
+        order = self.batches.order()
+        for start, stop in self.batches.bounds()[start_batch:]:
+            chosen = order[start:stop]
+            if self.batches.shuffle:
+                features = rows.index_select(0, chosen.to(rows.device))
+            else:
+                features = rows[start:stop]
+            yield Batch(
+                features.to(self.device, non_blocking=self.non_blocking),
+                labels[chosen].to(self.device, non_blocking=self.non_blocking),
+                chosen,
+            )
+
+
+def build_feature_loader(
+    images: EpochLoader, batches: EpochBatches, views: Sequence[Tensor]
+) -> FeatureLoader:
+    """The loader of the features of the images that `images` loads.
+
+    Args:
+        batches: which images make which batch.
+        views: on the CPU.
+    """
+    own = {field.name: getattr(images, field.name) for field in fields(EpochLoader)}
+    small = sum(view.nbytes for view in views) <= ON_GPU_BYTES
+    device = images.device if small else torch.device("cpu")
+    moved = tuple(view.to(device) for view in views)
+    return FeatureLoader(**{**own, "batches": batches}, views=moved)

@@ -1,0 +1,303 @@
+"""Group `strategy` in a training run: features, and the last layer that is fitted to them."""
+
+import copy
+import json
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from torch import Tensor
+
+from pochitrain.config.component import Components, plain
+from pochitrain.config.optimizer import SCHEMAS
+from pochitrain.config.strategy import NULLABLE, PROBE, PROBE_FINETUNE, strategy_name
+from pochitrain.data.dataset import ImageDataset
+from pochitrain.data.feature_loader import build_feature_loader
+from pochitrain.data.features import Features
+from pochitrain.data.loader import EpochLoader
+from pochitrain.data.sampler import EpochBatches
+from pochitrain.engine.interrupt import StopRequest, stop_on_signal
+from pochitrain.model.head import SplitModel
+from pochitrain.run.build import RunParts, build_in_order, build_optimization
+from pochitrain.run.directory import save_config
+from pochitrain.run.end import report_end
+from pochitrain.strategy.cross_validation import choose_rates
+from pochitrain.strategy.feature_pass import FeaturePass
+from pochitrain.strategy.head_fit import HeadTraining, Rates, fit_heads
+
+PLACEHOLDER = Rates(1e-3, 0.0)
+"""Where an optimizer is needed before the rates are chosen."""
+ADAPTIVE = (3e-4, 1e-3, 3e-3, 1e-2)
+GRIDS: dict[str, tuple[Sequence[float], Sequence[float]]] = {
+    "torch.optim.AdamW": (ADAPTIVE, (0.01, 0.3, 1.0, 3.0)),
+    "torch.optim.Adam": (ADAPTIVE, (0.0, 1e-5, 1e-4, 1e-3)),
+}
+"""Optimizer -> learning rates and weight decays that cross-validation tries."""
+OTHER_GRID = ((0.01, 0.03, 0.1, 0.3), (0.0, 1e-4, 1e-3, 1e-2))
+HEAD_BATCH = 128
+"""Images per step where probe_finetune fits the last layer."""
+PACKAGES = ("torch", "torchvision", "pillow")
+"""Their versions are part of what features depend on."""
+
+
+def apply_strategy(
+    cfg: DictConfig,
+    parts: RunParts,
+    folder: Path,
+    console: Console,
+    request: StopRequest,
+    is_resumed: bool,
+) -> None:
+    """Do what the strategy does before epoch 1; nothing for scratch and finetune.
+
+    strategy=probe: `parts` then train the last layer on features, and `cfg` has its rates.
+    strategy=probe_finetune: the last layer is fitted, unless the run is resumed.
+
+    Args:
+        is_resumed: whether a checkpoint will be loaded.
+
+    Raises:
+        Interrupted: when asked to stop.
+    """
+    name = strategy_name(cfg)
+    if parts.backbone is None or (name == PROBE_FINETUNE and is_resumed):
+        return
+    with report_end(folder, cfg, parts.state, request), stop_on_signal(request):
+        save_config(folder, cfg)
+        features = Preparation(cfg, parts, parts.backbone, console, request)
+        if name == PROBE:
+            features.probe()
+        else:
+            features.fit_first()
+
+
+class Preparation:
+    """The features of a run, and what is done with them before it begins."""
+
+    def __init__(
+        self,
+        cfg: DictConfig,
+        parts: RunParts,
+        backbone: SplitModel,
+        console: Console,
+        request: StopRequest,
+    ) -> None:
+        self.cfg = cfg
+        self.parts = parts
+        self.backbone = backbone
+        self.console = console
+        kept = str(cfg.data.get("cache", "off")) not in ("off", "False")
+        limit = int(cfg.data.get("cache_gb", 0.0) * 1e9) if kept else None
+        self.passes = FeaturePass(
+            backbone, parts.precision, request, limit, describe_dependencies(cfg)
+        )
+
+    def probe(self) -> None:
+        """Replace loaders and optimizer by those of the last layer."""
+        cfg, parts = self.cfg, self.parts
+        views = self.training_views()
+        val = None if parts.data.val is None else self.compute(parts.data.val, "val", 0)
+        self.print_features([*views, *([val] if val else [])])
+        settings = parts.components.loader_settings()
+        batch_size = settings["batch_size"]
+        labels = parts.train_loader.batches.labels.numpy()
+        batches = EpochBatches(
+            labels,
+            batch_size,
+            seed=cfg.seed,
+            shuffle=True,
+            balanced=settings["balanced_sampling"],
+        )
+        images = parts.train_loader
+        parts.train_loader = build_feature_loader(images, batches, list(map(as_tensor, views)))
+        if val is not None and parts.val_loader is not None:
+            labels = parts.val_loader.batches.labels.numpy()
+            batches = EpochBatches(labels, batch_size, seed=cfg.seed, shuffle=False)
+            parts.val_loader = build_feature_loader(parts.val_loader, batches, [as_tensor(val)])
+        self.set_rates(parts.train_loader.views)
+
+    def set_rates(self, views: Sequence[Tensor]) -> None:
+        """Choose the rates that are not given, and build optimizer and scheduler with them."""
+        cfg, parts = self.cfg, self.parts
+        node = cfg.optimizer
+        lr, decay = node.get("lr"), node.get("weight_decay")
+        if lr is None:
+            trial = Components(filled(cfg, PLACEHOLDER), parts.components.allowed)
+            training = HeadTraining(
+                views,
+                parts.train_loader.batches.labels,
+                parts.criterion,
+                lambda groups: build_optimization(trial, groups),
+                cfg.epochs,
+                parts.train_loader.batches.batch_size,
+                cfg.seed,
+                parts.train_loader.batches.balanced,
+                head_values(self.backbone),
+            )
+            rates = self.choose(training, str(node["_target_"]), decay)
+        else:
+            rates = Rates(lr, default_decay(node) if decay is None else decay)
+        fill_rates(cfg, rates)
+        state = parts.state
+        parameters = list(self.backbone.layer.named_parameters())
+        state.optimizer, state.scheduler = build_optimization(
+            parts.components, [{"params": [parameter for _, parameter in parameters]}]
+        )
+
+    def fit_first(self) -> None:
+        """Fit the last layer to the features of the training images."""
+        cfg, parts, node = self.cfg, self.parts, self.cfg.strategy
+        views = self.training_views()
+        self.print_features(views)
+        training = HeadTraining(
+            list(map(as_tensor, views)),
+            parts.train_loader.batches.labels,
+            parts.criterion,
+            lambda groups: build_default(groups, node.head_epochs),
+            node.head_epochs,
+            HEAD_BATCH,
+            cfg.seed,
+            parts.train_loader.batches.balanced,
+            head_values(self.backbone),
+        )
+        training.views = [view.to(parts.precision.device) for view in training.views]
+        if node.head_lr is None:
+            rates = self.choose(training, "torch.optim.AdamW", node.head_weight_decay)
+        else:
+            decay = node.head_weight_decay
+            rates = Rates(node.head_lr, 0.01 if decay is None else decay)
+        node.head_lr, node.head_weight_decay = rates.lr, rates.weight_decay
+        start = time.perf_counter()
+        heads = fit_heads(training, [torch.arange(len(training.labels))], [rates])
+        layer = self.backbone.layer
+        with torch.no_grad():
+            layer.weight.copy_(heads.weight[0, 0])
+            if layer.bias is not None:
+                layer.bias.copy_(heads.bias[0, 0])
+        seconds = time.perf_counter() - start
+        self.console.print(
+            f"Last layer fitted in {node.head_epochs} epochs ({seconds:.1f} s); now all layers.",
+            highlight=False,
+        )
+
+    def choose(self, training: HeadTraining, target: str, decay: float | None) -> Rates:
+        """Rate and weight decay by cross-validation, printed."""
+        parts = self.parts
+        start = time.perf_counter()
+        lrs, decays = GRIDS.get(target, OTHER_GRID)
+        rates = choose_rates(
+            training,
+            lrs,
+            decays if decay is None else [decay],
+            parts.state.monitor,
+            parts.metrics,
+            len(parts.data.class_names),
+        )
+        seconds = time.perf_counter() - start
+        self.console.print(
+            f"Last layer: learning rate {rates.lr:g}, weight decay {rates.weight_decay:g}, chosen "
+            f"by cross-validation on the training pictures ({seconds:.1f} s)",
+            highlight=False,
+        )
+        return rates
+
+    def training_views(self) -> list[Features]:
+        """The features of the training images, for each view."""
+        num_views = self.cfg.strategy.views
+        data = self.parts.data.train
+        if num_views == 0:
+            return [self.compute(data, "val", 0)]
+        return [self.compute(data, "train", view) for view in range(num_views)]
+
+    def compute(self, dataset: ImageDataset, transform: str, view: int) -> Features:
+        """The features of a split.
+
+        Args:
+            transform: `train` or `val`.
+        """
+        cfg, parts = self.cfg, self.parts
+        described = [plain(cfg.transform[transform])]
+        if transform == "train":
+            described += [cfg.seed, cfg.data.get("cache_px")]
+        images = self.image_loader(dataset, transform)
+        which = "validation" if dataset is parts.data.val else "training"
+        if transform == "train" and cfg.strategy.views > 1:
+            which += f" view {view + 1} of {cfg.strategy.views}"
+        try:
+            return self.passes.run(
+                images, json.dumps(described), view, f"Computing features ({which})"
+            )
+        finally:
+            images.close()
+
+    def image_loader(self, dataset: ImageDataset, transform: str) -> EpochLoader:
+        """The pictures of a split in order, as the backbone gets them."""
+        parts = self.parts
+        if strategy_name(self.cfg) == PROBE:
+            loader = parts.val_loader if dataset is parts.data.val else parts.train_loader
+            assert loader is not None
+            return loader
+        return build_in_order(
+            parts.components, dataset, parts.pipelines, transform, parts.precision.device
+        )
+
+    def print_features(self, found: Sequence[Features]) -> None:
+        rows = sum(len(features.rows) for features in found)
+        reused = sum(features.num_reused for features in found)
+        kept = "kept for later runs" if all(f.is_kept for f in found) else "in memory"
+        source = f"{reused:,} from the cache" if reused else f"computed, {kept}"
+        columns = found[0].rows.shape[1]
+        self.console.print(f"Features: {rows:,} x {columns:,}, {source}", highlight=False)
+
+
+def as_tensor(features: Features) -> Tensor:
+    return torch.from_numpy(features.rows)
+
+
+def head_values(backbone: SplitModel) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the last layer, as they are."""
+    layer = backbone.layer
+    bias = layer.bias if layer.bias is not None else layer.weight.new_zeros(layer.out_features)
+    return layer.weight.detach(), bias.detach()
+
+
+def build_default(groups: list[dict[str, Any]], epochs: int) -> tuple[Any, Any]:
+    """AdamW along a cosine, as strategy=probe has by default."""
+    optimizer = torch.optim.AdamW(groups)
+    return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+
+
+def default_decay(node: DictConfig) -> float:
+    """The weight decay that the optimizer's option has by itself."""
+    found = (s for s in SCHEMAS.values() if s._target_ == node["_target_"])
+    return float(getattr(next(found, None), "weight_decay", 0.0))
+
+
+def fill_rates(cfg: DictConfig, rates: Rates) -> None:
+    """Write the rates into the config wherever it leaves them open."""
+    cfg.strategy.head_lr, cfg.strategy.head_weight_decay = rates.lr, rates.weight_decay
+    for path in NULLABLE:
+        key = ".".join(path)
+        group = cfg if len(path) == 1 else cfg[path[0]]
+        if path[-1] in group and group[path[-1]] is None:
+            value = rates.weight_decay if path[-1] == "weight_decay" else rates.lr
+            OmegaConf.update(cfg, key, value)
+
+
+def filled(cfg: DictConfig, rates: Rates) -> DictConfig:
+    """A copy of the config with rates where it leaves them open."""
+    twin = copy.deepcopy(cfg)
+    fill_rates(twin, rates)
+    return twin
+
+
+def describe_dependencies(cfg: DictConfig) -> list[str]:
+    """What features depend on besides weights, images, transforms and precision."""
+    model = {key: value for key, value in plain(cfg.model).items() if key != "num_classes"}
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    return [json.dumps([model, versions, bool(cfg.channels_last)], sort_keys=True, default=str)]
