@@ -5,7 +5,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.state import TrainState
-from pochitrain.model.classifier import head_keys
+from pochitrain.model.head import head_keys
 
 
 class FreezeBackbone(Callback):

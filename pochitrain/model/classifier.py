@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from pochitrain.error import ConfigError
+from pochitrain.model.head import head_keys, replace_head
 from pochitrain.text import first_line
 
 
@@ -76,30 +77,6 @@ def load_pretrained(model: nn.Module, name: str) -> None:
         setattr(model, "transform_input", True)
 
 
-def replace_head(model: nn.Module, num_classes: int, name: str) -> None:
-    """Replace the last layer, which computes the class scores, by one for `num_classes` classes.
-
-    In torchvision that is the last Linear of the model, or, in SqueezeNet, its last Conv2d.
-    The auxiliary classifiers of GoogLeNet and Inception are removed: they need 299 px and a loss
-    of their own.
-    """
-    if getattr(model, "aux_logits", False):
-        setattr(model, "aux_logits", False)
-        for branch in ("aux1", "aux2", "AuxLogits"):
-            if hasattr(model, branch):
-                setattr(model, branch, None)
-    kind = nn.Conv2d if name.startswith("squeezenet") else nn.Linear
-    path, old = [(path, part) for path, part in model.named_modules() if type(part) is kind][-1]
-    parent = model.get_submodule(path.rpartition(".")[0])
-    new: nn.Module
-    if isinstance(old, nn.Conv2d):
-        new = nn.Conv2d(old.in_channels, num_classes, kernel_size=1)
-    else:
-        assert isinstance(old, nn.Linear)
-        new = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
-    setattr(parent, path.rpartition(".")[2], new)
-
-
 def load_local_weights(model: nn.Module, path: str) -> None:
     """Load a state dict; a head for another number of classes keeps its initial weights.
 
@@ -135,10 +112,3 @@ def load_local_weights(model: nn.Module, path: str) -> None:
             f"not: {', '.join(odd[:5])}{' ...' if len(odd) > 5 else ''}."
         )
     model.load_state_dict(fitting, strict=False)
-
-
-def head_keys(model: nn.Module) -> set[str]:
-    """State-dict keys of the last layer."""
-    kinds = (nn.Linear, nn.Conv2d)
-    path = [path for path, part in model.named_modules() if type(part) in kinds][-1]
-    return {f"{path}.weight", f"{path}.bias"}

@@ -9,7 +9,8 @@ from torch import nn
 from torchvision import models
 
 from pochitrain.error import ConfigError
-from pochitrain.model.classifier import build_classifier, head_keys
+from pochitrain.model.classifier import build_classifier
+from pochitrain.model.head import head_keys
 
 FAMILIES = [
     "alexnet",
