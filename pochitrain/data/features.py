@@ -1,8 +1,8 @@
 """Features of images in memory-mapped files, shared by processes, runs and the trials of a search.
 
 A file holds a header and one row for each image. It has its full size from the start; the header
-says how many rows count, and is written once these are on the disk, so a process may be killed at any
-moment: the next one goes on after the last block that counts, with the same bits.
+says how many rows count, and is written once these are on the disk. So a process may be killed at
+any moment: the next one goes on after the last block that counts, with the same bits.
 """
 
 import os
@@ -96,9 +96,7 @@ def obtain_features(
         done = read_done(handle, wanted)
         if done < wanted.num_rows:
             fill(handle, wanted, make, done)
-        rows = np.memmap(
-            wanted.path, np.float32, "c", START, (wanted.num_rows, wanted.num_columns)
-        )
+        rows = np.memmap(wanted.path, np.float32, "c", START, (wanted.num_rows, wanted.num_columns))
         return Features(rows, done, True)
     except OSError:  # no room on the disk, or the file was removed meanwhile
         os.close(handle)
@@ -194,7 +192,7 @@ def fill(handle: int, wanted: Wanted, make: Make, first: int) -> None:
         os.ftruncate(handle, wanted.num_bytes)
     next_sync = time.monotonic() + SYNC_S
     for start, block in number_blocks(wanted, make, first):
-        data = memoryview(block).cast("B")
+        data = memoryview(block.tobytes())
         offset = START + start * wanted.num_columns * 4
         while data:
             written = os.pwrite(handle, data, offset)

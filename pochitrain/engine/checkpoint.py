@@ -12,6 +12,11 @@ cannot run code:
 
 The folder holds `last.pth`, the earlier `last_1.pth`, `last_2.pth`, ... (`checkpoint.keep_last`
 files in all), and `best.pth`.
+
+Where epochs take less than `least_s`, a best epoch waits in memory until `last.pth` is written
+next. Then it is written as `.best.next` first, `last.pth` second, and renamed to `best.pth` third. So
+`best.pth` is always an epoch that `last.pth` or an earlier one knows; a resumed run does the third
+step if it was killed before (`finish_best`), and repeats what `last.pth` does not know.
 """
 
 import copy
@@ -22,7 +27,7 @@ import threading
 import time
 import zipfile
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +43,7 @@ from pochitrain.error import ConfigError, PochiError
 from pochitrain.text import first_line
 
 FORMAT = 1
+NEXT_BEST = ".best.next"
 PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device)
 """Types that `weights_only=True` can read, besides None, tensors and containers."""
 
@@ -55,6 +61,12 @@ class CheckpointWriter:
     keep_last: int = 2
     in_background: bool = True
     """False: training waits until the file is on disk."""
+    least_s: float = 0.0
+    """Shortest time between two checkpoints at the end of epochs but the last, in seconds."""
+    frozen: Mapping[int, Tensor] = field(default_factory=dict)
+    """Address of a tensor of the model that never changes -> itself on the CPU, never copied."""
+    waiting: dict[str, Any] | None = None
+    """The best epoch so far, where it is not on disk yet."""
     written: float = field(default_factory=time.monotonic)
     """Time of the latest checkpoint, in seconds of the monotonic clock."""
     written_step: int = 0
@@ -63,9 +75,16 @@ class CheckpointWriter:
     """The current write, or the latest one until `finish` has checked its result."""
 
     def end_of_epoch(self, state: TrainState, callbacks: Sequence[Callback]) -> None:
-        """Save after every `every_epochs` epochs, after the best one so far, and after the last."""
+        """Save after every `every_epochs` epochs, after the best one so far, and after the last.
+
+        Within `least_s` of the last time, the best one is kept in memory instead.
+        """
         final = state.epoch >= state.epochs or state.stop_reason is not None
         if state.epoch % self.every_epochs and not final and not state.is_best:
+            return
+        if not final and time.monotonic() - self.written < self.least_s:
+            if state.is_best:
+                self.waiting = self.content(state, callbacks)
             return
         self.save_last(state, callbacks, best=state.is_best)
 
@@ -81,34 +100,46 @@ class CheckpointWriter:
     ) -> None:
         """Copy the state and start writing it, after waiting for an earlier write.
 
+        A best epoch that waits in memory is written with it.
+
         Args:
             best: whether to write it as `best.pth` too.
 
         Raises:
             PochiError: if this or an earlier checkpoint cannot be written.
         """
-        content = snapshot(
-            {
-                "format": FORMAT,
-                **self.metadata,
-                **state.state_dict(),
-                "monitor": state.monitor.metric,
-                "callbacks": callback_states(callbacks),
-            }
-        )
+        content = self.content(state, callbacks)
+        waiting, self.waiting = (None if best else self.waiting), None
         self.finish()
         self.written, self.written_step = time.monotonic(), state.step
-        self.job = WriteJob(lambda: self.write(content, best))
+        self.job = WriteJob(lambda: self.write(content, best, waiting))
         if not self.in_background:
             self.finish()
 
-    def write(self, content: dict[str, Any], best: bool) -> None:
-        """Replace `last.pth` (and `best.pth`) atomically."""
+    def content(self, state: TrainState, callbacks: Sequence[Callback]) -> dict[str, Any]:
+        """A copy of the state, as it is written."""
+        now = {
+            "format": FORMAT,
+            **self.metadata,
+            **state.state_dict(),
+            "monitor": state.monitor.metric,
+            "callbacks": callback_states(callbacks),
+        }
+        copied: dict[str, Any] = snapshot(now, frozen=self.frozen)
+        return copied
+
+    def write(self, content: dict[str, Any], best: bool, waiting: dict[str, Any] | None) -> None:
+        """Replace `last.pth` (and `best.pth`, by it or by an epoch that waited) atomically."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        last = self.folder / "last.pth"
+        last, following = self.folder / "last.pth", self.folder / NEXT_BEST
+        if waiting is not None:
+            write_with(following, lambda file: torch.save(waiting, file))
         write_with(last, lambda file: torch.save(content, file), lambda: self.keep_earlier(last))
         if best:
             link(last, self.folder / "best.pth")
+        if waiting is not None:
+            os.replace(following, self.folder / "best.pth")
+            sync_directory(self.folder)
 
     def keep_earlier(self, last: Path) -> None:
         """Rename last_1.pth to last_2.pth and so on, and make last_1.pth a hard link to last.pth.
@@ -208,25 +239,29 @@ def restore_callback_states(
             callback.load_state_dict(saved[name])
 
 
-def snapshot(value: Any, path: str = "") -> Any:
+def snapshot(value: Any, path: str = "", frozen: Mapping[int, Tensor] | None = None) -> Any:
     """A deep copy on the CPU, which later training does not change.
 
     Args:
         path: place of `value` in the checkpoint, for the message.
+        frozen: address -> what stands for the tensor there, without a copy.
 
     Raises:
         PochiError: for a value that `torch.load(weights_only=True)` would refuse to read.
     """
     if isinstance(value, Tensor):
+        same = frozen.get(value.data_ptr()) if frozen else None
+        if same is not None and same.shape == value.shape:
+            return same
         return value.detach().to("cpu", copy=True)
     if type(value) in (dict, Counter, OrderedDict):
         twin = copy.copy(value)  # keeps the attributes that torch adds to a state dict
         twin.clear()
         for key, item in value.items():
-            twin[snapshot(key, f"{path}.{key}")] = snapshot(item, f"{path}.{key}")
+            twin[snapshot(key, f"{path}.{key}")] = snapshot(item, f"{path}.{key}", frozen)
         return twin
     if type(value) in (list, tuple, set, torch.Size):
-        return type(value)([snapshot(item, f"{path}[{i}]") for i, item in enumerate(value)])
+        return type(value)([snapshot(item, f"{path}[{i}]", frozen) for i, item in enumerate(value)])
     if isinstance(value, np.generic):  # for example from np.mean()
         return value.item()
     if value is None or type(value) in PLAIN:
@@ -253,6 +288,25 @@ def link(source: Path, target: Path) -> None:
             os.fsync(file.fileno())
     os.replace(temporary, target)
     sync_directory(target.parent)
+
+
+def finish_best(folder: Path, best_epoch: int | None) -> None:
+    """After a kill: make the prepared best epoch `best.pth` if `last.pth` knows it, else remove it.
+
+    Args:
+        best_epoch: of the state that the run continues from.
+    """
+    following = folder / NEXT_BEST
+    if not following.exists():
+        return
+    try:
+        known = load_checkpoint(following)["epoch"] == best_epoch
+    except ConfigError:
+        known = False
+    if known:
+        os.replace(following, folder / "best.pth")
+    else:
+        following.unlink()
 
 
 def earlier_checkpoints(folder: Path) -> list[Path]:

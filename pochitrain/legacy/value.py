@@ -26,7 +26,7 @@ def config_node(value: Any) -> Any:
     return value
 
 
-def follow_learning_rate(node: dict[str, Any], learning_rate: float) -> None:
+def follow_learning_rate(node: dict[str, Any], learning_rate: float | None) -> None:
     """Replace the `lr` of an optimizer node by `${learning_rate}` if it has that value."""
     if node.get("lr") == learning_rate:
         node["lr"] = "${learning_rate}"

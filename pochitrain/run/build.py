@@ -37,6 +37,7 @@ from pochitrain.optimizer.layer_wise_lr import (
 )
 from pochitrain.run.callback import build_user_callbacks
 from pochitrain.run.metric import build_metrics, choose_monitor
+from pochitrain.run.rates import with_placeholders
 from pochitrain.scheduler.warm_up import WarmUp
 from pochitrain.seed import derive_seed, seeded_cpu
 from pochitrain.strategy.head_model import HeadOnFeatures
@@ -250,6 +251,8 @@ def build_state(
     cfg = parts.cfg
     if backbone is not None and strategy_name(cfg) == PROBE:
         model = HeadOnFeatures(backbone)
+        cfg = with_placeholders(cfg)
+        parts = Components(cfg, parts.allowed)
     optimizer, scheduler = build_optimization(parts, group_parameters(cfg, model))
     return TrainState(
         model,
@@ -284,6 +287,8 @@ def find_rate_rules(cfg: DictConfig, model: nn.Module) -> list[RateRule]:
     """The rules of group `layer_wise_lr`; a single one for all parameters if it is off."""
     node, rate = cfg.layer_wise_lr, cfg.optimizer.get("lr", cfg.learning_rate)
     named = list(model.named_parameters())
+    if strategy_name(cfg) == PROBE:
+        named = [(name, parameter) for name, parameter in named if parameter.requires_grad]
     if not node.enabled:
         return [RateRule(None, rate, named)]
     if node.decay is not None:

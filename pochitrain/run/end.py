@@ -29,6 +29,7 @@ def report_end(
         PochiError: for an expected failure, including an OSError. Both have the command to
             continue.
     """
+
     def set_status(status: str) -> None:
         with suppress(OSError):  # most likely a full disk, which was the first error too
             write_status(folder, status, state)

@@ -1,6 +1,5 @@
 """Group `strategy` in a training run: features, and the last layer that is fitted to them."""
 
-import copy
 import json
 import time
 from collections.abc import Sequence
@@ -9,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from torch import Tensor
 
 from pochitrain.config.component import Components, plain
-from pochitrain.config.optimizer import SCHEMAS
-from pochitrain.config.strategy import NULLABLE, PROBE, PROBE_FINETUNE, strategy_name
+from pochitrain.config.strategy import PROBE, PROBE_FINETUNE, strategy_name
 from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.feature_loader import build_feature_loader
 from pochitrain.data.features import Features
@@ -23,22 +21,19 @@ from pochitrain.data.loader import EpochLoader
 from pochitrain.data.sampler import EpochBatches
 from pochitrain.engine.interrupt import StopRequest, stop_on_signal
 from pochitrain.model.head import SplitModel
-from pochitrain.run.build import RunParts, build_in_order, build_optimization
+from pochitrain.run.build import (
+    RunParts,
+    build_in_order,
+    build_optimization,
+    group_parameters,
+)
 from pochitrain.run.directory import save_config
 from pochitrain.run.end import report_end
+from pochitrain.run.rates import default_decay, fill_rates, find_grid, with_placeholders
 from pochitrain.strategy.cross_validation import choose_rates
 from pochitrain.strategy.feature_pass import FeaturePass
 from pochitrain.strategy.head_fit import HeadTraining, Rates, fit_heads
 
-PLACEHOLDER = Rates(1e-3, 0.0)
-"""Where an optimizer is needed before the rates are chosen."""
-ADAPTIVE = (3e-4, 1e-3, 3e-3, 1e-2)
-GRIDS: dict[str, tuple[Sequence[float], Sequence[float]]] = {
-    "torch.optim.AdamW": (ADAPTIVE, (0.01, 0.3, 1.0, 3.0)),
-    "torch.optim.Adam": (ADAPTIVE, (0.0, 1e-5, 1e-4, 1e-3)),
-}
-"""Optimizer -> learning rates and weight decays that cross-validation tries."""
-OTHER_GRID = ((0.01, 0.03, 0.1, 0.3), (0.0, 1e-4, 1e-3, 1e-2))
 HEAD_BATCH = 128
 """Images per step where probe_finetune fits the last layer."""
 PACKAGES = ("torch", "torchvision", "pillow")
@@ -125,9 +120,9 @@ class Preparation:
         """Choose the rates that are not given, and build optimizer and scheduler with them."""
         cfg, parts = self.cfg, self.parts
         node = cfg.optimizer
-        lr, decay = node.get("lr"), node.get("weight_decay")
+        target, lr, decay = str(node["_target_"]), node.get("lr"), node.get("weight_decay")
         if lr is None:
-            trial = Components(filled(cfg, PLACEHOLDER), parts.components.allowed)
+            trial = Components(with_placeholders(cfg), parts.components.allowed)
             training = HeadTraining(
                 views,
                 parts.train_loader.batches.labels,
@@ -138,16 +133,15 @@ class Preparation:
                 cfg.seed,
                 parts.train_loader.batches.balanced,
                 head_values(self.backbone),
+                not cfg.layer_wise_lr.no_weight_decay_on_bias_and_norm,
             )
-            rates = self.choose(training, str(node["_target_"]), decay)
+            rates = self.choose(training, target, decay)
         else:
-            rates = Rates(lr, default_decay(node) if decay is None else decay)
+            rates = Rates(lr, default_decay(target) if decay is None else decay)
         fill_rates(cfg, rates)
         state = parts.state
-        parameters = list(self.backbone.layer.named_parameters())
-        state.optimizer, state.scheduler = build_optimization(
-            parts.components, [{"params": [parameter for _, parameter in parameters]}]
-        )
+        groups = group_parameters(cfg, state.model)
+        state.optimizer, state.scheduler = build_optimization(parts.components, groups)
 
     def fit_first(self) -> None:
         """Fit the last layer to the features of the training images."""
@@ -164,6 +158,7 @@ class Preparation:
             cfg.seed,
             parts.train_loader.batches.balanced,
             head_values(self.backbone),
+            decay_bias=True,
         )
         training.views = [view.to(parts.precision.device) for view in training.views]
         if node.head_lr is None:
@@ -189,7 +184,7 @@ class Preparation:
         """Rate and weight decay by cross-validation, printed."""
         parts = self.parts
         start = time.perf_counter()
-        lrs, decays = GRIDS.get(target, OTHER_GRID)
+        lrs, decays = find_grid(target)
         rates = choose_rates(
             training,
             lrs,
@@ -270,30 +265,6 @@ def build_default(groups: list[dict[str, Any]], epochs: int) -> tuple[Any, Any]:
     """AdamW along a cosine, as strategy=probe has by default."""
     optimizer = torch.optim.AdamW(groups)
     return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-
-
-def default_decay(node: DictConfig) -> float:
-    """The weight decay that the optimizer's option has by itself."""
-    found = (s for s in SCHEMAS.values() if s._target_ == node["_target_"])
-    return float(getattr(next(found, None), "weight_decay", 0.0))
-
-
-def fill_rates(cfg: DictConfig, rates: Rates) -> None:
-    """Write the rates into the config wherever it leaves them open."""
-    cfg.strategy.head_lr, cfg.strategy.head_weight_decay = rates.lr, rates.weight_decay
-    for path in NULLABLE:
-        key = ".".join(path)
-        group = cfg if len(path) == 1 else cfg[path[0]]
-        if path[-1] in group and group[path[-1]] is None:
-            value = rates.weight_decay if path[-1] == "weight_decay" else rates.lr
-            OmegaConf.update(cfg, key, value)
-
-
-def filled(cfg: DictConfig, rates: Rates) -> DictConfig:
-    """A copy of the config with rates where it leaves them open."""
-    twin = copy.deepcopy(cfg)
-    fill_rates(twin, rates)
-    return twin
 
 
 def describe_dependencies(cfg: DictConfig) -> list[str]:

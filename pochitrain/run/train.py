@@ -29,8 +29,11 @@ from pochitrain.run.status import lock_run, write_status
 from pochitrain.run.strategy import apply_strategy
 from pochitrain.run.summary import describe_classes, describe_weights, print_end, print_start
 from pochitrain.seed import seed_everything
+from pochitrain.strategy.head_model import HeadOnFeatures
 from pochitrain.threads import limit_threads
 
+PROBE_CHECKPOINT_S = 3.0
+"""An epoch on features takes less time than a checkpoint of the complete model."""
 TABLES = ("training_metrics.csv", "confusion_matrix.csv", "gradient_trace.csv")
 
 
@@ -97,6 +100,9 @@ def build_trainer(
     state, data, precision = parts.state, parts.data, parts.precision
     size = tuple((parts.val_loader or parts.train_loader).sample(1).shape[2:])
     writer = build_checkpoint_writer(cfg, folder, data, precision, size)
+    if isinstance(state.model, HeadOnFeatures):
+        writer.least_s = PROBE_CHECKPOINT_S
+        writer.frozen = state.model.frozen_tensors()
     ema = build_ema(
         cfg,
         folder,

@@ -93,7 +93,7 @@ class Judge:
         tables = [Tally(self.num_classes, top_k) for _ in pairs]
         with torch.inference_mode():
             for fold, rows in enumerate(self.held_out):
-                for chunk in rows.split(EVALUATED):
+                for chunk in torch.split(rows, EVALUATED):
                     device = self.training.device
                     features = self.training.views[0].index_select(0, chunk.to(device))
                     labels = self.training.labels[chunk].to(device)

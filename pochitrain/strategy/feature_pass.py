@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 
 import torch
 from torch import Tensor
@@ -69,7 +68,7 @@ class FeaturePass:
 
         def make(first: int) -> Iterator[Rows]:
             batches = self.request.watch(images.epoch(view, first // batch_size), WHERE)
-            with closing(batches), WaitDisplay(label, images.num_samples) as display:
+            with WaitDisplay(label, images.num_samples) as display:
                 display.done = first
                 for batch in batches:
                     yield self.features(batch.images).numpy()

@@ -45,6 +45,8 @@ class HeadTraining:
     balanced: bool
     start: tuple[Tensor, Tensor]
     """Weight (C, D) and bias (C,) before the first step."""
+    decay_bias: bool
+    """Whether weight decay is for the bias too."""
 
     @property
     def device(self) -> torch.device:
@@ -77,7 +79,8 @@ def fit_heads(training: HeadTraining, folds: Sequence[Tensor], pairs: Sequence[R
             in each epoch as the shortest lacks.
     """
     heads = start_heads(training, len(folds), len(pairs))
-    optimizer, scheduler = training.build(parameter_groups(heads, pairs))
+    groups = parameter_groups(heads, pairs, training.decay_bias)
+    optimizer, scheduler = training.build(groups)
     samplers = [fold_batches(training, fold, i) for i, fold in enumerate(folds)]
     shortest = min(range(len(folds)), key=lambda i: len(folds[i]))
     bounds = samplers[shortest].bounds()
@@ -105,19 +108,22 @@ def start_heads(training: HeadTraining, num_folds: int, num_pairs: int) -> Heads
     )
 
 
-def parameter_groups(heads: Heads, pairs: Sequence[Rates]) -> list[dict[str, Any]]:
-    """A group for each pair; its tensors are parts of those of `heads`, gradients too."""
-    heads.weight.grad = torch.zeros_like(heads.weight)
-    heads.bias.grad = torch.zeros_like(heads.bias)
+def parameter_groups(
+    heads: Heads, pairs: Sequence[Rates], decay_bias: bool
+) -> list[dict[str, Any]]:
+    """A group for the weights and one for the biases of each pair.
+
+    Their tensors, and the gradients of these, are parts of the tensors of `heads`.
+    """
     groups = []
-    for i, pair in enumerate(pairs):
-        tensors = []
-        for whole in (heads.weight, heads.bias):
-            assert whole.grad is not None
+    for whole in (heads.weight, heads.bias):
+        whole.grad = torch.zeros_like(whole)
+        decays = decay_bias or whole is heads.weight
+        for i, pair in enumerate(pairs):
             part = whole.detach()[i].requires_grad_()
             part.grad = whole.grad[i]
-            tensors.append(part)
-        groups.append({"params": tensors, "lr": pair.lr, "weight_decay": pair.weight_decay})
+            decay = pair.weight_decay if decays else 0.0
+            groups.append({"params": [part], "lr": pair.lr, "weight_decay": decay})
     return groups
 
 

@@ -27,3 +27,12 @@ class HeadOnFeatures(nn.Module):
     def forward(self, features_BD: Tensor) -> Tensor:
         scores: Tensor = self.get_submodule(self.path)(features_BD)
         return scores
+
+    def frozen_tensors(self) -> dict[int, Tensor]:
+        """Address -> tensor on the CPU, of all that is not the last layer."""
+        own = {f"{self.path}.{name}" for name in self.get_submodule(self.path).state_dict()}
+        return {
+            tensor.data_ptr(): tensor.detach().cpu()
+            for name, tensor in self.state_dict().items()
+            if name not in own and tensor.numel()
+        }

@@ -15,7 +15,7 @@ LAYERS = (
     ("config",),
     ("data", "transform", "model", "optimizer", "scheduler", "loss"),
     ("engine",),
-    ("callback", "inference", "export", "report", "sweep", "legacy"),
+    ("callback", "inference", "export", "report", "strategy", "sweep", "legacy"),
     ("serve", "search"),
     ("run",),
     ("cli",),

@@ -1,7 +1,7 @@
 """Restores a trainer from a checkpoint of its run."""
 
 from pochitrain.data.dataset import DataSplits, fingerprint
-from pochitrain.engine.checkpoint import link, restore_callback_states
+from pochitrain.engine.checkpoint import finish_best, link, restore_callback_states
 from pochitrain.engine.trainer import Trainer
 from pochitrain.error import ConfigError
 from pochitrain.run.resume.find import ResumedRun
@@ -29,6 +29,7 @@ def restore(resumed: ResumedRun, trainer: Trainer, data: DataSplits) -> None:
     restore_callback_states(trainer.callbacks, saved["callbacks"])
     state.load_state_dict(saved)
     trainer.checkpoints.written_step = state.step
+    finish_best(models, None if state.best is None else state.best.epoch)
     assert resumed.source is not None
     if resumed.source != models / "last.pth":
         # Replace the damaged one, or the next checkpoint would keep that instead of this one.
