@@ -2,11 +2,15 @@
 
 import os
 import sys
+import time
 
 program: list[str] = []
 """How the command starts: `python train.py`, `pochi train`, `uv run pochi optimize`."""
 arguments: list[str] = []
 """The flags and overrides after it."""
+
+start: list[float] = [time.monotonic()]
+"""When the command began, in seconds of the monotonic clock."""
 
 
 def remember_command(prog: str, argv: list[str]) -> None:
@@ -25,3 +29,8 @@ def remember_command(prog: str, argv: list[str]) -> None:
 def typed_command() -> tuple[list[str], list[str]]:
     """(program, arguments) of this command; in a worker process, those of the worker itself."""
     return (program, arguments) if program else (["python", sys.argv[0]], sys.argv[1:])
+
+
+def started_s() -> float:
+    """When the command began, of time.monotonic."""
+    return start[0]

@@ -30,9 +30,11 @@ from pochitrain.cli.message import (
     unusable_directory,
 )
 from pochitrain.cli.override import to_hydra
+from pochitrain.command import started_s
 from pochitrain.config.ineffective_overrides import find_ineffective_overrides
 from pochitrain.config.registry import register_config, register_transforms_of_data
 from pochitrain.config.root import refuse_number_for_switch, validate
+from pochitrain.config.strategy import BUDGET, strategy_name
 from pochitrain.error import ConfigError
 from pochitrain.paths import config_directory
 from pochitrain.search.grid import WholeBasicSweeper
@@ -122,6 +124,10 @@ def train_task(cfg: DictConfig) -> float | None:
     hydra_node: Any = HydraConfig.get()
     aliases = hydra_node.get("aliases") or {}
     warnings = validate(cfg) + find_ineffective_overrides(hydra_node.overrides.task, aliases, cfg)
+    if strategy_name(cfg) == BUDGET:
+        from pochitrain.run.fit.fit import fit
+
+        return fit(cfg, warnings, started_s())
     from pochitrain.run.train import train  # torch is imported here, after the checks
 
     return train(cfg, warnings)

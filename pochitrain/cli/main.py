@@ -14,6 +14,7 @@ from pochitrain.threads import stop_spinning
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("pochitrain.cli.train", "train a model (the same as python train.py)"),
+    "fit": ("pochitrain.cli.fit", "train the best model that fits into a given time"),
     "optimize": ("pochitrain.cli.optimize", "search hyper-parameters with Optuna"),
     "infer": ("pochitrain.cli.infer", "evaluate a model, or classify pictures with it"),
     "export": (

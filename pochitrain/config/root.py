@@ -119,6 +119,7 @@ class RootConfig:
     """maximize or minimize, for a monitored column that is not a metric of pochitrain."""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     fault: FaultConfig = field(default_factory=FaultConfig)
+    budget: strategy.BudgetConfig = field(default_factory=strategy.BudgetConfig)
     callbacks: dict[str, Any] = field(default_factory=dict)
     """Callbacks of the user's own: name -> _target_ node."""
     allow_targets: list[str] = field(default_factory=list)
@@ -296,6 +297,6 @@ def public_fields(schema: type[Any]) -> list[str]:
 
 def find_schema(name: str) -> type[Any] | None:
     """The dataclass called `name` among the root and all groups."""
-    known: list[type[Any]] = [RootConfig, CheckpointConfig, FaultConfig]
+    known: list[type[Any]] = [RootConfig, CheckpointConfig, FaultConfig, strategy.BudgetConfig]
     known += [schema for schemas, _ in GROUPS.values() for schema in schemas.values()]
     return next((schema for schema in known if schema.__name__ == name), None)

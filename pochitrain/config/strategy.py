@@ -8,6 +8,8 @@ from pochitrain.config.validators import Choice, Node, Range
 from pochitrain.error import ConfigError, require
 
 SCRATCH, FINETUNE, PROBE, PROBE_FINETUNE = "scratch", "finetune", "probe", "probe_finetune"
+BUDGET = "budget"
+"""Chooses one of the others, and its settings, by a time limit (run/fit)."""
 WITH_FEATURES = (PROBE, PROBE_FINETUNE)
 """Strategies that compute the output of the backbone once for each picture."""
 
@@ -19,7 +21,7 @@ NULLABLE = (("learning_rate",), ("optimizer", "lr"), ("optimizer", "weight_decay
 class StrategyConfig:
     """Also the values that an option of this group gives to other groups belong to a strategy."""
 
-    name: Annotated[str, Choice((SCRATCH, FINETUNE, PROBE, PROBE_FINETUNE))] = SCRATCH
+    name: Annotated[str, Choice((SCRATCH, FINETUNE, PROBE, PROBE_FINETUNE, BUDGET))] = SCRATCH
     views: Annotated[
         int, Range(ge=0, remedy="0 takes every picture once, without augmentation.")
     ] = 0
@@ -33,6 +35,14 @@ class StrategyConfig:
     """Epochs in which probe_finetune fits the last layer before it trains all layers."""
 
 
+@dataclass
+class BudgetConfig:
+    """How long strategy=budget may take."""
+
+    minutes: Annotated[float | None, Range(gt=0)] = None
+    """From the start of the command to its end; null = no limit."""
+
+
 def strategy_name(root: Node) -> str:
     """The strategy of a config; `scratch` for one that is older than the group."""
     return str((root.get("strategy") or {}).get("name", SCRATCH))
@@ -41,6 +51,9 @@ def strategy_name(root: Node) -> str:
 def check_strategy(node: Node, root: Node) -> None:
     """Refuse what cannot be done on features, and null where no strategy replaces it."""
     name = node["name"]
+    minutes = root.get("budget", {}).get("minutes")
+    rule = "a number of minutes > 0 with strategy=budget"
+    require(name != BUDGET or minutes is not None, "budget.minutes", rule, minutes)
     if name == PROBE:
         check_probe(root)
         return

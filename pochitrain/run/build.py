@@ -77,8 +77,11 @@ class RunParts:
                 loader.close()
 
 
-def build_parts(cfg: DictConfig, precision: Precision) -> RunParts:
+def build_parts(cfg: DictConfig, precision: Precision, data: DataSplits | None = None) -> RunParts:
     """Build every part on the device of `precision`, and try them together.
+
+    Args:
+        data: used in place of what the config describes.
 
     Raises:
         ConfigError: for anything that would make training fail.
@@ -86,7 +89,7 @@ def build_parts(cfg: DictConfig, precision: Precision) -> RunParts:
     parts, device = Components(cfg), precision.device
     parts.check()
     pipelines, keep_size = build_pipelines(parts)
-    data = require_splits(parts.build_data())
+    data = require_splits(parts.build_data()) if data is None else data
     check_sizes(cfg, data, keep_size)
     check_num_classes(cfg, data)
     counts = data.count_per_class(data.train)

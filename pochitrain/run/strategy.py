@@ -7,13 +7,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 from rich.console import Console
 from torch import Tensor
 
 from pochitrain.config.component import Components, plain
 from pochitrain.config.strategy import PROBE, PROBE_FINETUNE, strategy_name
+from pochitrain.data.cache_plan import locate
 from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.feature_loader import build_feature_loader
 from pochitrain.data.features import Features
@@ -88,6 +91,8 @@ class Preparation:
         self.console = console
         kept = str(cfg.data.get("cache", "off")) not in ("off", "False")
         limit = int(cfg.data.get("cache_gb", 0.0) * 1e9) if kept else None
+        self.bases: dict[int, Features] = {}
+        """id of a set of files -> features of all its images."""
         self.passes = FeaturePass(
             backbone, parts.precision, request, limit, describe_dependencies(cfg)
         )
@@ -216,6 +221,10 @@ class Preparation:
             transform: `train` or `val`.
         """
         cfg, parts = self.cfg, self.parts
+        if transform == "val":
+            base, positions = locate(dataset)
+            if base is not None and positions is not None:
+                return select(self.compute_base(base), positions)
         described = [plain(cfg.transform[transform])]
         if transform == "train":
             described += [cfg.seed, cfg.data.get("cache_px")]
@@ -229,6 +238,23 @@ class Preparation:
             )
         finally:
             images.close()
+
+    def compute_base(self, base: ImageDataset) -> Features:
+        """The features of all images that splits are made of, whatever the split.
+
+        Another seed, fraction or fold then finds them in the cache.
+        """
+        if id(base) not in self.bases:
+            parts = self.parts
+            images = build_in_order(
+                parts.components, base, parts.pipelines, "val", parts.precision.device
+            )
+            described = json.dumps([plain(self.cfg.transform["val"])])
+            try:
+                self.bases[id(base)] = self.passes.run(images, described, 0, "Computing features")
+            finally:
+                images.close()
+        return self.bases[id(base)]
 
     def image_loader(self, dataset: ImageDataset, transform: str) -> EpochLoader:
         """The pictures of a split in order, as the backbone gets them."""
@@ -248,6 +274,12 @@ class Preparation:
         source = f"{reused:,} from the cache" if reused else f"computed, {kept}"
         columns = found[0].rows.shape[1]
         self.console.print(f"Features: {rows:,} x {columns:,}, {source}", highlight=False)
+
+
+def select(features: Features, positions: NDArray[np.int64]) -> Features:
+    """The features of some images."""
+    num_reused = int((positions < features.num_reused).sum())
+    return Features(features.rows[positions], num_reused, features.is_kept)
 
 
 def as_tensor(features: Features) -> Tensor:

@@ -13,8 +13,10 @@ MIN_PRETRAINED_PX = 64
 SMALL_PX = 40
 """Pictures of this side or less are compared with a model trained from scratch at their own size:
 the first layers of a backbone for photographs throw half of each side away at once."""
-MAX_ENLARGEMENT = 4
-"""Pretrained backbones profit from enlarged small pictures, up to about this much."""
+MAX_ENLARGEMENT = 2
+"""Features of small pictures get better when these are enlarged, up to about this much: on emoji of
+64 px, balanced accuracy of a linear classifier on features of EfficientNet-Lite0 was 62.0 % at 64 px,
+67.2 at 96, 69.4 at 128 and 67.0 at 160."""
 PROBE_SHARE = 0.8
 """Of the time left, at most this much goes into features; the rest is for the head and the end."""
 MIN_EPOCHS = 3
@@ -41,7 +43,7 @@ class Costs:
     """Seconds per picture on this machine, loading included, by side length in pixels."""
 
     forward_s: Mapping[int, float]
-    """Of the pretrained backbone; empty without one."""
+    """Of the pretrained backbone, for the sizes to choose from; empty without one."""
     finetune_s: Mapping[int, float]
     """A training step of the pretrained model; empty without one."""
     scratch_s: Mapping[int, float]
@@ -86,7 +88,7 @@ def make_plan(work: Work, costs: Costs, left_s: float) -> Plan:
     """
     if not costs.forward_s:
         return Plan(None, 0.0, plan_scratch(work, costs, left_s - FIXED_S, required=True))
-    sizes = pretrained_sizes(work)
+    sizes = sorted(costs.forward_s)
     probe_px = choose_probe(work, costs, sizes, PROBE_SHARE * (left_s - FIXED_S))
     probe_s = costs.forward_s[probe_px] * (work.num_train + work.num_val)
     rest_s = left_s - FIXED_S - probe_s

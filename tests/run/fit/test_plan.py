@@ -6,7 +6,7 @@ from pochitrain.run.fit.plan import FIXED_S, SIZES_PX, Costs, Work, make_plan
 
 # A picture of 32 px takes 1 ms forward, one of 64 px 4 ms, ...
 FORWARD = {px: 0.001 * (px / 32) ** 2 for px in SIZES_PX}
-COSTS = Costs(FORWARD, {px: 3 * s for px, s in FORWARD.items()}, {px: 0.002 for px in SIZES_PX})
+COSTS = Costs(FORWARD, {px: 3 * s for px, s in FORWARD.items()}, dict.fromkeys(SIZES_PX, 0.002))
 PHOTOS = Work(num_train=800, num_val=200, side_px=375)
 
 
@@ -54,7 +54,7 @@ def test_small_pictures_are_enlarged_four_times_at_most_and_compared_with_scratc
 
 
 def test_without_a_backbone_everything_goes_into_training() -> None:
-    plan = make_plan(PHOTOS, Costs({}, {}, {px: 0.02 for px in SIZES_PX}), FIXED_S + 100)
+    plan = make_plan(PHOTOS, Costs({}, {}, dict.fromkeys(SIZES_PX, 0.02)), FIXED_S + 100)
     assert plan.probe_px is None
     assert plan.training is not None
     # (800 + 200 / 3) * 0.02 = 17.3 s an epoch

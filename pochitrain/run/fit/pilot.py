@@ -1,0 +1,100 @@
+"""Trains on a part of the training images and judges by the rest: no validation image is used."""
+
+import copy
+import io
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+from rich.console import Console
+
+from pochitrain.data.dataset import DataSplits, ImageDataset, Subset
+from pochitrain.data.progress import WaitDisplay
+from pochitrain.data.split import stratified_split
+from pochitrain.engine.callback import Callback
+from pochitrain.engine.checkpoint import CheckpointWriter
+from pochitrain.engine.device import Precision
+from pochitrain.engine.interrupt import StopRequest, stop_on_signal
+from pochitrain.engine.state import TrainState
+from pochitrain.engine.trainer import Trainer
+from pochitrain.run.build import build_parts
+from pochitrain.run.fit.plan import HELD_OUT
+from pochitrain.run.strategy import apply_strategy
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """How a config did on images that were held out."""
+
+    value: float
+    """The monitored metric after the last epoch."""
+    seconds: float
+    epoch_s: float
+    """Of an epoch."""
+
+
+def hold_out(data: DataSplits, seed: int) -> DataSplits | None:
+    """The training images, divided again; None where a class is too small for that."""
+    labels = np.asarray(data.train.labels)
+    rest, held = stratified_split(labels, HELD_OUT, seed)
+    if np.bincount(labels[rest], minlength=len(data.class_names)).min() == 0 or not held:
+        return None
+    train, val = (part(data.train, np.asarray(rows)) for rows in (rest, held))
+    return replace(data, train=train, val=val)
+
+
+def part(dataset: ImageDataset, rows: NDArray[np.int64]) -> Subset:
+    """Some images of a split, by their positions in it."""
+    if isinstance(dataset, Subset):
+        return Subset(dataset.base, np.asarray(dataset.indices)[rows])
+    return Subset(dataset, rows)
+
+
+class Progress(Callback):
+    """Shows how far a pilot is."""
+
+    def __init__(self, display: WaitDisplay) -> None:
+        self.display = display
+
+    def on_batch_end(self, state: TrainState) -> None:
+        self.display.advance()
+
+
+def run_pilot(
+    cfg: DictConfig, data: DataSplits, precision: Precision, request: StopRequest, label: str
+) -> Pilot:
+    """Train as `cfg` says on `data.train`, and evaluate on `data.val`.
+
+    Raises:
+        Interrupted: after a stop request; nothing is left behind.
+    """
+    start = time.perf_counter()
+    cfg = copy.deepcopy(cfg)
+    parts = build_parts(cfg, precision, data)
+    with tempfile.TemporaryDirectory(prefix="pochi_fit_") as folder, stop_on_signal(request):
+        quiet = Console(file=io.StringIO())
+        apply_strategy(cfg, parts, Path(folder), quiet, request, is_resumed=False)
+        writer = CheckpointWriter(Path(folder), {}, every_epochs=cfg.epochs)
+        begin = time.perf_counter()
+        with WaitDisplay(label, len(parts.train_loader) * cfg.epochs) as display:
+            try:
+                state = Trainer(
+                    parts.state,
+                    parts.train_loader,
+                    parts.val_loader,
+                    parts.criterion,
+                    precision,
+                    [Progress(display)],
+                    writer,
+                    stop_request=request,
+                    metrics=parts.metrics,
+                ).fit()
+            finally:
+                parts.close_loaders()
+    end = time.perf_counter()
+    value = state.history[-1].value(state.monitor.metric)
+    return Pilot(value, end - start, (end - begin) / cfg.epochs)

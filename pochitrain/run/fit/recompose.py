@@ -1,0 +1,56 @@
+"""Composes the config of a running Hydra application again, with other overrides."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+
+from pochitrain.error import ConfigError
+from pochitrain.text import first_line, quote_override
+
+PLANNED = ("strategy", "budget")
+"""Groups that are the plan's: what was typed of them is replaced."""
+
+
+def typed_overrides() -> list[str]:
+    """The overrides of this command or job, without those of a budget."""
+    overrides: Any = HydraConfig.get().overrides
+    words: Any = OmegaConf.to_container(overrides.task)
+    return [word for word in words if key_of_override(word).partition(".")[0] not in PLANNED]
+
+
+def key_of_override(word: str) -> str:
+    return word.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
+def combine(planned: Sequence[str], typed: Sequence[str]) -> list[str]:
+    """All overrides; what was typed counts more than what was planned."""
+    keys = {key_of_override(word) for word in typed}
+    return [*(word for word in planned if key_of_override(word) not in keys), *typed]
+
+
+def recompose(overrides: Iterable[str]) -> DictConfig:
+    """The config with these overrides, from the search path of the running application.
+
+    Raises:
+        ConfigError: if it cannot be composed.
+    """
+    search = ",".join(quote_override(place) for place in HydraConfig.get().searchpath)
+    words = [*overrides, *([f"hydra.searchpath=[{search}]"] if search else [])]
+    try:
+        return compose("config", words)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"strategy=budget cannot use these overrides: {first_line(error)}") from (
+            error
+        )
+
+
+def tell_hydra_overrides(overrides: Sequence[str]) -> None:
+    """Make `overrides` those of the running job, which its run directory and allow-list refer to."""
+    node: Any = HydraConfig.instance().cfg
+    with read_write(node), open_dict(node):
+        node.hydra.overrides.task = list(overrides)
