@@ -6,7 +6,7 @@ from typing import Any
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from pochitrain.error import ConfigError
@@ -51,6 +51,7 @@ def recompose(overrides: Iterable[str]) -> DictConfig:
 
 def tell_hydra_overrides(overrides: Sequence[str]) -> None:
     """Make `overrides` those of the running job, which its run directory and allow-list refer to."""
-    node: Any = HydraConfig.instance().cfg
-    with read_write(node), open_dict(node):
-        node.hydra.overrides.task = list(overrides)
+    config: Any = HydraConfig.instance().cfg
+    node = config.hydra.overrides
+    with read_write(node):
+        node.task = list(overrides)
