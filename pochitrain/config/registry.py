@@ -6,6 +6,7 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
+from pochitrain.config.model import INPUTS, timm_input
 from pochitrain.config.monitor import search_direction
 from pochitrain.config.root import GROUPS, RootConfig
 
@@ -19,8 +20,11 @@ def register_config() -> None:
     """Register schemas and resolvers. Must run in every process before a config is composed."""
     OmegaConf.register_resolver("scale_px", scale_px, replace=True)
     OmegaConf.register_resolver("search_direction", search_direction, replace=True)
+    OmegaConf.register_resolver("timm_input", timm_input, replace=True)
     store = ConfigStore.instance()
     store.store(group="schema", name="root", node=RootConfig, package="_global_", replace=True)
+    for name, node in INPUTS.items():
+        store.store(group="schema/input", name=name, node=node, replace=True)
     for group, (schemas, _) in GROUPS.items():
         for name, schema in schemas.items():
             store.store(group=f"schema/{group}", name=name, node=schema, replace=True)

@@ -143,7 +143,7 @@ class RootConfig:
 Check = Callable[[Node, Node], None]
 
 GROUPS: dict[str, tuple[Mapping[str, type[Any]], Check | None]] = {
-    "model": (model.SCHEMAS, None),
+    "model": (model.SCHEMAS, model.check_model),
     "data": (data.SCHEMAS, data.check_data),
     "transform": (transform.SCHEMAS, transform.check_transform),
     "optimizer": (optimizer.SCHEMAS, optimizer.check_optimizer),

@@ -215,12 +215,12 @@ TRANSFORM = Kind(
 
 PLACES: dict[str, Kind] = {
     "model": Kind(
-        "pochitrain.model.classifier.build_classifier or a classifier of torchvision.models",
+        f"{' or '.join(schema_targets(model.SCHEMAS))} or a classifier of torchvision.models",
         ("pochitrain.model", "torchvision.models"),
         (models,),
         parts=LAYER_PARTS,
         partial=False,
-        results=("torchvision.models.*",),
+        results=("torchvision.models.*", "timm.models.*"),
     ),
     "data": Kind(
         " or ".join(schema_targets(data.SCHEMAS)),
