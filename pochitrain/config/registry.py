@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import OmegaConf
+from hydra.core.config_store import ConfigNode, ConfigStore
+from omegaconf import DictConfig, OmegaConf
 
 from pochitrain.config.model import INPUTS, timm_input
 from pochitrain.config.monitor import search_direction
@@ -16,18 +17,48 @@ def scale_px(size_px: int, numerator: int, denominator: int) -> int:
     return round(size_px * numerator / denominator)
 
 
+class Schema:
+    """A node of the store that is made when it is loaded.
+
+    `ConfigStore.store` makes it at once, which takes 3 ms, and a start needs only some of them.
+    `ConfigStore.load` gives a deep copy of the node, which here is a new node.
+    """
+
+    def __init__(self, schema: type[Any] | dict[str, Any]) -> None:
+        self.schema = schema
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DictConfig:
+        node: DictConfig = (
+            OmegaConf.create(self.schema)
+            if isinstance(self.schema, dict)
+            else OmegaConf.structured(self.schema)
+        )
+        return node
+
+
 def register_config() -> None:
     """Register schemas and resolvers. Must run in every process before a config is composed."""
     OmegaConf.register_resolver("scale_px", scale_px, replace=True)
     OmegaConf.register_resolver("search_direction", search_direction, replace=True)
     OmegaConf.register_resolver("timm_input", timm_input, replace=True)
-    store = ConfigStore.instance()
-    store.store(group="schema", name="root", node=RootConfig, package="_global_", replace=True)
+    put_schema("schema", "root", RootConfig, package="_global_")
     for name, node in INPUTS.items():
-        store.store(group="schema/input", name=name, node=node, replace=True)
+        put_schema("schema/input", name, node)
     for group, (schemas, _) in GROUPS.items():
         for name, schema in schemas.items():
-            store.store(group=f"schema/{group}", name=name, node=schema, replace=True)
+            put_schema(f"schema/{group}", name, schema)
+
+
+def put_schema(
+    group: str, name: str, schema: type[Any] | dict[str, Any], package: str | None = None
+) -> None:
+    """Store `schema` as option `name` of `group`, as `ConfigStore.store` does."""
+    folder = ConfigStore.instance().repo
+    for part in group.split("/"):
+        folder = folder.setdefault(part, {})
+    file: Any = Schema(schema)
+    name = f"{name}.yaml"
+    folder[name] = ConfigNode(name, file, group, package, provider=None)
 
 
 def register_transforms_of_data(folders: Iterable[Path]) -> None:

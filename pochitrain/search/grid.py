@@ -7,12 +7,13 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import open_dict, read_write
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict, read_write
 
 from pochitrain.config.root import refuse_number_for_switch, validate
 from pochitrain.error import ConfigError
 from pochitrain.search.directory import missing_directories, remove_empty
-from pochitrain.sweep.private_api import BasicSweeper
+from pochitrain.sweep.private_api import BasicSweeper, remember_composition
 
 RECORD = "multirun.yaml"
 """Hydra's record of a grid, written before its first job."""
@@ -20,6 +21,15 @@ RECORD = "multirun.yaml"
 
 class WholeBasicSweeper(BasicSweeper):
     """Hydra's basic sweeper, which checks all jobs before the first one starts."""
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        super().setup(
+            hydra_context=remember_composition(hydra_context),
+            task_function=task_function,
+            config=config,
+        )
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run all combinations.

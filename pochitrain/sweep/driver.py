@@ -21,7 +21,7 @@ from optuna.trial import Trial, TrialState
 from pochitrain.sweep.application import Application
 from pochitrain.sweep.heartbeat import REASON, Heartbeat
 from pochitrain.sweep.launch import Launching
-from pochitrain.sweep.private_api import BASIC_LAUNCHER
+from pochitrain.sweep.private_api import BASIC_LAUNCHER, remember_composition
 from pochitrain.sweep.sampler import complete_grid, is_grid
 from pochitrain.sweep.settings import SweepSettings
 from pochitrain.sweep.stop import stop_on_sigterm
@@ -47,7 +47,7 @@ class SweepDriver:
     ) -> None:
         self.settings = settings
         self.application = application
-        self.context = context
+        self.context = context = remember_composition(context)
         self.config = config
         self.token = uuid.uuid4().hex[:12]
         if len(settings.directions) > 1 and not isinstance(settings.pruner, NopPruner):

@@ -4,13 +4,21 @@ They may change with any release. The rest of the package calls them only throug
 `tests/sweep/test_private_api.py` shows which of them a release has broken.
 """
 
+import copy
 from collections.abc import Sequence
+from dataclasses import astuple, replace
 from typing import TYPE_CHECKING, Any
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper as BasicSweeper
 
 if TYPE_CHECKING:
+    from hydra.core.default_element import ResultDefault
+    from hydra.core.override_parser.types import Override
     from hydra.core.utils import JobReturn
+    from hydra.types import HydraContext
+    from omegaconf import DictConfig
     from optuna.distributions import BaseDistribution
     from optuna.samplers import GridSampler
     from optuna.study import Study
@@ -50,6 +58,76 @@ def run_job_in_worker(
         index, overrides, context, config, task, 0, singletons, wrap_result=False
     )
     return returned
+
+
+class RememberingLoader(ConfigLoaderImpl):
+    """Hydra's loader, which reads and merges the files of a choice of options only once.
+
+    The jobs of a sweep differ in a few values, which Hydra sets in the merged config. A file that
+    changes while the sweep runs changes nothing for its jobs.
+    """
+
+    def __init__(self, loader: ConfigLoaderImpl) -> None:
+        self.__dict__.update(loader.__dict__)
+        self.repositories: dict[tuple[Any, ...], CachingConfigRepository] = {}
+        """Configured search path -> files read, which are never changed."""
+        self.composed: dict[tuple[Any, ...], DictConfig] = {}
+        """Search path and list of files -> merged config, before overrides."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is remembered: a launcher pickles the loader for every job."""
+        return {**self.__dict__, "repositories": {}, "composed": {}}
+
+    def _parse_overrides_and_create_caching_repo(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        parsed_overrides: "list[Override] | None" = None,
+    ) -> "tuple[list[Override], CachingConfigRepository]":
+        if parsed_overrides is None:
+            parsed_overrides = self.parse_overrides(config_name, overrides)
+        words = [item.input_line or "" for item in parsed_overrides]
+        key = (config_name, *(word for word in words if "hydra.searchpath" in word))
+        if key not in self.repositories:
+            _, repository = super()._parse_overrides_and_create_caching_repo(
+                config_name, overrides, parsed_overrides
+            )
+            self.repositories[key] = repository
+        return parsed_overrides, self.repositories[key]
+
+    def _compose_config_from_defaults_list(
+        self, defaults: "list[ResultDefault]", repo: Any
+    ) -> "DictConfig":
+        places = [(source.provider, source.path) for source in repo.get_sources()]
+        key = (*places, *map(astuple, defaults))
+        if key not in self.composed:
+            files = CopiedFiles(repo)  # merging takes over nodes of the files
+            self.composed[key] = super()._compose_config_from_defaults_list(
+                defaults,
+                files,  # type: ignore[arg-type]
+            )
+        return copy.deepcopy(self.composed[key])
+
+
+class CopiedFiles:
+    """The files of a repository, as copies."""
+
+    def __init__(self, repository: CachingConfigRepository) -> None:
+        self.repository = repository
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.repository, name)
+
+    def load_config(self, config_path: str) -> Any:
+        return copy.deepcopy(self.repository.load_config(config_path))
+
+
+def remember_composition(context: "HydraContext") -> "HydraContext":
+    """The context of a sweep, with a loader that composes quickly what it composed before."""
+    loader: Any = context.config_loader
+    if type(loader) is not ConfigLoaderImpl:
+        return context
+    return replace(context, config_loader=RememberingLoader(loader))
 
 
 # --- the stock Optuna sweeper ---------------------------------------------------------------------
