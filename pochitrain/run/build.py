@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from pochitrain.config.component import Components, plain
+from pochitrain.config.component import Components, call_partial, plain
 from pochitrain.config.signature import offer
 from pochitrain.data.dataset import DataSplits, require_one_size, require_splits
 from pochitrain.data.loader import BatchTransform, EpochLoader, build_loader
@@ -22,6 +22,7 @@ from pochitrain.loss.criterion import build_criterion
 from pochitrain.metric.metric import Metric
 from pochitrain.model.block import find_blocks
 from pochitrain.model.smoke_test import smoke_test
+from pochitrain.optimizer.fused import choose_kernels
 from pochitrain.optimizer.layer_wise_lr import (
     RateRule,
     assign_rates,
@@ -175,7 +176,7 @@ def build_state(
     model = model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
     if cfg.compile:
         model.compile()
-    optimizer = parts.complete("optimizer", group_parameters(cfg, model))
+    optimizer = build_optimizer(parts, group_parameters(cfg, model))
     scheduler = parts.complete("scheduler", optimizer)
     if cfg.warmup_epochs:
         scheduler = WarmUp(scheduler, cfg.warmup_epochs, cfg.warmup_start_factor)
@@ -188,6 +189,14 @@ def build_state(
         cfg.epochs,
         RunningMetrics(device),
     )
+
+
+def build_optimizer(parts: Components, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """The optimizer of the config, fused where it can be and the config does not say otherwise."""
+    partial = parts.build("optimizer")
+    kernels = choose_kernels(partial.func, partial.keywords, groups)
+    optimizer: torch.optim.Optimizer = call_partial("optimizer", partial, groups, **kernels)
+    return optimizer
 
 
 def group_parameters(cfg: DictConfig, model: nn.Module) -> list[dict[str, Any]]:
