@@ -53,6 +53,8 @@ class WeightEMA(Callback):
         self.best: float | None = None
         self.result: Evaluation | None = None
         self.average = AveragedModel(model, multi_avg_fn=self.update, use_buffers=True)
+        # It looks at this counter in every step, which would make the CPU wait for a GPU.
+        self.average.n_averaged = self.average.n_averaged.cpu()
 
     def update(self, average: Any, weights: Any, _: Tensor | int) -> None:
         """Update the average in place; AveragedModel calls this from the second step on."""

@@ -18,6 +18,11 @@ class OptimizerConfig:
     _target_: str = "???"
     _partial_: bool = True
     lr: Annotated[float | None, LEARNING_RATE] = "${learning_rate}"  # type: ignore[assignment]  # interpolation
+    fused: bool | None = None
+    """Update all parameters in one kernel; null = where torch has one for the device."""
+    foreach: bool | None = None
+    """Update them tensor list by tensor list; null = as torch chooses. false without `fused`: one
+    by one."""
 
 
 @dataclass
@@ -71,7 +76,9 @@ class LayerWiseLRConfig:
 
 
 def check_optimizer(node: Node, root: Node) -> None:
-    """Check that `nesterov` comes with momentum and without dampening."""
+    """Check that `nesterov` comes with momentum and without dampening, and the kernels."""
+    both = bool(node.get("fused") and node.get("foreach"))
+    require(not both, "optimizer.foreach", "false or null with optimizer.fused=true", True)
     if node.get("nesterov"):
         ok = node.get("momentum", 0) > 0 and node.get("dampening", 0) == 0
         require(

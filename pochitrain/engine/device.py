@@ -42,6 +42,25 @@ def available_devices() -> list[str]:
     return found
 
 
+def uses_tf32(device: torch.device, deterministic: bool) -> bool:
+    """Whether float32 products and convolutions use TF32 (10 bits of mantissa), by rule.
+
+    On NVIDIA GPUs that have it (compute capability >= 8), except in runs that are to be
+    reproducible, which compute with all 24 bits.
+    """
+    if device.type != "cuda" or deterministic or torch.version.hip is not None:
+        return False
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def set_float32_precision(device: torch.device, deterministic: bool) -> None:
+    """Set it for the whole process, on a GPU; a run before may have left it otherwise."""
+    if device.type == "cuda":
+        on = uses_tf32(device, deterministic)
+        torch.set_float32_matmul_precision("high" if on else "highest")
+        torch.backends.cudnn.allow_tf32 = on
+
+
 @dataclass
 class Precision:
     """Device and number format of the forward pass. Parameters stay in float32."""

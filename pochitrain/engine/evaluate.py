@@ -20,7 +20,7 @@ def loss_sums(criterion: nn.Module, logits: Tensor, labels: Tensor) -> tuple[Ten
         sums: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = getattr(criterion, "sums")
         return sums(logits, labels)
     mean = criterion(logits, labels)
-    num_samples = mean.new_tensor(float(len(labels)))
+    num_samples = mean.new_full((), len(labels))  # new_tensor would wait for a GPU
     return mean * num_samples, num_samples
 
 
@@ -49,15 +49,19 @@ def evaluate(
         predicted = logits.argmax(dim=1)
         sums.add(loss, weight, (predicted == labels).sum(), len(labels))
         num_classes = logits.shape[1]
-        cells = torch.bincount(labels * num_classes + predicted, minlength=num_classes**2)
-        confusion = cells if confusion is None else confusion + cells
+        if confusion is None:
+            confusion = torch.zeros(num_classes**2, dtype=torch.int32, device=labels.device)
+        cells = labels * num_classes + predicted
+        # Not torch.bincount, for whose result the CPU waits.
+        confusion.index_add_(0, cells, torch.ones_like(cells, dtype=torch.int32))
         side = num_classes
         if top_k:
             hits += (rank_of_truth(logits, labels)[:, None] < limits).sum(dim=0)
     assert confusion is not None, "a validation split has at least one picture"
     mean_loss, _ = sums.result()
     counts = dict(zip(sorted(top_k), hits.tolist(), strict=True))
-    return Evaluation(mean_loss, confusion.reshape(side, side).cpu().numpy(), counts)
+    matrix = confusion.reshape(side, side).cpu().to(torch.int64)
+    return Evaluation(mean_loss, matrix.numpy(), counts)
 
 
 def rank_of_truth(scores_NC: Tensor, labels_N: Tensor) -> Tensor:

@@ -30,18 +30,37 @@ class FaultPolicy:
     """For a lack of memory: end the run, or compute each batch in smaller parts."""
 
 
+class HostCopy:
+    """A number on its way from a GPU to the host."""
+
+    def __init__(self, value: Tensor) -> None:
+        """Start to copy `value`, shape ()."""
+        on_gpu = value.device.type == "cuda"
+        self.value = value.to("cpu", non_blocking=True) if on_gpu else value
+        self.arrived = torch.cuda.Event() if on_gpu else None  # type: ignore[no-untyped-call]
+        if self.arrived is not None:
+            self.arrived.record()
+
+    def read(self) -> float:
+        """The number. Waits until it was computed, not for what the GPU has to do after it."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        return float(self.value.item())
+
+
 class FiniteLossCheck:
     """Stops the run at a non-finite loss, or skips the batch.
 
     Reading a loss makes the CPU wait for the GPU. To skip a batch, its loss must be read before it
-    is used. To stop, it is enough to read it one batch later, when the GPU has computed it anyway;
-    `check_pending` reads the latest one before a checkpoint is saved.
+    is used. To stop, it is enough to read it one batch later, when the GPU has computed it anyway
+    and is busy with the rest of that step and the next forward pass; `check_pending` reads the
+    latest one before a checkpoint is saved.
     """
 
     def __init__(self, policy: Literal["stop", "skip"], dataset: ImageDataset) -> None:
         self.policy = policy
         self.dataset = dataset
-        self.pending: tuple[Tensor, Tensor, str] | None = None
+        self.pending: tuple[HostCopy, Tensor, str] | None = None
 
     def accept(self, loss: Tensor, batch: Batch, state: TrainState) -> bool:
         """Whether to use a batch, given its loss.
@@ -55,7 +74,7 @@ class FiniteLossCheck:
         self.check_pending()
         where = f"epoch {state.epoch + 1}, batch {state.batch + 1}"
         if self.policy == "stop":
-            self.pending = (loss.detach(), batch.indices, where)
+            self.pending = (HostCopy(loss.detach()), batch.indices, where)
             if loss.device.type == "cpu":
                 self.check_pending()
             return True
@@ -75,7 +94,7 @@ class FiniteLossCheck:
         if self.pending is None:
             return
         (loss, indices, where), self.pending = self.pending, None
-        value = loss.item()
+        value = loss.read()
         if not math.isfinite(value):
             raise PochiError(
                 f"The loss became {value} in {where}. {self.names(indices)} Lower learning_rate, "

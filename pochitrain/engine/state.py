@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pochitrain.error import ConfigError
 from pochitrain.metric.metric import Metric
 from pochitrain.metric.table import find_metric
+from pochitrain.optimizer.fused import settle_kernels
 
 
 @dataclass
@@ -208,6 +209,7 @@ class TrainState:
         """Restore the state that `state_dict` returned."""
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
+        settle_kernels(self.optimizer)
         self.scheduler.load_state_dict(saved["scheduler"])
         self.scaler.load_state_dict(saved["scaler"])
         self.epoch, self.batch, self.step = saved["epoch"], saved["batch"], saved["step"]

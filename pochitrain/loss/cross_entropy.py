@@ -56,7 +56,7 @@ class CrossEntropy(nn.Module):
             label_smoothing=self.label_smoothing,
         )
         if self.weight is None:
-            return total, total.new_tensor(float(len(target)))
+            return total, total.new_full((), len(target))  # new_tensor would wait for a GPU
         per_sample = (
             target.to(self.weight) @ self.weight if target.ndim == 2 else self.weight[target]
         )

@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from pochitrain.config.component import Components, plain
+from pochitrain.config.component import Components, call_partial, plain
 from pochitrain.config.signature import offer
 from pochitrain.config.strategy import PROBE, WITH_FEATURES, strategy_name
 from pochitrain.data.dataset import (
@@ -29,6 +29,7 @@ from pochitrain.metric.metric import Metric
 from pochitrain.model.block import find_blocks
 from pochitrain.model.head import SplitModel, split_head
 from pochitrain.model.smoke_test import smoke_test
+from pochitrain.optimizer.fused import choose_kernels
 from pochitrain.optimizer.layer_wise_lr import (
     RateRule,
     assign_rates,
@@ -273,11 +274,19 @@ def build_optimization(
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     """Optimizer and scheduler of the groups of parameters."""
     cfg = parts.cfg
-    optimizer = parts.complete("optimizer", groups)
+    optimizer = build_optimizer(parts, groups)
     scheduler = parts.complete("scheduler", optimizer)
     if cfg.warmup_epochs:
         scheduler = WarmUp(scheduler, cfg.warmup_epochs, cfg.warmup_start_factor)
     return optimizer, scheduler
+
+
+def build_optimizer(parts: Components, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """The optimizer of the config, fused where it can be and the config does not say otherwise."""
+    partial = parts.build("optimizer")
+    kernels = choose_kernels(partial.func, partial.keywords, groups)
+    optimizer: torch.optim.Optimizer = call_partial("optimizer", partial, groups, **kernels)
+    return optimizer
 
 
 def group_parameters(cfg: DictConfig, model: nn.Module) -> list[dict[str, Any]]:

@@ -14,11 +14,18 @@ from pochitrain.data.dataset import DataSplits, fingerprint
 from pochitrain.data.loader import EpochLoader
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
-from pochitrain.engine.device import Precision, select_device, select_precision
+from pochitrain.engine.device import (
+    Precision,
+    select_device,
+    select_precision,
+    set_float32_precision,
+    uses_tf32,
+)
 from pochitrain.engine.fault import FaultPolicy
 from pochitrain.engine.interrupt import StopRequest, stop_on_signal
 from pochitrain.engine.state import TrainState
 from pochitrain.engine.trainer import Trainer
+from pochitrain.optimizer.fused import name_kernels
 from pochitrain.run.build import RunParts, build_parts
 from pochitrain.run.callback import build_callbacks, build_ema, check_callbacks
 from pochitrain.run.directory import collect_versions, open_run_directory, save_metadata
@@ -57,7 +64,7 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
             return resumed.best_value
         cfg, warnings = resumed.cfg, resumed.warnings
     precision = select_precision(precision_name(cfg, resumed), select_device(cfg.device))
-    set_backends(cfg)
+    set_backends(cfg, precision.device)
     seed_everything(cfg.seed)
     parts = build_parts(cfg, precision)  # finds wrong input, before anything is written
     check_callbacks(cfg, parts.state.model)
@@ -171,12 +178,13 @@ def draw_graphs(cfg: DictConfig, folder: Path) -> list[Path]:
     return draw_run(folder, style, log_rates=cfg.layer_wise_lr.graph_config.use_log_scale)
 
 
-def set_backends(cfg: DictConfig) -> None:
-    """Set threads, cudnn and determinism for the whole process."""
+def set_backends(cfg: DictConfig, device: torch.device) -> None:
+    """Set threads, cudnn, TF32 and determinism for the whole process."""
     limit_threads()
     torch.backends.cudnn.benchmark = cfg.cudnn_benchmark
     torch.use_deterministic_algorithms(cfg.deterministic, warn_only=True)
     torch.backends.cudnn.deterministic = cfg.deterministic
+    set_float32_precision(device, cfg.deterministic)
 
 
 def build_checkpoint_writer(
@@ -228,10 +236,21 @@ def describe_run(cfg: DictConfig, parts: RunParts, folder: Path) -> dict[str, st
             f"{type_name(cfg.optimizer)} at {at}, {type_name(cfg.scheduler)}"
         ),
         "device": f"{device}, {precision.name}",
+        "step": describe_step(cfg, parts),
         "run": str(folder),
         "loss": describe_weights(parts.criterion, data.class_names),
     }
     return rows | describe_cache(parts.train_loader, parts.val_loader)
+
+
+def describe_step(cfg: DictConfig, parts: RunParts) -> str:
+    """What the fixed rules have chosen for the training step."""
+    chosen = [name_kernels(parts.state.optimizer)]
+    chosen.append("channels_last" if cfg.channels_last else "channels_first")
+    if uses_tf32(parts.precision.device, cfg.deterministic):
+        chosen.append("TF32")
+    chosen += ["compiled"] if cfg.compile else []
+    return ", ".join([*chosen, f"{parts.train_loader.loader.num_workers} loader processes"])
 
 
 def describe_cache(train_loader: EpochLoader, val_loader: EpochLoader | None) -> dict[str, str]:
