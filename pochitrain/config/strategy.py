@@ -91,7 +91,7 @@ def strategy_warnings(node: Node, root: Node) -> list[str]:
     name, model = node["name"], root["model"]
     found = []
     random = not model.get("pretrained") and not model.get("weights")
-    if name != SCRATCH and random and "pretrained" in model:
+    if name not in (SCRATCH, BUDGET) and random and "pretrained" in model:
         what = "trains all layers" if name == FINETUNE else "computes features"
         found.append(
             f"strategy={name} without model.pretrained=true or model.weights {what} with random "

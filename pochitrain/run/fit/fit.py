@@ -114,7 +114,7 @@ class Budget:
         backbone = choose_backbone(self.typed)
         first = self.compose(["strategy=scratch"])
         precision = select_precision(str(first.precision), select_device(first.device))
-        set_backends(first)
+        set_backends(first, precision.device)
         seed_everything(first.seed)
         data = require_splits(Components(first).build_data())
         if data.val is None:
