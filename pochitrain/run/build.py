@@ -11,6 +11,7 @@ from torch import nn
 
 from pochitrain.config.component import Components, plain
 from pochitrain.config.signature import offer
+from pochitrain.config.transform_step import complete_steps
 from pochitrain.data.dataset import DataSplits, require_one_size, require_splits
 from pochitrain.data.loader import BatchTransform, EpochLoader, build_loader
 from pochitrain.data.sampler import check_accumulation
@@ -30,6 +31,7 @@ from pochitrain.optimizer.layer_wise_lr import (
 )
 from pochitrain.run.callback import build_user_callbacks
 from pochitrain.run.metric import build_metrics, choose_monitor
+from pochitrain.run.resolve import has_auto, resolve_auto, warn_of_crop
 from pochitrain.scheduler.warm_up import WarmUp
 from pochitrain.seed import derive_seed, seeded_cpu
 from pochitrain.transform.batch_mix import try_batch_transform
@@ -50,6 +52,8 @@ class RunParts:
     """Builders of the user's callbacks, to be called with the run directory."""
     metrics: list[Metric]
     """Metrics that validation computes besides loss and accuracy."""
+    chosen: dict[str, str]
+    """What was `auto` in the config: label -> the value chosen and why, for the person."""
 
     def close_loaders(self) -> None:
         """End the loader processes at once."""
@@ -61,13 +65,20 @@ class RunParts:
 def build_parts(cfg: DictConfig, precision: Precision) -> RunParts:
     """Build every part on the device of `precision`, and try them together.
 
+    What is `auto` in `cfg` gets a value that suits the data.
+
     Raises:
         ConfigError: for anything that would make training fail.
     """
     parts, device = Components(cfg), precision.device
     parts.check()
+    chosen, data = {}, None
+    if has_auto(cfg):
+        data = require_splits(parts.build_data())
+        chosen = resolve_auto(cfg, data)
     pipelines, keep_size = build_pipelines(parts)
-    data = require_splits(parts.build_data())
+    data = data or require_splits(parts.build_data())
+    data.warnings += warn_of_crop(cfg, data)
     check_sizes(data, keep_size)
     check_num_classes(cfg, data)
     counts = data.count_per_class(data.train)
@@ -87,6 +98,7 @@ def build_parts(cfg: DictConfig, precision: Precision) -> RunParts:
         state,
         user_callbacks,
         metrics,
+        chosen,
     )
 
 
@@ -95,9 +107,8 @@ def build_pipelines(parts: Components) -> tuple[dict[str, Any], list[str]]:
     pipelines, keep_size = {}, []
     for split in ("train", "val"):
         key = f"transform.{split}"
-        nodes = parts.cfg.transform[split]
-        steps = [parts.build(f"{key}[{i}]", node) for i, node in enumerate(nodes)]
-        pipelines[split] = build_pipeline(steps)
+        nodes = complete_steps(plain(parts.cfg.transform), split, plain(parts.cfg.mean))
+        pipelines[split] = build_pipeline([parts.build(*step) for step in nodes])
         if not try_pipeline(pipelines[split], key):
             keep_size.append(split)
     return pipelines, keep_size
