@@ -12,8 +12,10 @@ from pochitrain.config.monitor import search_direction
 from pochitrain.config.root import GROUPS, RootConfig
 
 
-def scale_px(size_px: int, numerator: int, denominator: int) -> int:
-    """`${scale_px:224,256,224}` = 256: a side length times a ratio, rounded."""
+def scale_px(size_px: int | str, numerator: int, denominator: int) -> int | str:
+    """`${scale_px:224,256,224}` = 256: a side length times a ratio, rounded; auto stays auto."""
+    if isinstance(size_px, str):
+        return size_px
     return round(size_px * numerator / denominator)
 
 

@@ -96,7 +96,8 @@ def schedulers() -> Table:
 
 @cache
 def transforms() -> Table:
-    """Transforms v1 and v2, layers (for nn.Sequential), and objects of a `--config` file."""
+    """Transforms v1 and v2, our own, layers (for nn.Sequential), and objects of a `--config`
+    file."""
     from torchvision.transforms import v2
 
     def is_version_1(thing: Any) -> bool:
@@ -107,7 +108,9 @@ def transforms() -> Table:
         **layers(),
         **public("torchvision.transforms", is_version_1),
         **subclasses("torchvision.transforms.v2", v2.Transform),
-        **exactly("pochitrain.transform.reference.load_reference"),
+        **exactly(
+            "pochitrain.transform.fit.FitImage", "pochitrain.transform.reference.load_reference"
+        ),
     }
 
 

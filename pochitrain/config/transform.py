@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pochitrain.config.validators import Node, Range, Rule, is_target_node
+from pochitrain.config.validators import Choice, Node, Range, RangeOrAuto, Rule, is_target_node
 from pochitrain.error import ConfigError, require
 
 MAX_SIDE_PX = 4096
 """A picture of this side takes 200 MB as a tensor."""
+
+AUTO_KEYS = ("transform.fit", "transform.size")
+"""Keys whose value `auto` is replaced by one that suits the images, before the parts are built."""
 
 
 @dataclass
@@ -18,8 +21,16 @@ class TransformConfig:
     val: list[Any] | None = None
     batch: Annotated[Any, Rule("null or a node with _target_", is_target_node)] = None
     """Transform of a whole training batch (mixup, cutmix), or null."""
-    size: Annotated[int, Range(ge=8), Range(le=MAX_SIDE_PX)] = 224
-    """Side length in pixels of the images that enter the model, if the option resizes."""
+    size: Annotated[int | str, RangeOrAuto(ge=8), RangeOrAuto(le=MAX_SIDE_PX)] = 224
+    """Side length in pixels of the images that enter the model, if the option resizes; auto = as
+    large as the training images, in steps of 32 from 32 to 224."""
+    fit: Annotated[str, Choice(("crop", "pad", "squash", "auto"))] = "crop"
+    """How an image that is not square becomes so. crop: as the steps say (its middle, in
+    `imagenet`); pad: all of it, bars in the colour `mean` beside it; squash: all of it, out of
+    proportion; auto: by the shapes of the training images."""
+    crop_scale: Annotated[float | None, Range(gt=0, le=1)] = None
+    """Smallest part of the area that a RandomResizedCrop without `scale` may take; null = 0.08, and
+    0.5 with fit=pad and squash."""
 
 
 def check_transform(node: Node, root: Node) -> None:

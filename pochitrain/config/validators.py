@@ -53,6 +53,16 @@ class Range:
 
 
 @dataclass(frozen=True)
+class RangeOrAuto(Range):
+    """The same, or the word auto."""
+
+    def check(self, key: str, value: Any, kind: Any) -> None:
+        require(value == "auto" or is_number(value), key, "an integer or auto", value)
+        if value != "auto":
+            super().check(key, value, kind)
+
+
+@dataclass(frozen=True)
 class Choice:
     """One of several strings."""
 

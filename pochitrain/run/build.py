@@ -12,6 +12,7 @@ from torch import nn
 from pochitrain.config.component import Components, call_partial, plain
 from pochitrain.config.signature import offer
 from pochitrain.config.strategy import PROBE, WITH_FEATURES, strategy_name
+from pochitrain.config.transform_step import complete_steps
 from pochitrain.data.dataset import (
     DataSplits,
     ImageDataset,
@@ -39,6 +40,7 @@ from pochitrain.optimizer.layer_wise_lr import (
 from pochitrain.run.callback import build_user_callbacks
 from pochitrain.run.metric import build_metrics, choose_monitor
 from pochitrain.run.rates import with_placeholders
+from pochitrain.run.resolve import has_auto, resolve_auto, warn_of_crop
 from pochitrain.scheduler.warm_up import WarmUp
 from pochitrain.seed import derive_seed, seeded_cpu
 from pochitrain.strategy.head_model import HeadOnFeatures
@@ -70,6 +72,8 @@ class RunParts:
     """Split -> transform of its images."""
     backbone: SplitModel | None
     """The model as backbone and last layer, where the strategy needs that."""
+    chosen: dict[str, str]
+    """What was `auto` in the config: label -> the value chosen and why, for the person."""
 
     def close_loaders(self) -> None:
         """End the loader processes at once."""
@@ -81,6 +85,8 @@ class RunParts:
 def build_parts(cfg: DictConfig, precision: Precision, data: DataSplits | None = None) -> RunParts:
     """Build every part on the device of `precision`, and try them together.
 
+    What is `auto` in `cfg` gets a value that suits the data.
+
     Args:
         data: used in place of what the config describes.
 
@@ -89,8 +95,13 @@ def build_parts(cfg: DictConfig, precision: Precision, data: DataSplits | None =
     """
     parts, device = Components(cfg), precision.device
     parts.check()
+    chosen = {}
+    if has_auto(cfg):
+        data = data or require_splits(parts.build_data())
+        chosen = resolve_auto(cfg, data)
     pipelines, keep_size = build_pipelines(parts)
-    data = require_splits(parts.build_data()) if data is None else data
+    data = data or require_splits(parts.build_data())
+    data.warnings += warn_of_crop(cfg, data)
     check_sizes(cfg, data, keep_size)
     check_num_classes(cfg, data)
     counts = data.count_per_class(data.train)
@@ -115,6 +126,7 @@ def build_parts(cfg: DictConfig, precision: Precision, data: DataSplits | None =
         parts,
         pipelines,
         backbone,
+        chosen,
     )
 
 
@@ -123,9 +135,8 @@ def build_pipelines(parts: Components) -> tuple[dict[str, Any], list[str]]:
     pipelines, keep_size = {}, []
     for split in ("train", "val"):
         key = f"transform.{split}"
-        nodes = parts.cfg.transform[split]
-        steps = [parts.build(f"{key}[{i}]", node) for i, node in enumerate(nodes)]
-        pipelines[split] = build_pipeline(steps)
+        nodes = complete_steps(plain(parts.cfg.transform), split, plain(parts.cfg.mean))
+        pipelines[split] = build_pipeline([parts.build(*step) for step in nodes])
         if not try_pipeline(pipelines[split], key):
             keep_size.append(split)
     return pipelines, keep_size

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pochitrain.config.component import Components, plain
 from pochitrain.config.strategy import PROBE, PROBE_FINETUNE, strategy_name
+from pochitrain.config.transform_step import complete_steps
 from pochitrain.data.cache_plan import locate
 from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.feature_loader import build_feature_loader
@@ -225,7 +226,7 @@ class Preparation:
             base, positions = locate(dataset)
             if base is not None and positions is not None:
                 return select(self.compute_base(base), positions)
-        described = [plain(cfg.transform[transform])]
+        described = [self.steps(transform)]
         if transform == "train":
             described += [cfg.seed, cfg.data.get("cache_px")]
         images = self.image_loader(dataset, transform)
@@ -239,6 +240,13 @@ class Preparation:
         finally:
             images.close()
 
+    def steps(self, transform: str) -> list[Any]:
+        """The steps of a transform as plain values, with what transform.fit adds."""
+        cfg = self.cfg
+        return [
+            node for _, node in complete_steps(plain(cfg.transform), transform, plain(cfg.mean))
+        ]
+
     def compute_base(self, base: ImageDataset) -> Features:
         """The features of all images that splits are made of, whatever the split.
 
@@ -249,7 +257,7 @@ class Preparation:
             images = build_in_order(
                 parts.components, base, parts.pipelines, "val", parts.precision.device
             )
-            described = json.dumps([plain(self.cfg.transform["val"])])
+            described = json.dumps([self.steps("val")])
             try:
                 self.bases[id(base)] = self.passes.run(images, described, 0, "Computing features")
             finally:

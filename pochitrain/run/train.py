@@ -9,6 +9,7 @@ from rich.console import Console
 from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.config.component import plain
 from pochitrain.config.insight import ConfusionMatrixConfig
+from pochitrain.config.transform_step import complete_steps
 from pochitrain.console import open_console
 from pochitrain.data.dataset import DataSplits, fingerprint
 from pochitrain.data.loader import EpochLoader
@@ -195,9 +196,13 @@ def build_checkpoint_writer(
     input_size: tuple[int, ...],
 ) -> CheckpointWriter:
     """The writer of the checkpoints, with the metadata that inference needs."""
+    transform, mean = plain(cfg.transform), plain(cfg.mean)
     metadata = {
         "class_names": data.class_names,
-        "transforms": {split: plain(cfg.transform[split]) for split in ("train", "val")},
+        "transforms": {
+            split: [node for _, node in complete_steps(transform, split, mean)]
+            for split in ("train", "val")
+        },
         "config": plain(cfg),
         "versions": collect_versions(),
         "precision": precision.name,
@@ -240,7 +245,7 @@ def describe_run(cfg: DictConfig, parts: RunParts, folder: Path) -> dict[str, st
         "run": str(folder),
         "loss": describe_weights(parts.criterion, data.class_names),
     }
-    return rows | describe_cache(parts.train_loader, parts.val_loader)
+    return rows | parts.chosen | describe_cache(parts.train_loader, parts.val_loader)
 
 
 def describe_step(cfg: DictConfig, parts: RunParts) -> str:

@@ -10,6 +10,7 @@ from torchvision.transforms import v2
 
 from pochitrain.error import ConfigError
 from pochitrain.seed import seeded_cpu
+from pochitrain.transform.fit import FitImage
 
 TRIAL_SIZES = ((40, 30), (25, 50))
 """Width and height in pixels of the images that a pipeline is tried on."""
@@ -19,7 +20,7 @@ MAX_PIXELS = 178_956_970
 RESIZES = (v1.Resize, v2.Resize)
 FIXED_SIZE = (
     *(v1.CenterCrop, v1.RandomCrop, v1.RandomResizedCrop),
-    *(v2.CenterCrop, v2.RandomCrop, v2.RandomResizedCrop),
+    *(v2.CenterCrop, v2.RandomCrop, v2.RandomResizedCrop, FitImage),
 )
 """After one of these no image is large."""
 

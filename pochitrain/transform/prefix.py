@@ -8,11 +8,13 @@ from torch import nn
 from torchvision import transforms as v1
 from torchvision.transforms import v2
 
+from pochitrain.transform.fit import FitImage
 from pochitrain.transform.pipeline import Pipeline, build_pipeline
 
 DETERMINISTIC = (
     *(v1.Resize, v1.CenterCrop, v1.Pad, v1.Grayscale),
     *(v2.Resize, v2.CenterCrop, v2.Pad, v2.Grayscale, v2.RGB, v2.Identity, nn.Identity),
+    FitImage,
 )
 """Steps that make the same 8-bit image of the same image. Exactly these classes: what is derived
 from them may draw a random number."""

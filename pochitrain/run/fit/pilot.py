@@ -44,7 +44,7 @@ def hold_out(data: DataSplits, seed: int) -> DataSplits | None:
     if np.bincount(labels[rest], minlength=len(data.class_names)).min() == 0 or not held:
         return None
     train, val = (part(data.train, np.asarray(rows)) for rows in (rest, held))
-    return replace(data, train=train, val=val)
+    return replace(data, train=train, val=val, warnings=[])
 
 
 def part(dataset: ImageDataset, rows: NDArray[np.int64]) -> Subset:

@@ -52,8 +52,24 @@ FROM_COMMAND = ("allow_targets", "resume")
 USER_GROUPS = ("callbacks", "transform")
 """Groups with keys chosen by the user, in which a new key does not mean a newer version."""
 
+ADDED_TO_TRANSFORM = {"fit": "crop", "crop_scale": None}
+"""Keys of group `transform` that earlier versions lacked, and what they did."""
+
 ABSENT = object()
 """Stands for a value that a config does not have."""
+
+
+def complete_transform(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """`saved` with the keys of group `transform` that an older version did not have.
+
+    They get the values of the schema, which change nothing, and not those of the option of today:
+    `imagenet` has other crops now.
+    """
+    node, now = saved.get("transform"), wanted.get("transform")
+    if not isinstance(node, Mapping) or not isinstance(now, Mapping):
+        return dict(saved)
+    new = {key: value for key, value in ADDED_TO_TRANSFORM.items() if key in now}
+    return {**saved, "transform": {**new, **node}}
 
 
 def flatten(node: Mapping[str, Any], prefix: KeyPath = ()) -> dict[KeyPath, Any]:

@@ -1,7 +1,7 @@
 """Finds the run to resume, its config and its newest readable checkpoint."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,17 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from pochitrain.config.root import validate
+from pochitrain.config.transform import AUTO_KEYS
 from pochitrain.engine.checkpoint import earlier_checkpoints, load_checkpoint
 from pochitrain.error import ConfigError
 from pochitrain.run.directory import collect_versions, requested_directory, tell_hydra
-from pochitrain.run.resume.config import KeyPath, combine_configs, is_same_run, match_overrides
+from pochitrain.run.resume.config import (
+    KeyPath,
+    combine_configs,
+    complete_transform,
+    is_same_run,
+    match_overrides,
+)
 from pochitrain.run.status import is_finished, is_locked
 from pochitrain.text import first_line
 
@@ -77,10 +84,11 @@ def find_run(cfg: DictConfig, warnings: list[str], console: Console) -> ResumedR
         return None
     sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
     if cfg.resume == "auto":
-        folder = find_newest(cfg, take_finished=sweep)
-        if folder is None:
+        newest = find_newest(cfg, take_finished=sweep)
+        if newest is None:
             console.print("resume=auto: no unfinished run of this config; starting a new one.")
             return None
+        folder, cfg = newest
         found = ResumedRun(folder, cfg, warnings, *newest_checkpoint(folder, warnings))
     else:
         if sweep:
@@ -97,8 +105,11 @@ def find_run(cfg: DictConfig, warnings: list[str], console: Console) -> ResumedR
     return found
 
 
-def find_newest(cfg: DictConfig, take_finished: bool) -> Path | None:
+def find_newest(cfg: DictConfig, take_finished: bool) -> tuple[Path, DictConfig] | None:
     """The newest run of this config that no other process is training; None if there is none.
+
+    Returns:
+        The run, and `cfg` with the values that the run has chosen for what is `auto`.
 
     Newest by name: YYYYMMDD_NNN increases even if the clock is set back within a day.
 
@@ -107,7 +118,6 @@ def find_newest(cfg: DictConfig, take_finished: bool) -> Path | None:
     """
     parent, explicit = requested_directory(cfg)
     folders = [explicit] if explicit is not None else list_folders(parent)
-    wanted: Any = OmegaConf.to_container(cfg, resolve=True)
     is_overridden = overrides_of_command()
     for folder in folders:
         if not (folder / "config.yaml").is_file():
@@ -118,8 +128,11 @@ def find_newest(cfg: DictConfig, take_finished: bool) -> Path | None:
             saved = load_config(folder)
         except ConfigError:  # damaged, or written by another program
             continue
-        if is_same_run(saved, wanted, is_overridden) and not is_locked(folder):
-            return folder
+        settled = take_chosen(cfg, saved)
+        wanted: Any = OmegaConf.to_container(settled, resolve=True)
+        same = is_same_run(complete_transform(saved, wanted), wanted, is_overridden)
+        if same and not is_locked(folder):
+            return folder, settled
     return None
 
 
@@ -172,16 +185,27 @@ def load_config(folder: Path) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
+def take_chosen(cfg: DictConfig, saved: Mapping[str, Any]) -> DictConfig:
+    """A copy of `cfg` in which what is `auto` has the value that the run `saved` has."""
+    settled = cfg.copy()
+    chosen = OmegaConf.create(dict(saved))
+    for key in AUTO_KEYS:
+        value = OmegaConf.select(chosen, key)
+        if value is not None and OmegaConf.select(settled, key) == "auto":
+            OmegaConf.update(settled, key, value)
+    return settled
+
+
 def resumed_config(folder: Path, cfg: DictConfig) -> DictConfig:
     """The config of the run with the overrides of this command.
 
     Raises:
         ConfigError: for an override of a key that may not change.
     """
-    wanted: Any = OmegaConf.to_container(cfg, resolve=True)
-    effective = OmegaConf.create(
-        combine_configs(load_config(folder), wanted, overrides_of_command())
-    )
+    saved = load_config(folder)
+    wanted: Any = OmegaConf.to_container(take_chosen(cfg, saved), resolve=True)
+    saved = complete_transform(saved, wanted)
+    effective = OmegaConf.create(combine_configs(saved, wanted, overrides_of_command()))
     OmegaConf.set_struct(effective, True)
     assert isinstance(effective, DictConfig)
     return effective

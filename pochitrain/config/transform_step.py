@@ -1,0 +1,81 @@
+"""The steps that a pipeline is built of: those of the lists, and what `fit` and `crop_scale` add.
+
+Both the run and its checkpoints take the steps from here, so that validation, inference and
+serving do the same.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from pochitrain.config.validators import Node
+from pochitrain.error import require
+
+FIT_IMAGE = "pochitrain.transform.fit.FitImage"
+
+WHOLE_SCALE = 0.5
+"""Smallest random crop of a whole image (fit=pad or squash): most of it is seen each time."""
+
+Steps = list[tuple[str, dict[str, Any]]]
+"""Dotted key, for messages, and node."""
+
+
+def complete_steps(transform: Node, split: str, mean: Sequence[float]) -> Steps:
+    """The steps of transform.train or transform.val as they are built.
+
+    - `crop_scale` goes into each RandomResizedCrop that has no `scale` of its own.
+    - With fit=pad and squash, a FitImage comes first and stands for the Resize and CenterCrop at
+      the beginning. Where a RandomResizedCrop follows, its square is so large that the smallest
+      crop need not be enlarged.
+
+    Args:
+        transform: the group, resolved; no value is `auto`.
+        split: "train" or "val".
+        mean: root key `mean`. Bars get this colour, which Normalize makes 0.
+
+    Raises:
+        ConfigError: if the steps of a whole image do not make it square.
+    """
+    steps = [(f"transform.{split}[{i}]", dict(node)) for i, node in enumerate(transform[split])]
+    whole = transform.get("fit", "crop") != "crop"
+    scale = transform.get("crop_scale") or (WHOLE_SCALE if whole else None)
+    crops = [node for _, node in steps if is_step(node, "RandomResizedCrop")]
+    if scale is not None:
+        for node in crops:
+            node.setdefault("scale", [scale, 1.0])
+    if not whole:
+        return steps
+    size = transform["size"]
+    while steps and is_step(steps[0][1], "Resize", "CenterCrop"):
+        key, node = steps.pop(0)
+        if is_step(node, "CenterCrop"):
+            size = square_side(key, node)
+    for key, node in steps:
+        if is_step(node, "RandomResizedCrop"):
+            size = math.ceil(square_side(key, node) / math.sqrt(node["scale"][0]))
+            break
+    fill = [min(255, max(0, round(value * 255))) for value in mean]
+    first = {"_target_": FIT_IMAGE, "size": size, "mode": transform["fit"], "fill": fill}
+    return [(f"transform.{split}[fit]", first), *steps]
+
+
+def is_step(node: Node, *names: str) -> bool:
+    """Whether a node builds one of these classes of torchvision.transforms (v1 or v2)."""
+    home, _, name = str(node.get("_target_")).rpartition(".")
+    return name in names and home.startswith("torchvision.transforms")
+
+
+def square_side(key: str, node: Node) -> int:
+    """The side in pixels of the square that a step makes.
+
+    Raises:
+        ConfigError: if it is not one.
+    """
+    size = node.get("size")
+    sides = [*size] if isinstance(size, (list, tuple)) else [size]
+    first = sides[0] if sides else None
+    ok = isinstance(first, int) and sides.count(first) == len(sides)
+    rule = "one number with transform.fit=pad and squash, which make pictures square"
+    require(ok, f"{key}.size", rule, size)
+    assert isinstance(first, int)
+    return first
