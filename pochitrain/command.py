@@ -20,6 +20,7 @@ def remember_command(prog: str, argv: list[str]) -> None:
         prog: the script (`train.py`) or the command (`pochi`).
         argv: the arguments; those of `pochi` begin with the subcommand.
     """
+    start[0] = time.monotonic()
     script = prog.endswith(".py")
     launcher = ["uv", "run"] if "UV" in os.environ else []
     program[:] = [*launcher, *(["python", prog] if script else [prog, *argv[:1]])]

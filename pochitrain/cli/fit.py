@@ -55,8 +55,8 @@ def refuse_strategy(words: list[str], prog: str) -> None:
     for word in words:
         if word.lstrip("+").startswith(("strategy=", "budget.")):
             raise ConfigError(
-                f"{prog} chooses the strategy within --minutes, got {word}. Choose it yourself with "
-                "pochi train."
+                f"{prog} chooses the strategy within --minutes, got {word}. To choose it yourself "
+                "use pochi train."
             )
 
 

@@ -3,6 +3,7 @@
 Only arithmetic, so that a plan can be checked by hand.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,9 +15,9 @@ SMALL_PX = 40
 """Pictures of this side or less are compared with a model trained from scratch at their own size:
 the first layers of a backbone for photographs throw half of each side away at once."""
 MAX_ENLARGEMENT = 2
-"""Features of small pictures get better when these are enlarged, up to about this much: on emoji of
-64 px, balanced accuracy of a linear classifier on features of EfficientNet-Lite0 was 62.0 % at 64 px,
-67.2 at 96, 69.4 at 128 and 67.0 at 160."""
+"""Features of small pictures get better when these are enlarged, up to about this much: on emoji
+of 64 px, balanced accuracy of a linear classifier on features of EfficientNet-Lite0 was 62.0 % at
+64 px, 67.2 at 96, 69.4 at 128 and 67.0 at 160."""
 PROBE_SHARE = 0.8
 """Of the time left, at most this much goes into features; the rest is for the head and the end."""
 MIN_EPOCHS = 3
@@ -47,7 +48,7 @@ class Costs:
     finetune_s: Mapping[int, float]
     """A training step of the pretrained model; empty without one."""
     scratch_s: Mapping[int, float]
-    """A training step of the model that is trained from scratch."""
+    """A training step of the model that is trained from scratch, at its only size."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +88,13 @@ def make_plan(work: Work, costs: Costs, left_s: float) -> Plan:
         left_s: seconds until the end of the budget.
     """
     if not costs.forward_s:
-        return Plan(None, 0.0, plan_scratch(work, costs, left_s - FIXED_S, required=True))
+        return Plan(None, 0.0, plan_scratch(work, costs, left_s - FIXED_S, is_only=True))
     sizes = sorted(costs.forward_s)
     probe_px = choose_probe(work, costs, sizes, PROBE_SHARE * (left_s - FIXED_S))
     probe_s = costs.forward_s[probe_px] * (work.num_train + work.num_val)
     rest_s = left_s - FIXED_S - probe_s
     if work.side_px <= SMALL_PX:
-        return Plan(probe_px, probe_s, plan_scratch(work, costs, rest_s, required=False))
+        return Plan(probe_px, probe_s, plan_scratch(work, costs, rest_s, is_only=False))
     sizes = [px for px in sizes if px <= probe_px]
     return Plan(probe_px, probe_s, plan_finetune(work, costs, sizes, rest_s, probe_px))
 
@@ -124,11 +125,11 @@ def plan_finetune(
     return None
 
 
-def plan_scratch(work: Work, costs: Costs, limit_s: float, *, required: bool) -> Training | None:
+def plan_scratch(work: Work, costs: Costs, limit_s: float, *, is_only: bool) -> Training | None:
     """Training from random weights, at a size that follows the pictures."""
-    px = scratch_size(work)
-    epoch_s = costs.scratch_s[px] * (work.num_train + work.num_val / 3)
-    if required:  # nothing to compare with
+    ((px, seconds),) = costs.scratch_s.items()
+    epoch_s = seconds * (work.num_train + work.num_val / 3)
+    if is_only:  # nothing to compare with
         epochs = min(max(int(limit_s / epoch_s), 1), MAX_EPOCHS)
         return Training("scratch", px, epochs, 0, 0.0, epochs * epoch_s)
     training = fill_time("scratch", px, epoch_s, limit_s)
@@ -151,3 +152,45 @@ def fill_time(strategy: str, size_px: int, epoch_s: float, limit_s: float) -> Tr
         pilot_epochs = (epochs + 1) // 2
         pilot_s = pilot_epochs * (1 - HELD_OUT) * epoch_s
     return Training(strategy, size_px, epochs, pilot_epochs, pilot_s, epochs * epoch_s)
+
+
+def describe(plan: Plan, work: Work, left_s: float, now_s: float) -> list[str]:
+    """Three lines for a person: what is done first, what then, and when all is done.
+
+    Args:
+        left_s: seconds until the end of the budget.
+        now_s: as time.time gives it.
+    """
+    training, lines = plan.training, []
+    if plan.probe_px is not None:
+        lines.append(
+            f"plan      {work.num_train + work.num_val:,} pictures once through the pretrained "
+            f"model at {plan.probe_px} px ({duration(plan.probe_s)}), then its last layer"
+        )
+    if training is None:
+        lines.append("          the time is too short to train all layers as well")
+    elif plan.probe_px is None:
+        lines.append(
+            f"plan      all layers at {training.size_px} px for {training.epochs} epochs "
+            f"({duration(training.seconds)})"
+        )
+    else:
+        what = "from random weights" if training.strategy == "scratch" else "from there"
+        lines.append(
+            f"          all layers {what} at {training.size_px} px for {training.epochs} epochs "
+            f"({duration(training.seconds)}), if {training.pilot_epochs} do better on held-out "
+            f"training pictures ({duration(training.pilot_s)})"
+        )
+    end = time.strftime("%H:%M:%S", time.localtime(now_s + plan.seconds))
+    late_s = plan.seconds - left_s
+    note = (
+        f", {duration(late_s)} late: the time is too short for so many pictures"
+        if late_s > 0.5
+        else ""
+    )
+    return [*lines, f"          done by {end} at the latest{note}"]
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

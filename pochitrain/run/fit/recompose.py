@@ -12,15 +12,21 @@ from omegaconf.errors import OmegaConfBaseException
 from pochitrain.error import ConfigError
 from pochitrain.text import first_line, quote_override
 
-PLANNED = ("strategy", "budget")
-"""Groups that are the plan's: what was typed of them is replaced."""
+PLANNED = ("strategy", "budget", "budget.minutes")
+"""Keys that the plan replaces."""
 
 
 def typed_overrides() -> list[str]:
     """The overrides of this command or job, without those of a budget."""
     overrides: Any = HydraConfig.get().overrides
     words: Any = OmegaConf.to_container(overrides.task)
-    return [word for word in words if key_of_override(word).partition(".")[0] not in PLANNED]
+    return [word for word in words if key_of_override(word) not in PLANNED]
+
+
+def typed_value(typed: Sequence[str], key: str) -> str:
+    """The value that was typed for `key`; "" if none was."""
+    values = [word.partition("=")[2] for word in typed if key_of_override(word) == key]
+    return values[-1] if values else ""
 
 
 def key_of_override(word: str) -> str:
@@ -50,7 +56,7 @@ def recompose(overrides: Iterable[str]) -> DictConfig:
 
 
 def tell_hydra_overrides(overrides: Sequence[str]) -> None:
-    """Make `overrides` those of the running job, which its run directory and allow-list refer to."""
+    """Make `overrides` those of the running job: run directory and allow-list refer to them."""
     config: Any = HydraConfig.instance().cfg
     node = config.hydra.overrides
     with read_write(node):

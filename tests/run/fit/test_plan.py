@@ -2,11 +2,20 @@
 
 import pytest
 
-from pochitrain.run.fit.plan import FIXED_S, SIZES_PX, Costs, Work, make_plan
+from pochitrain.run.fit.plan import (
+    FIXED_S,
+    SIZES_PX,
+    Costs,
+    Work,
+    describe,
+    make_plan,
+    pretrained_sizes,
+    scratch_size,
+)
 
 # A picture of 32 px takes 1 ms forward, one of 64 px 4 ms, ...
-FORWARD = {px: 0.001 * (px / 32) ** 2 for px in SIZES_PX}
-COSTS = Costs(FORWARD, {px: 3 * s for px, s in FORWARD.items()}, dict.fromkeys(SIZES_PX, 0.002))
+FORWARD = {px: 0.001 * (px / 32) ** 2 for px in SIZES_PX[1:]}
+COSTS = Costs(FORWARD, {px: 3 * s for px, s in FORWARD.items()}, {32: 0.002})
 PHOTOS = Work(num_train=800, num_val=200, side_px=375)
 
 
@@ -45,12 +54,23 @@ def test_an_odd_number_of_epochs_rounds_the_comparison_up_and_still_fits() -> No
             assert plan.training.pilot_epochs == (plan.training.epochs + 1) // 2
 
 
-def test_small_pictures_are_enlarged_four_times_at_most_and_compared_with_scratch() -> None:
+def test_sizes_follow_the_pictures() -> None:
+    assert pretrained_sizes(PHOTOS) == [64, 96, 128, 160, 192, 224]
+    assert pretrained_sizes(Work(800, 200, side_px=64)) == [64, 96, 128]
+    assert pretrained_sizes(Work(800, 200, side_px=20)) == [64, 96, 128]
+    assert [scratch_size(Work(1, 1, side_px=px)) for px in (8, 28, 50, 64, 500)] == [
+        32,
+        32,
+        64,
+        64,
+        128,
+    ]
+
+
+def test_small_pictures_are_compared_with_training_from_scratch() -> None:
     plan = make_plan(Work(800, 200, side_px=28), COSTS, 300)
-    assert plan.probe_px == 128  # 112 px is less than the 128 that any backbone may use
     assert plan.training is not None
     assert (plan.training.strategy, plan.training.size_px) == ("scratch", 32)
-    assert make_plan(Work(800, 200, side_px=48), COSTS, 300).probe_px == 192
 
 
 def test_without_a_backbone_everything_goes_into_training() -> None:
@@ -60,3 +80,13 @@ def test_without_a_backbone_everything_goes_into_training() -> None:
     # (800 + 200 / 3) * 0.02 = 17.3 s an epoch
     assert (plan.training.strategy, plan.training.epochs) == ("scratch", 5)
     assert plan.training.pilot_epochs == 0
+
+
+def test_the_plan_is_three_lines_with_its_end() -> None:
+    plan = make_plan(PHOTOS, COSTS, FIXED_S + 400)
+    noon = 1_800_000_000.0
+    first, second, third = describe(plan, PHOTOS, FIXED_S + 400, noon)
+    assert "1,000 pictures" in first and "224 px (49 s)" in first
+    assert "160 px for 3 epochs (3 min 15 s), if 2 do better" in second
+    assert " late:" not in third
+    assert "late: the time is too short" in describe(plan, PHOTOS, 10.0, noon)[-1]

@@ -1,0 +1,81 @@
+"""What the work on a picture costs on this machine, for the models that may be chosen."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from omegaconf import DictConfig
+from torch import nn
+
+from pochitrain.config.component import Components
+from pochitrain.data.dataset import DataSplits
+from pochitrain.engine.device import Precision
+from pochitrain.run.build import build_model, build_pipelines
+from pochitrain.run.fit.measure import time_forward, time_loading, time_training
+from pochitrain.run.fit.plan import SMALL_PX, Costs, Work, pretrained_sizes, scratch_size
+
+
+class Compose(Protocol):
+    """Gives the config of some overrides."""
+
+    def __call__(self, planned: Sequence[str], /) -> DictConfig: ...
+
+
+class CostMeasurement:
+    """Measures, in a few seconds, what a picture costs at each size."""
+
+    def __init__(
+        self,
+        compose: Compose,
+        backbone: list[str] | None,
+        data: DataSplits,
+        precision: Precision,
+        typed_px: int | None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            backbone: overrides that select the pretrained model; None without one.
+            typed_px: the only size to consider, if it was typed.
+        """
+        self.compose = compose
+        self.backbone = backbone
+        self.data = data
+        self.precision = precision
+        self.typed_px = typed_px
+
+    def costs(self, work: Work) -> Costs:
+        forward: dict[int, float] = {}
+        finetune: dict[int, float] = {}
+        if self.backbone is not None:
+            compute = self.forward(self.backbone, work)
+            middle = sorted(compute)[len(compute) // 2]
+            trained = time_training(self.build(self.backbone), middle, self.precision)
+            ratio = max(trained / compute[middle], 1.0)
+            load = self.loading(["strategy=probe", *self.backbone], middle)
+            finetune = self.add(load, {px: ratio * seconds for px, seconds in compute.items()})
+            forward = self.add(load, compute)
+        scratch: dict[int, float] = {}
+        if self.backbone is None or work.side_px <= SMALL_PX:
+            px = self.typed_px or scratch_size(work)
+            seconds = time_training(self.build(["model=resnet18"]), px, self.precision)
+            scratch = self.add(self.loading(["strategy=scratch"], px), {px: seconds})
+        return Costs(forward, finetune, scratch)
+
+    def forward(self, backbone: list[str], work: Work) -> dict[int, float]:
+        sizes = [self.typed_px] if self.typed_px else pretrained_sizes(work)
+        model = self.build(backbone)
+        return {px: time_forward(model, px, self.precision) for px in sizes}
+
+    def build(self, words: Sequence[str]) -> nn.Module:
+        parts = Components(self.compose(["strategy=scratch", *words]))
+        return build_model(parts, self.data, self.precision.device)
+
+    def loading(self, words: Sequence[str], size_px: int) -> float:
+        cfg = self.compose([*words, f"transform.size={size_px}"])
+        pipelines, _ = build_pipelines(Components(cfg))
+        return time_loading(self.data.train, pipelines["val"])
+
+    def add(self, load_s: float, compute_s: Mapping[int, float]) -> dict[int, float]:
+        """On a CPU both use the same cores; beside a GPU, loading goes on meanwhile."""
+        both = self.precision.device.type == "cpu"
+        return {px: s + load_s if both else max(s, load_s) for px, s in compute_s.items()}

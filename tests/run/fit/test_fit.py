@@ -1,0 +1,191 @@
+"""A model within a time: the run is an ordinary one, and its command repeats it."""
+
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torchvision.models import resnet18
+
+from pochitrain.data.dataset import DataSplits, Subset
+from pochitrain.run.fit import cost, fit, measure
+from pochitrain.run.fit.pilot import Pilot, hold_out
+from pochitrain.run.fit.recompose import combine, typed_value
+
+COUNTS = {"dark": 20, "bright": 20}
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> str:
+    """A file of weights in place of a download."""
+    torch.manual_seed(0)
+    torch.save(resnet18().state_dict(), tmp_path / "weights.pth")
+    return f"model.weights={tmp_path / 'weights.pth'}"
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Costs as on a machine that needs 20 ms for a picture, without measuring them."""
+    monkeypatch.setattr(cost, "time_forward", lambda model, px, precision: 0.02)
+    monkeypatch.setattr(cost, "time_training", lambda model, px, precision: 0.06)
+    monkeypatch.setattr(cost, "time_loading", lambda dataset, transform: 0.0)
+    yield monkeypatch
+
+
+def read_run(work_dir: Path) -> tuple[Any, bytes]:
+    """Config and metrics of the only run."""
+    (run,) = work_dir.iterdir()
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    return config, (run / "training_metrics.csv").read_bytes()
+
+
+def test_a_short_time_gives_a_probe_and_the_command_that_repeats_it(
+    pochi: Callable[..., Any],
+    make_folder: Callable[..., Path],
+    tmp_path: Path,
+    weights: str,
+    quick: pytest.MonkeyPatch,
+) -> None:
+    root = make_folder(tmp_path / "data", COUNTS)
+    typed = ("model=resnet18", weights, "epochs=3", "transform.size=64")
+    outcome = pochi(
+        str(root), "--minutes", "0.1", "work_dir=out", *typed, command="fit", prog="pochi"
+    )
+    assert outcome.code == 0
+    config, metrics = read_run(tmp_path / "out")
+    assert config["strategy"]["name"] == "probe"
+    assert config["budget"]["minutes"] is None
+    assert config["data"]["val_fraction"] == 0.2
+    assert (config["transform"]["size"], config["transform"]["fit"]) == (64, "crop")
+
+    (line,) = [text for text in outcome.out.splitlines() if "without the clock" in text]
+    program, command, *words = shlex.split(line.partition(": ")[2])
+    assert (program, command) == ("pochi", "train")
+    again = [word if word != "work_dir=out" else "work_dir=again" for word in words]
+    assert pochi(*again, prog="pochi").code == 0
+    other, same = read_run(tmp_path / "again")
+    assert same == metrics
+    assert {**other, "work_dir": "out"} == config
+
+
+def test_all_layers_are_trained_where_they_do_better_on_held_out_training_pictures(
+    pochi: Callable[..., Any],
+    make_folder: Callable[..., Path],
+    tmp_path: Path,
+    weights: str,
+    quick: pytest.MonkeyPatch,
+) -> None:
+    seen: list[DataSplits] = []
+    values = iter([50.0, 75.0])
+
+    def run_pilot(cfg: Any, data: DataSplits, *rest: Any) -> Pilot:
+        seen.append(data)
+        return Pilot(next(values), 1.0, 1.0)
+
+    quick.setattr(fit, "run_pilot", run_pilot)
+    quick.setattr(fit, "MAX_EPOCHS", 2)
+    quick.setattr("pochitrain.run.fit.plan.MIN_EPOCHS", 1)
+    quick.setattr("pochitrain.run.fit.plan.MAX_EPOCHS", 3)
+    root = make_folder(tmp_path / "data", COUNTS, side_px=48)
+    words = ("model=resnet18", weights, "transform.size=64", "strategy.head_epochs=2")
+    outcome = pochi(
+        f"data.train_root={root}",
+        "data=folder",
+        "data.val_fraction=0.2",
+        "strategy=budget",
+        "budget.minutes=2",
+        "work_dir=out",
+        *words,
+    )
+    assert outcome.code == 0
+    config, metrics = read_run(tmp_path / "out")
+    assert config["strategy"]["name"] == "probe_finetune"
+    assert config["strategy"]["head_epochs"] == 2
+    assert len(metrics.splitlines()) == 1 + config["epochs"] == 3
+    assert "last layer 50, all layers 75" in outcome.out
+    # 16 of 20 of each class are for training; a fifth of them was held out, and no validation one.
+    held = seen[0]
+    assert (len(held.train), len(held.val or [])) == (26, 6)
+    assert seen[1] is held
+
+
+def test_the_pictures_held_out_are_training_pictures(make_folder: Callable[..., Path]) -> None:
+    class Images:
+        labels = [0] * 10 + [1] * 10
+        in_memory = True
+
+        def __len__(self) -> int:
+            return 20
+
+    base: Any = Images()
+    train = Subset(base, [0, 2, 4, 6, 8, 10, 12, 14, 16, 18])
+    held = hold_out(DataSplits(train, Subset(base, [1, 11]), ["a", "b"], []), seed=0)
+    assert held is not None and isinstance(held.train, Subset) and isinstance(held.val, Subset)
+    both = [*held.train.indices.tolist(), *held.val.indices.tolist()]  # type: ignore[union-attr]
+    assert sorted(both) == [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]
+    assert len(held.val) == 2 and held.val.base is base
+
+
+def test_one_picture_of_a_class_cannot_be_held_out() -> None:
+    class Images:
+        labels = [0, 0, 1]
+        in_memory = True
+
+        def __len__(self) -> int:
+            return 3
+
+    held = hold_out(DataSplits(Images(), None, ["a", "b"], []), seed=0)  # type: ignore[arg-type]
+    assert held is None or 1 in held.train.labels
+
+
+def test_what_was_typed_counts_more_than_the_plan() -> None:
+    typed = ["model=resnet50", "+transform.size=96", "seed=3"]
+    planned = ["strategy=probe", "model=efficientnet_lite0", "transform.size=224"]
+    assert combine(planned, typed) == ["strategy=probe", *typed]
+    assert typed_value(typed, "transform.size") == "96"
+    assert typed_value(typed, "epochs") == ""
+
+
+def test_measured_times_are_per_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 0.2, 0.4, 0.6])  # start, after one step, after two, at the end
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: next(clock))
+    calls: list[int] = []
+    seconds = measure.time_per_picture(lambda: calls.append(1), torch.device("cpu"))
+    assert len(calls) == 3  # the first one to warm up
+    assert seconds == 0.6 / 2 / measure.BATCH
+
+
+MISTAKES = {
+    "no folder": ((), "DIR must be one folder of class folders, got nothing"),
+    "two folders": (("a", "b"), "got a, b"),
+    "no time": (("a", "--minutes", "0"), "must be a number of minutes > 0, got '0'"),
+    "words for time": (("a", "--minutes", "soon"), "got 'soon'"),
+    "sweep": (("a", "--multirun"), "got --multirun"),
+    "strategy": (("a", "strategy=probe"), "chooses the strategy within --minutes, got strategy="),
+    "missing folder": (("nowhere",), "data.train_root"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_wrong_input(pochi: Callable[..., Any], tmp_path: Path, name: str) -> None:
+    words, text = MISTAKES[name]
+    outcome = pochi(*words, command="fit", prog="pochi")
+    assert outcome.code == 2
+    assert text in outcome.err
+    assert "Traceback" not in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_budget_needs_minutes_and_validation_pictures(
+    pochi: Callable[..., Any], make_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    outcome = pochi("strategy=budget", "budget.minutes=null")
+    assert outcome.code == 2
+    assert "budget.minutes must be a number of minutes > 0" in outcome.err
+    root = make_folder(tmp_path / "data", COUNTS)
+    outcome = pochi("strategy=budget", "data=folder", f"data.train_root={root}")
+    assert outcome.code == 2
+    assert "strategy=budget must have validation pictures" in outcome.err
