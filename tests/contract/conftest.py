@@ -21,7 +21,7 @@ def composed(
     root = make_folder(tmp_path / "photos", {"a": 4, "b": 6})
     values = {
         "data.train_root": str(root),
-        "model.name": "squeezenet1_1",
+        "model.name": "resnet18",  # of torchvision and of timm
         "loss.class_weights": "[1.0,2.0]",
     }
 
