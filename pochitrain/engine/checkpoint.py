@@ -14,9 +14,9 @@ The folder holds `last.pth`, the earlier `last_1.pth`, `last_2.pth`, ... (`check
 files in all), and `best.pth`.
 
 Where epochs take less than `least_s`, a best epoch waits in memory until `last.pth` is written
-next. Then it is written as `.best.next` first, `last.pth` second, and renamed to `best.pth` third. So
-`best.pth` is always an epoch that `last.pth` or an earlier one knows; a resumed run does the third
-step if it was killed before (`finish_best`), and repeats what `last.pth` does not know.
+next. Then it is written as `.best.next` first, `last.pth` second, and renamed to `best.pth` third.
+So `best.pth` is never newer than `last.pth`; a resumed run does the third step if it was killed
+before (`finish_best`), and repeats the epochs that `last.pth` does not know.
 """
 
 import copy

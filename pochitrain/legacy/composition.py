@@ -19,6 +19,10 @@ from pochitrain.text import escape_interpolations, quote_override
 OPTION_GROUPS = tuple(group for group in GROUPS if (config_directory() / group).is_dir())
 """Groups with options. The others (checkpoint, fault) are nodes of the root."""
 
+BY_VALUE = ("optuna", "strategy")
+"""Groups whose options do more than their node says: they choose a sweeper, or set values of other
+groups. A file names the default option, and what differs as values."""
+
 Name = tuple[str, str]
 """Group and option."""
 
@@ -38,10 +42,10 @@ def default_options() -> dict[str, str]:
 def list_shipped(group: str) -> list[str]:
     """The shipped options of `group` that a file may choose, the default one first.
 
-    Of optuna only the default: the others also select a sweeper, which a command does.
+    Of the groups BY_VALUE only the default.
     """
     default = default_options()[group]
-    if group == "optuna":
+    if group in BY_VALUE:
         return [default]
     names = sorted(path.stem for path in (config_directory() / group).glob("*.yaml"))
     return sorted(names, key=lambda name: name != default)

@@ -9,6 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pochitrain.config.root import RootConfig
 from pochitrain.legacy.composition import (
+    BY_VALUE,
     OPTION_GROUPS,
     Tree,
     compose_option,
@@ -92,7 +93,7 @@ def find_root(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 def choose(group: str, choices: Mapping[str, str]) -> str | None:
     """The option that the run chose; None if it is unknown or cannot be written by name."""
-    if group in SWITCHED:
+    if group in BY_VALUE:
         return default_options()[group]
     name = choices.get(group)
     return None if name in REGISTERED else name

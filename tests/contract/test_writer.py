@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from pochitrain.config.metrics import MetricsConfig
 from pochitrain.config.registry import register_config, register_transforms_of_data
 from pochitrain.config.root import GROUPS, to_plain
+from pochitrain.legacy.composition import BY_VALUE, default_options
 from pochitrain.legacy.reference import trust_nothing
 from pochitrain.legacy.register import SELECT, use_config_file
 from pochitrain.legacy.write import write_python_config, write_yaml_experiment
@@ -168,7 +169,8 @@ def test_shipped_options(app: None, outside: Path, tmp_path: Path, row: dict[str
     words += [MANDATORY[word] for word in words if word in MANDATORY]
     _, experiment = round_trips(words, outside, tmp_path, named=True)
     for group, name in row.items():
-        kept = "none" if group == "optuna" else name  # its others would search
+        # The others of these would search, or set values of other groups.
+        kept = default_options()[group] if group in BY_VALUE else name
         assert f"- override /{group}: {kept}\n" in experiment
 
 
