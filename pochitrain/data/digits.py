@@ -1,8 +1,12 @@
 """`data=digits`: real handwritten digits without a download."""
 
+import gzip
+import importlib.util
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from pochitrain.data.dataset import DataSplits, Subset
@@ -40,16 +44,32 @@ def open_digits(*, image_size: int, val_fraction: float, seed: int) -> DataSplit
         val_fraction: part of each class that is kept for validation.
         seed: of the split.
     """
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    pixels = np.round(bunch.images * (255 / 16)).astype(np.uint8)
+    grey_levels, labels = read_digits()
+    pixels = np.round(grey_levels * (255 / 16)).astype(np.uint8)
     size = (image_size, image_size)
     images = [
         Image.fromarray(grey).resize(size, Image.Resampling.BICUBIC).convert("RGB")
         for grey in pixels
     ]
-    digits = Digits(images, [int(label) for label in bunch.target])
+    digits = Digits(images, labels)
     train, val = stratified_split(digits.labels, val_fraction, seed)
-    names = [str(name) for name in bunch.target_names]
+    names = [str(digit) for digit in range(10)]
     return DataSplits(Subset(digits, train), Subset(digits, val), names, skipped=[])
+
+
+def read_digits() -> tuple[NDArray[np.float64], list[int]]:
+    """(images with grey levels from 0 to 16, shape (1797, 8, 8); labels) of scikit-learn's file.
+
+    The file is read directly where it is found: importing scikit-learn takes longer than torch.
+    """
+    spec = importlib.util.find_spec("sklearn")  # does not import it
+    for place in (spec and spec.submodule_search_locations) or ():
+        path = Path(place) / "datasets" / "data" / "digits.csv.gz"
+        if path.is_file():
+            with gzip.open(path, "rt", encoding="ascii") as file:
+                rows = np.loadtxt(file, delimiter=",")
+            return rows[:, :64].reshape(-1, 8, 8), [int(label) for label in rows[:, 64]]
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    return bunch.images, [int(label) for label in bunch.target]

@@ -39,23 +39,29 @@ def default_options() -> dict[str, str]:
     return {group: chosen[group] for group in OPTION_GROUPS} | {"transform": "minimal"}
 
 
-def list_shipped(group: str) -> list[str]:
+@functools.cache
+def list_shipped(group: str) -> tuple[str, ...]:
     """The shipped options of `group` that a file may choose, the default one first.
 
     Of the groups BY_VALUE only the default.
     """
     default = default_options()[group]
     if group in BY_VALUE:
-        return [default]
+        return (default,)
     names = sorted(path.stem for path in (config_directory() / group).glob("*.yaml"))
-    return sorted(names, key=lambda name: name != default)
+    return tuple(sorted(names, key=lambda name: name != default))
 
 
 def compose_option(group: str, name: str) -> DictConfig | None:
     """The node of an option; None if it does not exist or cannot be composed by itself."""
-    shipped = [(each, option) for each in OPTION_GROUPS for option in list_shipped(each)]
-    names = shipped if (group, name) in shipped else [(group, name)]
+    names = list_all_shipped() if name in list_shipped(group) else ((group, name),)
     return compose_options(names).get((group, name))
+
+
+@functools.cache
+def list_all_shipped() -> tuple[Name, ...]:
+    """The options of `list_shipped` of all groups."""
+    return tuple((group, name) for group in OPTION_GROUPS for name in list_shipped(group))
 
 
 def compose_options(names: Sequence[Name]) -> dict[Name, DictConfig]:

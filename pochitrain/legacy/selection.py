@@ -101,29 +101,43 @@ def choose(group: str, choices: Mapping[str, str]) -> str | None:
 
 def find_closest(group: str, tree: Tree) -> Option:
     """The shipped option with the shortest list of changes; the whole node if there is none."""
-    found = [
-        option
-        for name in list_shipped(group)
-        if (option := vary(name, group, tree)) and "_target_" not in option.values
-    ]
+    found = []
+    for name in list_shipped(group):
+        option = differ(name, group, tree)
+        if option is None or "_target_" in option.values:
+            continue
+        if not option.values and makes_node(option, group, tree):
+            return option  # no list is shorter
+        found.append(option)
+    found.sort(key=lambda option: len(repr(option.values)))
     whole = Option(None, dict(tree.plain[group]))
-    return min(found, key=lambda option: len(repr(option.values)), default=whole)
+    return next((option for option in found if makes_node(option, group, tree)), whole)
 
 
 def vary(name: str, group: str, tree: Tree) -> Option | None:
     """Option `name` with the values that make it the node of `group`; None if none do."""
+    option = differ(name, group, tree)
+    return option if option is not None and makes_node(option, group, tree) else None
+
+
+def differ(name: str, group: str, tree: Tree) -> Option | None:
+    """Option `name` with the values of the node of `group` that differ from it.
+
+    None if it cannot be composed or resolved here.
+    """
     base = compose_option(group, name)
     if base is None:
         return None
     try:
-        values = changed_values(tree.plain[group], tree.resolve(group, base))
-    except OmegaConfBaseException:  # an interpolation that cannot be resolved here
+        return Option(name, changed_values(tree.plain[group], tree.resolve(group, base)))
+    except OmegaConfBaseException:
         return None
-    return (
-        Option(name, values)
-        if tree.is_made_of(group, base, escape_interpolations(values))
-        else None
-    )
+
+
+def makes_node(option: Option, group: str, tree: Tree) -> bool:
+    """Whether `option` composes to the node of `group`."""
+    base = compose_option(group, str(option.base))
+    return base is not None and tree.is_made_of(group, base, escape_interpolations(option.values))
 
 
 class Same:

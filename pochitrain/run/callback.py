@@ -17,6 +17,7 @@ from pochitrain.callback.tensorboard import TensorBoard, require_tensorboard
 from pochitrain.callback.trial_report import TrialReport
 from pochitrain.callback.weight_ema import WeightEMA
 from pochitrain.config.component import Components, call_partial, plain
+from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.config.signature import offer
 from pochitrain.data.loader import EpochLoader
 from pochitrain.engine.callback import Callback
@@ -174,7 +175,7 @@ def check_callbacks(cfg: DictConfig, model: nn.Module) -> None:
         require_tensorboard()
     if tracks_gradients(cfg):
         build_gradient_tracking(cfg, Path(), model)
-    if cfg.metrics.export:
-        from pochitrain.report.confusion_matrix import require_colormap
+    if cfg.metrics.export and cfg.confusion_matrix.cmap != ConfusionMatrixConfig.cmap:
+        from pochitrain.report.confusion_matrix import require_colormap  # imports matplotlib
 
         require_colormap(cfg.confusion_matrix.cmap)

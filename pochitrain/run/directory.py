@@ -1,5 +1,6 @@
 """The run directory, and the files that describe the run."""
 
+import functools
 import json
 import os
 import platform
@@ -84,6 +85,11 @@ def save_hydra_files(cfg: DictConfig, hydra_cfg: Any, folder: Path) -> None:
 
 def collect_versions() -> dict[str, str]:
     """Package -> version, for Python and the packages on which results depend."""
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -94,18 +100,27 @@ def collect_versions() -> dict[str, str]:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit of the repository here, and whether files changed; None outside a repository."""
+    """Commit of the repository here, and whether files changed; None outside a repository.
 
-    def ask(*arguments: str) -> str:
-        result = subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, timeout=10, check=True
-        )
-        return result.stdout.strip()
+    All runs of a process get the answer of the first: they run the code that it has imported.
+    """
+    return _git_state(os.getcwd())
 
+
+@functools.cache
+def _git_state(folder: str) -> dict[str, Any] | None:
+    command = ["git", "status", "--porcelain=v2", "--branch"]
     try:
-        return {"commit": ask("rev-parse", "HEAD"), "changed": bool(ask("status", "--porcelain"))}
+        asked = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
+    lines = asked.stdout.splitlines()
+    commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid ")), "")
+    if not commit.isalnum():  # "(initial)": nothing is committed yet
+        return None
+    return {"commit": commit, "changed": any(not line.startswith("#") for line in lines)}
 
 
 def save_config(folder: Path, cfg: DictConfig) -> None:
