@@ -173,6 +173,19 @@ def open_cache(key: str, num_slots: int, planned: int, limit: int) -> DecodeCach
         return None
 
 
+def find_cache(key: str, num_slots: int) -> DecodeCache | None:
+    """The cache `key` to read only; None where it is not there."""
+    folder = cache_directory()
+    path = folder / f"decoded-{key}.table"
+    try:
+        if sys.platform == "win32" or path.stat().st_size != table_size(num_slots):
+            return None
+        with exclusive(folder):
+            return DecodeCache(path, num_slots, 0, lock_table(path, num_slots, 0))
+    except OSError:
+        return None
+
+
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
     """Inside, no other process makes or removes caches."""

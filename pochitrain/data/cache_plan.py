@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pochitrain.data.cache import DecodeCache, key_of, open_cache
+from pochitrain.data.cache import DecodeCache, find_cache, key_of, open_cache
 from pochitrain.data.dataset import ImageDataset, Subset
 from pochitrain.data.folder import ImageFolderDataset
 from pochitrain.data.index import PathList, file_stamp
@@ -33,7 +33,7 @@ class CacheSettings:
     """The cache part of group `data`."""
 
     mode: str = "off"
-    """off, on or auto."""
+    """off, on, auto, or read: use what is there and keep nothing."""
     limit_gb: float = 8.0
     """Of all caches together."""
     px: int | None = None
@@ -120,7 +120,13 @@ def prepare(
     parts = [base.paths.text, os.path.abspath(base.paths.prefix).encode("utf-8", "replace")]
     parts += [describe_steps(steps).encode(), repr(base.background).encode()]
     limit = int(settings.limit_gb * 1e9)
-    store = open_cache(key_of(parts), len(base), planned, limit)
+    if mode == "read":
+        store = find_cache(key_of(parts), len(base))
+    else:
+        store = open_cache(key_of(parts), len(base), planned, limit)
+    if store is None and mode == "read":
+        notes.append("empty")
+        return Preparation(None, undivided, None, reduced, "; ".join(notes))
     if store is None:
         reason = f"{format_gb(planned)} do not fit (data.cache_gb={settings.limit_gb:g}, free disk)"
         reason += suggest_px(dataset, steps, rest, settings.px, planned)

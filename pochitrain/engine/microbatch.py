@@ -154,6 +154,19 @@ class GradientAccumulator:
         torch._foreach_mul_(gradients, factor)  # one kernel launch for all tensors
 
 
+def bare_step(state: TrainState, criterion: nn.Module, precision: Precision, batch: Batch) -> None:
+    """The computation of a training step and nothing else: what a whole step is measured against.
+
+    Without accumulation, clipping, checks, metrics and callbacks.
+    """
+    with precision.autocast():
+        loss = criterion(state.model(batch.images), batch.labels)
+    torch.autograd.backward(state.scaler.scale(loss))
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.optimizer.zero_grad(set_to_none=True)
+
+
 def split_batch(batch: Batch, num_microbatches: int) -> Iterator[Batch]:
     """Split a batch into parts of nearly equal size; one part is the batch itself.
 
