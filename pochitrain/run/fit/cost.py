@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from omegaconf import DictConfig
-from torch import nn
 
 from pochitrain.config.component import Components
 from pochitrain.data.dataset import DataSplits
 from pochitrain.engine.device import Precision
-from pochitrain.run.build import build_model, build_pipelines
-from pochitrain.run.fit.measure import time_forward, time_loading, time_training
+from pochitrain.run.build import build_model, build_parts, build_pipelines
+from pochitrain.run.fit.measure import BATCH, time_forward, time_loading, time_training
 from pochitrain.run.fit.plan import SMALL_PX, Costs, Work, pretrained_sizes, scratch_size
 
 
@@ -49,7 +48,7 @@ class CostMeasurement:
         if self.backbone is not None:
             compute = self.forward(self.backbone, work)
             middle = sorted(compute)[len(compute) // 2]
-            trained = time_training(self.build(self.backbone), middle, self.precision)
+            trained = self.training(["strategy=finetune", *self.backbone], middle)
             ratio = max(trained / compute[middle], 1.0)
             load = self.loading(["strategy=probe", *self.backbone], middle)
             finetune = self.add(load, {px: ratio * seconds for px, seconds in compute.items()})
@@ -57,18 +56,20 @@ class CostMeasurement:
         scratch: dict[int, float] = {}
         if self.backbone is None or work.side_px <= SMALL_PX:
             px = self.typed_px or scratch_size(work)
-            seconds = time_training(self.build(["model=resnet18"]), px, self.precision)
+            seconds = self.training(["strategy=scratch", "model=resnet18"], px)
             scratch = self.add(self.loading(["strategy=scratch"], px), {px: seconds})
         return Costs(forward, finetune, scratch)
 
     def forward(self, backbone: list[str], work: Work) -> dict[int, float]:
         sizes = [self.typed_px] if self.typed_px else pretrained_sizes(work)
-        model = self.build(backbone)
+        parts = Components(self.compose(["strategy=scratch", *backbone]))
+        model = build_model(parts, self.data, self.precision.device)
         return {px: time_forward(model, px, self.precision) for px in sizes}
 
-    def build(self, words: Sequence[str]) -> nn.Module:
-        parts = Components(self.compose(["strategy=scratch", *words]))
-        return build_model(parts, self.data, self.precision.device)
+    def training(self, words: Sequence[str], size_px: int) -> float:
+        small = ["data.num_workers=0", f"batch_size={BATCH}"]
+        cfg = self.compose([*words, f"transform.size={size_px}", "transform.fit=crop", *small])
+        return time_training(cfg, build_parts(cfg, self.precision, self.data))
 
     def loading(self, words: Sequence[str], size_px: int) -> float:
         cfg = self.compose([*words, f"transform.size={size_px}"])

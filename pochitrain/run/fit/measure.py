@@ -1,13 +1,18 @@
 """How long the work on one picture takes on this machine, measured in a few seconds."""
 
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from pochitrain.data.dataset import ImageDataset
 from pochitrain.engine.device import Precision
+from pochitrain.run.build import RunParts
+from pochitrain.run.measure import Workbench
 from pochitrain.threads import num_cores
 
 BATCH = 16
@@ -29,22 +34,19 @@ def time_forward(model: nn.Module, size_px: int, precision: Precision) -> float:
     return time_per_picture(step, precision.device)
 
 
-def time_training(model: nn.Module, size_px: int, precision: Precision) -> float:
-    """Seconds per picture for a training step of `model`, whose weights change."""
-    images = random_images(size_px, precision.device)
-    labels = torch.zeros(BATCH, dtype=torch.long, device=precision.device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
-    criterion = nn.CrossEntropyLoss()
-
-    def step() -> None:
-        with precision.autocast():
-            loss: Tensor = criterion(model(images), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        optimizer.zero_grad()
-
-    model.train()
-    return time_per_picture(step, precision.device)
+def time_training(cfg: DictConfig, parts: RunParts) -> float:
+    """Seconds per picture for a training step of `parts`, whose weights change."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Workbench(cfg, parts, Path(folder))
+        try:
+            work.compute(1)  # chooses kernels, allocates memory
+            seconds, steps = 0.0, 0
+            while seconds < MEASURED_S:
+                seconds += work.compute(1)
+                steps += 1
+        finally:
+            work.close()
+    return seconds / steps / len(work.batch.images)
 
 
 def time_loading(dataset: ImageDataset, transform: Callable[[object], object]) -> float:

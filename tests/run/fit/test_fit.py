@@ -30,7 +30,7 @@ def weights(tmp_path: Path) -> str:
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Costs as on a machine that needs 20 ms for a picture, without measuring them."""
     monkeypatch.setattr(cost, "time_forward", lambda model, px, precision: 0.02)
-    monkeypatch.setattr(cost, "time_training", lambda model, px, precision: 0.06)
+    monkeypatch.setattr(cost, "time_training", lambda cfg, parts: 0.06)
     monkeypatch.setattr(cost, "time_loading", lambda dataset, transform: 0.0)
     yield monkeypatch
 
