@@ -1,8 +1,11 @@
 """Composing is quick: a fresh interpreter shows the config without importing anything heavy."""
 
 import os
+import resource
 import subprocess
 import sys
+from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -59,3 +62,42 @@ def test_mistakes_are_found_without_heavy_imports(argv: tuple[str, ...]) -> None
     assert message
     assert last == "imported:"
     assert result.stdout == ""
+
+
+MAX_RATIO = 3.2
+"""CPU time of `--cfg job` to that of `import hydra`; docs/performance.md has the measured value."""
+
+
+def cpu_s(*arguments: str, cwd: Path) -> float:
+    """CPU seconds of a fresh interpreter."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Whether bytecode is kept is no part of the question: without, imports would be all there is.
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(cwd / "bytecode")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    subprocess.run(
+        [sys.executable, *arguments], check=True, capture_output=True, cwd=cwd, env=environment
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_showing_the_config_costs_little_more_than_importing_hydra(tmp_path: Path) -> None:
+    ours = "from pochitrain.cli.main import main; main(['train', '--cfg', 'job'])"
+    sides = [[cpu_s("-c", code, cwd=tmp_path) for code in ("import hydra", ours)] for _ in range(4)]
+    assert median(after / before for before, after in sides[1:]) < MAX_RATIO
+
+
+def test_first_training_step_is_reached_without_what_only_reports_need(tmp_path: Path) -> None:
+    heavy = HEAVY.replace("torchvision", "").replace("torch", "").replace("PIL", "")
+    code = (
+        "import os, sys\n"
+        "from torch.optim.optimizer import register_optimizer_step_post_hook as hook\n"
+        "def stop(*_):\n"
+        f"    print('imported:', *sorted(set('{heavy}'.split()) & set(sys.modules)), flush=True)\n"
+        "    os._exit(0)\n"
+        "hook(stop)\n"
+        "from pochitrain.cli.main import main\n"
+        f"main(['train', 'device=cpu', 'data.num_workers=0', 'work_dir={tmp_path}'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "imported:", done.stderr

@@ -1,19 +1,29 @@
 """Names that Hydra, its plugins and Optuna do not promise to keep; each test names what broke."""
 
 import inspect
+import pickle
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from hydra import initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, RunMode
+from omegaconf import OmegaConf, open_dict
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 import pochitrain
+from pochitrain.config.registry import register_config
+from pochitrain.config.root import GROUPS
+from pochitrain.paths import config_directory
 from pochitrain.sweep import private_api
 from pochitrain.sweep.sampler import ResumableGridSampler
 
@@ -39,6 +49,40 @@ def test_hydra_job_return() -> None:
     done = JobReturn(status=JobStatus.COMPLETED)
     done.return_value = 3
     assert private_api.job_result(done) == 3, "JobReturn._return_value"
+
+
+JOBS = [
+    ["learning_rate=0.01", "optimizer=sgd"],
+    ["learning_rate=0.02", "optimizer=sgd", "optimizer.momentum=0.5"],
+    ["scheduler=steplr", "scheduler.gamma=0.3", "data=folder", "data.train_root=x"],
+    ["learning_rate=0.01", "optimizer=sgd"],
+    ["++model.extra=1", "++callbacks.x={_target_: y}", "~callbacks.x"],
+]
+
+
+def test_hydra_config_loader_remembers_without_changing_what_it_composes() -> None:
+    register_config()
+    with initialize_config_dir(str(config_directory())):
+        loader = GlobalHydra.instance().config_loader()
+        config = loader.load_configuration("config", ["seed=3"], RunMode.MULTIRUN)
+        context = HydraContext(loader, Callbacks())
+        remembering = private_api.remember_composition(context).config_loader
+        assert isinstance(remembering, private_api.RememberingLoader), (
+            "ConfigLoaderImpl was renamed"
+        )
+        for overrides in JOBS:
+            expected = loader.load_sweep_config(config, overrides)
+            found = remembering.load_sweep_config(config, overrides)
+            assert OmegaConf.structural_equality(found, expected), overrides
+            assert OmegaConf.to_yaml(found) == OmegaConf.to_yaml(expected), overrides
+            with open_dict(found):  # a job may change its config
+                found.optimizer = {"lr": 7}
+        combinations = len({tuple(w for w in job if w.partition("=")[0] in GROUPS) for job in JOBS})
+        assert len(remembering.composed) == combinations, "the loader calls other methods"
+        with pytest.raises(HydraException, match="nosuch"):
+            remembering.load_sweep_config(config, ["optimizer.nosuch=1"])
+        copied = pickle.loads(pickle.dumps(remembering))
+        assert copied.composed == copied.repositories == {}, "launchers pickle it for every job"
 
 
 def test_joblib_launcher_execute_job() -> None:
