@@ -56,6 +56,10 @@ class EfficientNetLiteConfig(ModelConfig):
     pretrained: bool = True
 
 
+BACKBONES = (TimmConfig._target_, EfficientNetLiteConfig._target_)
+"""Targets whose models were trained with a mean, std and size of their own (see INPUTS)."""
+
+
 def require_package(package: str, extra: str, setting: str) -> None:
     """Refuse a setting that needs a Python package which is not installed.
 
@@ -72,7 +76,7 @@ def require_package(package: str, extra: str, setting: str) -> None:
 def check_model(node: Node, root: Node) -> None:
     """Refuse a model whose packages are not installed, before the data are read."""
     target, name = node.get("_target_"), node.get("name")
-    if target not in (TimmConfig._target_, EfficientNetLiteConfig._target_):
+    if target not in BACKBONES:
         return
     from_wheel = target == EfficientNetLiteConfig._target_
     extra = "backbone" if from_wheel else "timm"

@@ -9,6 +9,7 @@ from rich.console import Console
 from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.config.component import plain
 from pochitrain.config.insight import ConfusionMatrixConfig
+from pochitrain.config.model import BACKBONES
 from pochitrain.config.transform_step import complete_steps
 from pochitrain.console import open_console
 from pochitrain.data.dataset import DataSplits, fingerprint
@@ -245,6 +246,9 @@ def describe_run(cfg: DictConfig, parts: RunParts, folder: Path) -> dict[str, st
         "run": str(folder),
         "loss": describe_weights(parts.criterion, data.class_names),
     }
+    if cfg.model.get("_target_") in BACKBONES:  # these bring defaults of their own
+        mean, std = (" ".join(f"{value:g}" for value in cfg[key]) for key in ("mean", "std"))
+        rows["input"] = f"mean {mean}, std {std}, transform.size {cfg.transform.get('size')}"
     return rows | parts.chosen | describe_cache(parts.train_loader, parts.val_loader)
 
 
