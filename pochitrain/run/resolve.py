@@ -11,6 +11,7 @@ from pochitrain.config.transform_step import is_step
 from pochitrain.data.dataset import DataSplits
 from pochitrain.data.picture_size import PictureSizes, look_at_sizes
 from pochitrain.error import ConfigError
+from pochitrain.run.resume.find import overrides_of_command
 
 NUM_FOR_WARNING = 200
 """Images looked at where nothing depends on them but a warning."""
@@ -57,10 +58,11 @@ def describe_loss(sizes: PictureSizes) -> str:
 
 
 def warn_of_crop(cfg: DictConfig, data: DataSplits) -> list[str]:
-    """A warning where the validation crop cuts away much of the images."""
+    """A warning where the validation crop cuts away much of the images, and nobody asked for it."""
     node = cfg.transform
     crops = any(is_step(step, "CenterCrop") for step in node.val)
-    if node.get("fit") != "crop" or not crops or data.train.in_memory:
+    asked = overrides_of_command()(("transform", "fit"))
+    if node.get("fit") != "crop" or asked or not crops or data.train.in_memory:
         return []
     sizes = look_at_sizes(data.train, NUM_FOR_WARNING)
     if sizes is None or sizes.suits_crop():

@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 
 from pochitrain.error import ConfigError
-from pochitrain.run.resume.config import combine_configs, is_same_run, match_overrides
+from pochitrain.run.resume.config import (
+    combine_configs,
+    complete_transform,
+    is_same_run,
+    match_overrides,
+)
 
 SAVED: dict[str, Any] = {
     "epochs": 10,
@@ -134,3 +139,18 @@ def test_defaults_do_not_replace_what_the_run_added(default: Any, kept: Any) -> 
 def test_new_keys_of_another_option_are_not_mixed_in() -> None:
     wanted = changed(optimizer={"_target_": "torch.optim.SGD", "lr": 0.1, "momentum": 0.9})
     assert combine_configs(SAVED, wanted, named()) == SAVED
+
+
+def test_a_run_from_before_fit_and_crop_scale_did_what_the_schema_says() -> None:
+    old = changed(transform={"size": 64})
+    now = changed(transform={"size": 64, "fit": "crop", "crop_scale": None})
+    assert is_same_run(complete_transform(old, now), now, named())
+    other = changed(transform={"size": 64, "fit": "pad", "crop_scale": 0.6})
+    completed = complete_transform(old, other)
+    assert not is_same_run(completed, other, named())
+    assert combine_configs(completed, other, named())["transform"] == now["transform"]
+
+
+def test_an_option_without_these_keys_gets_none() -> None:
+    own = changed(transform={"strength": 3})
+    assert complete_transform(own, own) == own
