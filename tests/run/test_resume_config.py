@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 
 from pochitrain.error import ConfigError
-from pochitrain.run.resume.config import combine_configs, is_same_run, match_overrides
+from pochitrain.run.resume.config import (
+    combine_configs,
+    is_same_run,
+    match_overrides,
+    recorded_choice,
+)
 
 SAVED: dict[str, Any] = {
     "epochs": 10,
@@ -134,3 +139,40 @@ def test_defaults_do_not_replace_what_the_run_added(default: Any, kept: Any) -> 
 def test_new_keys_of_another_option_are_not_mixed_in() -> None:
     wanted = changed(optimizer={"_target_": "torch.optim.SGD", "lr": 0.1, "momentum": 0.9})
     assert combine_configs(SAVED, wanted, named()) == SAVED
+
+
+TUNED = changed()
+TUNED |= {"tune": "recorded", "channels_last": False}
+
+
+def tuning(**values: Any) -> dict[str, Any]:
+    """What a command composes: usual values, nothing measured yet."""
+    return changed() | {"tune": "auto", "channels_last": True} | values
+
+
+def test_a_run_that_measured_is_continued_with_what_it_chose() -> None:
+    command = named("tune=auto", "resume=auto")
+    assert is_same_run(TUNED, tuning(), command)
+    assert recorded_choice(TUNED, command) == {
+        "tune": "recorded",
+        "channels_last": False,
+        "data.num_workers": 0,
+    }
+    assert combine_configs(TUNED, tuning(), named("tune=auto")) == TUNED
+    assert combine_configs(TUNED, tuning(tune="off", channels_last=True), named()) == TUNED
+
+
+def test_a_value_that_is_typed_is_not_replaced() -> None:
+    command = named("tune=auto", "channels_last=true", "data.num_workers=3")
+    assert not is_same_run(TUNED, tuning(), command)
+    assert recorded_choice(TUNED, command) == {"tune": "recorded"}
+    assert is_same_run(TUNED, tuning(tune="off", channels_last=False), named("channels_last=false"))
+    assert not is_same_run(TUNED, tuning(tune="off"), named())
+
+
+def test_a_run_that_did_not_measure_is_not_measured_when_it_is_continued() -> None:
+    plain = changed() | {"tune": "off", "channels_last": True}
+    assert not is_same_run(plain, tuning(), named("tune=auto"))
+    assert recorded_choice(plain, named()) == {}
+    with pytest.raises(ConfigError, match=r"^tune must be as in the run that is continued"):
+        combine_configs(plain, tuning(), named("tune=auto"))

@@ -15,7 +15,13 @@ from pochitrain.config.root import validate
 from pochitrain.engine.checkpoint import earlier_checkpoints, load_checkpoint
 from pochitrain.error import ConfigError
 from pochitrain.run.directory import collect_versions, requested_directory, tell_hydra
-from pochitrain.run.resume.config import KeyPath, combine_configs, is_same_run, match_overrides
+from pochitrain.run.resume.config import (
+    KeyPath,
+    combine_configs,
+    is_same_run,
+    match_overrides,
+    recorded_choice,
+)
 from pochitrain.run.status import is_finished, is_locked
 from pochitrain.text import first_line
 
@@ -81,6 +87,8 @@ def find_run(cfg: DictConfig, warnings: list[str], console: Console) -> ResumedR
         if folder is None:
             console.print("resume=auto: no unfinished run of this config; starting a new one.")
             return None
+        for key, value in recorded_choice(load_config(folder), overrides_of_command()).items():
+            OmegaConf.update(cfg, key, value)
         found = ResumedRun(folder, cfg, warnings, *newest_checkpoint(folder, warnings))
     else:
         if sweep:
