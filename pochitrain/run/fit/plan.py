@@ -1,0 +1,151 @@
+"""What fits into the time: sizes, epochs and the share of a comparison, from measured costs.
+
+Only arithmetic, so that a plan can be checked by hand.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+SIZES_PX = (32, 64, 96, 128, 160, 192, 224)
+"""Side lengths that are considered. Backbones are trained at 224 px or more."""
+MIN_PRETRAINED_PX = 64
+"""A backbone of 32 times smaller last maps sees little at less than this."""
+SMALL_PX = 40
+"""Pictures of this side or less are compared with a model trained from scratch at their own size:
+the first layers of a backbone for photographs throw half of each side away at once."""
+MAX_ENLARGEMENT = 4
+"""Pretrained backbones profit from enlarged small pictures, up to about this much."""
+PROBE_SHARE = 0.8
+"""Of the time left, at most this much goes into features; the rest is for the head and the end."""
+MIN_EPOCHS = 3
+"""Fewer epochs of all layers rarely beat a good probe."""
+MAX_EPOCHS = 30
+HELD_OUT = 0.2
+"""Share of the training pictures that the comparison holds out."""
+FIXED_S = 6.0
+"""Building the model, cross-validating the head, drawing the graphs."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """How many pictures there are, and of which size."""
+
+    num_train: int
+    num_val: int
+    side_px: int
+    """Median of the shorter sides."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds per picture on this machine, loading included, by side length in pixels."""
+
+    forward_s: Mapping[int, float]
+    """Of the pretrained backbone; empty without one."""
+    finetune_s: Mapping[int, float]
+    """A training step of the pretrained model; empty without one."""
+    scratch_s: Mapping[int, float]
+    """A training step of the model that is trained from scratch."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training of all layers, and the shorter one by which it is compared before."""
+
+    strategy: str
+    size_px: int
+    epochs: int
+    pilot_epochs: int
+    pilot_s: float
+    seconds: float
+    """Of the training itself."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to try; the better on held-out training pictures is the result."""
+
+    probe_px: int | None
+    """Side length for features; None without a pretrained backbone."""
+    probe_s: float
+    training: Training | None
+    """None where the time is too short for it."""
+
+    @property
+    def seconds(self) -> float:
+        """Expected duration, if the training is chosen."""
+        training = self.training
+        return FIXED_S + self.probe_s + (training.pilot_s + training.seconds if training else 0)
+
+
+def make_plan(work: Work, costs: Costs, left_s: float) -> Plan:
+    """The plan for the time that is left.
+
+    Args:
+        left_s: seconds until the end of the budget.
+    """
+    if not costs.forward_s:
+        return Plan(None, 0.0, plan_scratch(work, costs, left_s - FIXED_S, required=True))
+    sizes = pretrained_sizes(work)
+    probe_px = choose_probe(work, costs, sizes, PROBE_SHARE * (left_s - FIXED_S))
+    probe_s = costs.forward_s[probe_px] * (work.num_train + work.num_val)
+    rest_s = left_s - FIXED_S - probe_s
+    if work.side_px <= SMALL_PX:
+        return Plan(probe_px, probe_s, plan_scratch(work, costs, rest_s, required=False))
+    sizes = [px for px in sizes if px <= probe_px]
+    return Plan(probe_px, probe_s, plan_finetune(work, costs, sizes, rest_s, probe_px))
+
+
+def pretrained_sizes(work: Work) -> list[int]:
+    """Side lengths for a pretrained backbone, small first."""
+    largest = min(max(work.side_px * MAX_ENLARGEMENT, 2 * MIN_PRETRAINED_PX), SIZES_PX[-1])
+    return [px for px in SIZES_PX if MIN_PRETRAINED_PX <= px <= largest]
+
+
+def choose_probe(work: Work, costs: Costs, sizes: list[int], limit_s: float) -> int:
+    """The largest of `sizes` at which all features take no more than `limit_s`; else the least."""
+    num_pictures = work.num_train + work.num_val
+    fitting = [px for px in sizes if costs.forward_s[px] * num_pictures <= limit_s]
+    return max(fitting, default=sizes[0])
+
+
+def plan_finetune(
+    work: Work, costs: Costs, sizes: list[int], limit_s: float, probe_px: int
+) -> Training | None:
+    """Training of all layers from the probe on, at the largest size that leaves enough epochs."""
+    for px in reversed(sizes):
+        head_s = 0 if px == probe_px else costs.forward_s[px] * (work.num_train + work.num_val)
+        epoch_s = costs.finetune_s[px] * work.num_train + costs.forward_s[px] * work.num_val
+        training = fill_time("probe_finetune", px, epoch_s, limit_s - head_s)
+        if training.epochs >= MIN_EPOCHS:
+            return training
+    return None
+
+
+def plan_scratch(work: Work, costs: Costs, limit_s: float, *, required: bool) -> Training | None:
+    """Training from random weights, at a size that follows the pictures."""
+    px = scratch_size(work)
+    epoch_s = costs.scratch_s[px] * (work.num_train + work.num_val / 3)
+    if required:  # nothing to compare with
+        epochs = min(max(int(limit_s / epoch_s), 1), MAX_EPOCHS)
+        return Training("scratch", px, epochs, 0, 0.0, epochs * epoch_s)
+    training = fill_time("scratch", px, epoch_s, limit_s)
+    return training if training.epochs >= 2 * MIN_EPOCHS else None
+
+
+def scratch_size(work: Work) -> int:
+    """The size that is nearest to that of the pictures, 128 px at most."""
+    return min((px for px in SIZES_PX if px <= 128), key=lambda px: abs(px - work.side_px))
+
+
+def fill_time(strategy: str, size_px: int, epoch_s: float, limit_s: float) -> Training:
+    """As many epochs as fit, with a comparison of half as many on the part not held out."""
+    pilot_share = 0.5 * (1 - HELD_OUT)
+    epochs = min(int(limit_s / (epoch_s * (1 + pilot_share))), MAX_EPOCHS)
+    pilot_epochs = (epochs + 1) // 2
+    pilot_s = pilot_epochs * (1 - HELD_OUT) * epoch_s
+    while epochs and pilot_s + epochs * epoch_s > limit_s:  # rounding up the pilot was too much
+        epochs -= 1
+        pilot_epochs = (epochs + 1) // 2
+        pilot_s = pilot_epochs * (1 - HELD_OUT) * epoch_s
+    return Training(strategy, size_px, epochs, pilot_epochs, pilot_s, epochs * epoch_s)
