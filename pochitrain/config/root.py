@@ -37,6 +37,8 @@ from pochitrain.error import ConfigError, require
 from pochitrain.text import did_you_mean, first_line
 
 AtLeastOne = Range(ge=1)
+TUNE = ("off", "auto", "recorded", "False")
+"""Values of `tune`; False is what YAML makes of `off` without quotes."""
 
 
 def is_device(text: str) -> bool:
@@ -96,6 +98,9 @@ class RootConfig:
     """Compile the model with torch.compile."""
     channels_last: bool = True
     """Store images in NHWC memory order, in which convolutions are faster on GPUs."""
+    tune: Annotated[str, Rule("one of off, auto, recorded", lambda value: value in TUNE)] = "off"
+    """auto = measure channels_last and data.num_workers before training where nobody has set them;
+    recorded = what a run with auto writes into its config, with the values that it chose."""
     cudnn_benchmark: bool = False
     deterministic: bool = False
     """Bitwise reproducible on a GPU too, where torch has a deterministic algorithm; slower."""

@@ -97,10 +97,14 @@ class Workbench:
         self.batch = self.source.take()
         """The images that the step alone is run on."""
 
-    def load(self, count: int) -> float:
-        """Seconds for `count` batches, files to device; those that are ready do not count."""
+    def drain(self) -> None:
+        """Take the batches that the loader processes have ready."""
         for _ in range(self.num_prefetched):
             self.source.take()
+
+    def load(self, count: int) -> float:
+        """Seconds for `count` batches, files to device; those that are ready do not count."""
+        self.drain()
         self.wait()
         start = time.perf_counter()
         for _ in range(count):

@@ -1,6 +1,7 @@
 """A training run, from the composed config to the files in the run directory."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -37,6 +38,7 @@ from pochitrain.run.resume.restore import restore
 from pochitrain.run.status import lock_run, write_status
 from pochitrain.run.strategy import apply_strategy
 from pochitrain.run.summary import describe_classes, describe_weights, print_end, print_start
+from pochitrain.run.tune import refuse_in_sweep, tune
 from pochitrain.seed import seed_everything
 from pochitrain.strategy.head_model import HeadOnFeatures
 from pochitrain.threads import limit_threads
@@ -65,11 +67,16 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
         if resumed.is_done:
             return resumed.best_value
         cfg, warnings = resumed.cfg, resumed.warnings
+    if cfg.tune == "auto":
+        refuse_in_sweep()
     precision = select_precision(precision_name(cfg, resumed), select_device(cfg.device))
     set_backends(cfg, precision.device)
     seed_everything(cfg.seed)
     parts = build_parts(cfg, precision)  # finds wrong input, before anything is written
     check_callbacks(cfg, parts.state.model)
+    tuned: dict[str, Any] = {}
+    if cfg.tune == "auto" and resumed is None:
+        parts, tuned = tune(cfg, parts, console)
 
     folder = open_run_directory(cfg) if resumed is None else resumed.open_directory()
     rows = describe_run(cfg, parts, folder)
@@ -86,7 +93,7 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
         if resumed is not None:
             restore(resumed, trainer, parts.data)
         with report_end(folder, cfg, trainer.state, request), stop_on_signal(request):
-            save_metadata(folder, cfg, {"device": rows["device"], "seed": cfg.seed})
+            save_metadata(folder, cfg, {"device": rows["device"], "seed": cfg.seed, "tune": tuned})
             try:
                 state = trainer.fit()
             finally:

@@ -146,6 +146,11 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
     ("seed=-1", "seed must be an integer >= 0, got -1."),
     ("seed=9223372036854775808", "seed must be an integer < 2**63, got 9223372036854775808."),
     ("precision=fp8", "precision must be one of auto, fp32, bf16, fp16, got 'fp8'."),
+    ("tune=maybe", "tune must be one of off, auto, recorded, got 'maybe'."),
+    (
+        "optimizer.fused=true optimizer.foreach=true",
+        "optimizer.foreach must be false or null with optimizer.fused=true, got True.",
+    ),
     ("device=tpu", "device must be cuda, cuda:N, mps, cpu or null (automatic), got 'tpu'."),
     ("mean=0.5", "mean must be a list, got 0.5. Write mean=[...]."),
     ("mean=[1,2]", "mean must be 3 numbers (red, green, blue), got [1.0, 2.0]."),

@@ -48,8 +48,14 @@ def test_fused_computes_the_same(kind: Any, options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{"fused": False}, {"fused": True}, {"foreach": True}, {"foreach": False}]
-    + [{"differentiable": True}, {"capturable": True}],
+    [
+        {"fused": False},
+        {"fused": True},
+        {"foreach": True},
+        {"foreach": False},
+        {"differentiable": True},
+        {"capturable": True},
+    ],
 )
 def test_what_the_person_says_decides(given: dict[str, Any]) -> None:
     assert choose_kernels(Adam, given, groups()) == {}

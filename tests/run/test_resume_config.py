@@ -11,6 +11,7 @@ from pochitrain.run.resume.config import (
     complete_transform,
     is_same_run,
     match_overrides,
+    recorded_choice,
 )
 
 SAVED: dict[str, Any] = {
@@ -154,3 +155,40 @@ def test_a_run_from_before_fit_and_crop_scale_did_what_the_schema_says() -> None
 def test_an_option_without_these_keys_gets_none() -> None:
     own = changed(transform={"strength": 3})
     assert complete_transform(own, own) == own
+
+
+TUNED = changed()
+TUNED |= {"tune": "recorded", "channels_last": False}
+
+
+def tuning(**values: Any) -> dict[str, Any]:
+    """What a command composes: usual values, nothing measured yet."""
+    return changed() | {"tune": "auto", "channels_last": True} | values
+
+
+def test_a_run_that_measured_is_continued_with_what_it_chose() -> None:
+    command = named("tune=auto", "resume=auto")
+    assert is_same_run(TUNED, tuning(), command)
+    assert recorded_choice(TUNED, command) == {
+        "tune": "recorded",
+        "channels_last": False,
+        "data.num_workers": 0,
+    }
+    assert combine_configs(TUNED, tuning(), named("tune=auto")) == TUNED
+    assert combine_configs(TUNED, tuning(tune="off", channels_last=True), named()) == TUNED
+
+
+def test_a_value_that_is_typed_is_not_replaced() -> None:
+    command = named("tune=auto", "channels_last=true", "data.num_workers=3")
+    assert not is_same_run(TUNED, tuning(), command)
+    assert recorded_choice(TUNED, command) == {"tune": "recorded"}
+    assert is_same_run(TUNED, tuning(tune="off", channels_last=False), named("channels_last=false"))
+    assert not is_same_run(TUNED, tuning(tune="off"), named())
+
+
+def test_a_run_that_did_not_measure_is_not_measured_when_it_is_continued() -> None:
+    plain = changed() | {"tune": "off", "channels_last": True}
+    assert not is_same_run(plain, tuning(), named("tune=auto"))
+    assert recorded_choice(plain, named()) == {}
+    with pytest.raises(ConfigError, match=r"^tune must be as in the run that is continued"):
+        combine_configs(plain, tuning(), named("tune=auto"))

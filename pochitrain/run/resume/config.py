@@ -46,6 +46,10 @@ CHANGEABLE_BY_NAME = ("data.train_root", "data.val_root")
 """Of these, the keys that only resume=RUN may change. For resume=auto, another dataset means
 another run."""
 
+TUNABLE = ("channels_last", "data.num_workers")
+"""Keys that `tune=auto` chooses. A run that did so has tune=recorded, and is continued with what it
+chose, also by a command that says tune=auto."""
+
 FROM_COMMAND = ("allow_targets", "resume")
 """Never taken from the saved run: only the command line decides what may be executed."""
 
@@ -103,7 +107,14 @@ def is_same_run(
     old, new = flatten(saved), flatten(wanted)
     known = known_paths(old)
 
+    tuned = saved.get("tune") == "recorded"
+
     def may_differ(path: KeyPath) -> bool:
+        if tuned and path == ("tune",):
+            return True
+        chosen = tuned and wanted.get("tune") == "auto" and ".".join(path) in TUNABLE
+        if chosen and not is_overridden(path):
+            return True
         added = path not in old and path[0] not in USER_GROUPS and is_new(path, old, known)
         if added and not is_overridden(path):
             return same_target(path, saved, wanted)
@@ -112,6 +123,21 @@ def is_same_run(
     differ = {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
     longer = bool(new[("epochs",)] >= old[("epochs",)])
     return all(map(may_differ, differ)) and longer and rule_order(old) == rule_order(new)
+
+
+def recorded_choice(
+    saved: Mapping[str, Any], is_overridden: Callable[[KeyPath], bool]
+) -> dict[str, Any]:
+    """Dotted key -> value that a continued run has from `tune=auto`; empty if it measured nothing.
+
+    Args:
+        is_overridden: whether an override of this command sets the value at a path.
+    """
+    if saved.get("tune") != "recorded":
+        return {}
+    values = {".".join(path): value for path, value in flatten(saved).items()}
+    kept = [key for key in TUNABLE if key in values and not is_overridden(tuple(key.split(".")))]
+    return {"tune": "recorded"} | {key: values[key] for key in kept}
 
 
 def known_paths(values: Mapping[KeyPath, Any]) -> set[KeyPath]:
@@ -147,7 +173,7 @@ def combine_configs(
         before = old.get(path, ABSENT)
         if path[0] in FROM_COMMAND:
             old[path] = value
-        elif value == before:
+        elif (path == ("tune",) and before == "recorded") or value == before:
             continue
         elif is_overridden(path):
             if is_changeable(path):

@@ -22,6 +22,7 @@ from pochitrain.run.resume.config import (
     complete_transform,
     is_same_run,
     match_overrides,
+    recorded_choice,
 )
 from pochitrain.run.status import is_finished, is_locked
 from pochitrain.text import first_line
@@ -89,6 +90,8 @@ def find_run(cfg: DictConfig, warnings: list[str], console: Console) -> ResumedR
             console.print("resume=auto: no unfinished run of this config; starting a new one.")
             return None
         folder, cfg = newest
+        for key, value in recorded_choice(load_config(folder), overrides_of_command()).items():
+            OmegaConf.update(cfg, key, value)
         found = ResumedRun(folder, cfg, warnings, *newest_checkpoint(folder, warnings))
     else:
         if sweep:
