@@ -15,6 +15,8 @@ WITH_FEATURES = (PROBE, PROBE_FINETUNE)
 
 NULLABLE = (("learning_rate",), ("optimizer", "lr"), ("optimizer", "weight_decay"))
 """Keys that strategy=probe sets to null: chosen by cross-validation."""
+CHOSEN_BY_RUN = (*NULLABLE, ("strategy", "head_lr"), ("strategy", "head_weight_decay"))
+"""Keys for which a run writes its choice into its config where they are null."""
 
 
 @dataclass

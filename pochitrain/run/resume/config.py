@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from pochitrain.config.strategy import CHOSEN_BY_RUN
 from pochitrain.error import ConfigError, require
 
 KeyPath = tuple[str, ...]
@@ -99,7 +100,8 @@ def is_same_run(
     """Whether `wanted` continues the run with the config `saved`.
 
     It does if they differ only in changeable keys, and in keys that are missing in `saved`, because
-    an older version wrote it, and not set by this command: their defaults are what it did.
+    an older version wrote it, and not set by this command: their defaults are what it did. A number
+    that the run has chosen itself is no difference from null.
 
     Args:
         is_overridden: whether an override of this command sets the value at a path.
@@ -121,6 +123,7 @@ def is_same_run(
         return is_changeable(path) and ".".join(path) not in CHANGEABLE_BY_NAME
 
     differ = {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
+    differ -= {path for path in CHOSEN_BY_RUN if path in new and new[path] is None}
     longer = bool(new[("epochs",)] >= old[("epochs",)])
     return all(map(may_differ, differ)) and longer and rule_order(old) == rule_order(new)
 
