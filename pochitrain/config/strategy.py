@@ -83,6 +83,9 @@ def check_probe(root: Node) -> None:
     layer_wise = root["layer_wise_lr"].get("enabled")
     remedy = "Only the last layer is trained, at strategy.head_lr."
     require(not layer_wise, "layer_wise_lr.enabled", rule.format("false"), layer_wise, remedy)
+    tune = root.get("tune", "off")
+    remedy = "There is nothing to choose for a step on features."
+    require(tune != "auto", "tune", rule.format("off"), tune, remedy)
     batches = root["gradient_accumulation"]
     remedy = "Features take little memory: raise batch_size instead."
     require(batches == 1, "gradient_accumulation", rule.format("1"), batches, remedy)

@@ -19,7 +19,14 @@ from pochitrain.config.component import Components
 from pochitrain.config.data import LoaderConfig
 from pochitrain.config.root import RootConfig
 from pochitrain.error import ConfigError
-from pochitrain.run.build import RunParts, build_loaders, build_parts, build_pipelines, build_state
+from pochitrain.run.build import (
+    RunParts,
+    build_loaders,
+    build_model,
+    build_parts,
+    build_pipelines,
+    build_state,
+)
 from pochitrain.run.measure import Workbench, in_turns
 from pochitrain.run.resume.config import TUNABLE
 from pochitrain.seed import seed_everything
@@ -118,13 +125,9 @@ def choose_memory_format(cfg: DictConfig, parts: RunParts) -> Choice:
         changed = cfg.copy()
         changed.channels_last = value
         order = torch.channels_last if value else torch.contiguous_format
-        state = build_state(
-            Components(changed),
-            parts.data,
-            parts.precision.device,
-            parts.precision,
-            parts.metrics,
-        )
+        components = Components(changed)
+        model = build_model(components, parts.data, parts.precision.device)
+        state = build_state(components, parts.data, model, None, parts.precision, parts.metrics)
         loader = replace(parts.train_loader, memory_format=order)
         variants[value] = replace(parts, state=state, train_loader=loader)
     return compare(cfg, variants, lambda work, count: work.compute(count))

@@ -25,10 +25,17 @@ class Small(nn.Sequential):
             nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(16, num_classes),
         )
 '''
-WORDS = (
-    "data=folder data.train_root=photos/train data.val_root=photos/val data.num_workers=0 "
-    "transform.size=32 learning_rate=0.01 batch_size=16 device=cpu metrics.export=false"
-).split()
+WORDS = [
+    "data=folder",
+    "data.train_root=photos/train",
+    "data.val_root=photos/val",
+    "data.num_workers=0",
+    "transform.size=32",
+    "learning_rate=0.01",
+    "batch_size=16",
+    "device=cpu",
+    "metrics.export=false",
+]
 
 
 @pytest.fixture
