@@ -111,7 +111,8 @@ def build_parts(cfg: DictConfig, precision: Precision, data: DataSplits | None =
     metrics = [] if data.val is None else build_metrics(parts, len(data.class_names))
     model = build_model(parts, data, device)
     backbone = split_head(model) if strategy_name(cfg) in WITH_FEATURES else None
-    try_on_data(cfg, model, data, precision, train_loader, val_loader)
+    if backbone is None or needs_trial(cfg, data):
+        try_on_data(cfg, model, data, precision, train_loader, val_loader)
     state = build_state(parts, data, model, backbone, precision, metrics)
     user_callbacks = build_user_callbacks(parts, state.model, data.class_names)
     return RunParts(
@@ -319,6 +320,20 @@ def find_rate_rules(cfg: DictConfig, model: nn.Module) -> list[RateRule]:
     return assign_rates(named, plain(node.layer_rates), rate)
 
 
+TRIED: set[str] = set()
+"""Models and transforms that were tried in this process: trials of a search differ in neither."""
+
+
+def needs_trial(cfg: DictConfig, data: DataSplits) -> bool:
+    """Whether the backbone has not been tried in this process with these settings."""
+    names = [split and split.name(0) for split in (data.train, data.val)]
+    settings = repr([plain(cfg.model), plain(cfg.transform), cfg.precision, cfg.device, names])
+    if settings in TRIED:
+        return False
+    TRIED.add(settings)
+    return True
+
+
 def try_on_data(
     cfg: DictConfig,
     model: nn.Module,
@@ -333,7 +348,8 @@ def try_on_data(
         ConfigError: if it fails on them.
     """
     smallest = min(2, *(stop - start for start, stop in train_loader.batches.bounds()))
-    learns = cfg.model.get("freeze") is not True  # else batch norm stays in evaluation mode
+    frozen = cfg.model.get("freeze") is True or strategy_name(cfg) == PROBE
+    learns = not frozen  # else batch norm stays in evaluation mode
     trials = [(train_loader, smallest, learns), (val_loader, 1, False)]
     for loader, num_images, training in trials:
         if loader is not None:

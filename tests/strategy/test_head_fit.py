@@ -1,0 +1,106 @@
+"""Many last layers at once are the last layers that torch would train one by one."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pochitrain.data.sampler import EpochBatches
+from pochitrain.engine.state import Monitor
+from pochitrain.loss.cross_entropy import CrossEntropy
+from pochitrain.seed import derive_seed
+from pochitrain.strategy.cross_validation import NUM_FOLDS, assign_folds, choose_rates
+from pochitrain.strategy.head_fit import HeadTraining, Rates, fit_heads
+
+EPOCHS, BATCH = 3, 8
+
+
+def make_training(labels: Tensor, features: Tensor, **changed: Any) -> HeadTraining:
+    def build(groups: list[dict[str, Any]]) -> tuple[Any, Any]:
+        optimizer = torch.optim.AdamW(groups)
+        return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
+
+    generator = torch.Generator().manual_seed(5)
+    start = torch.randn(3, 6, generator=generator), torch.randn(3, generator=generator)
+    values: dict[str, Any] = {
+        "views": [features],
+        "labels": labels,
+        "criterion": CrossEntropy(torch.tensor([1.0, 2.0, 0.5]), 0.1),
+        "build": build,
+        "epochs": EPOCHS,
+        "batch_size": BATCH,
+        "seed": 7,
+        "balanced": False,
+        "start": start,
+        "decay_bias": True,
+    }
+    return HeadTraining(**{**values, **changed})
+
+
+def one_by_one(training: HeadTraining, fold: Tensor, number: int, rates: Rates) -> nn.Linear:
+    """The plain loop."""
+    layer = nn.Linear(6, 3)
+    with torch.no_grad():
+        layer.weight.copy_(training.start[0])
+        layer.bias.copy_(training.start[1])
+    group = {"params": [*layer.parameters()], "lr": rates.lr, "weight_decay": rates.weight_decay}
+    optimizer, scheduler = training.build([group])
+    seed = derive_seed(training.seed, "fold", number)
+    batches = EpochBatches(training.labels[fold].numpy(), BATCH, seed=seed, shuffle=True)
+    for epoch in range(EPOCHS):
+        batches.epoch = epoch
+        order = fold[batches.order()]
+        view = training.views[epoch % len(training.views)]
+        for start, stop in batches.bounds():
+            rows = order[start:stop]
+            optimizer.zero_grad()
+            loss = training.criterion(layer(view[rows]), training.labels[rows])
+            torch.autograd.backward(loss)
+            optimizer.step()
+        scheduler.step()
+    return layer
+
+
+def test_equal_those_of_a_plain_loop() -> None:
+    torch.manual_seed(0)
+    labels = torch.randint(0, 3, (40,))
+    views = [torch.randn(40, 6), torch.randn(40, 6)]
+    training = make_training(labels, views[0], views=views)
+    folds = [torch.arange(0, 30), torch.arange(10, 40)]
+    pairs = [Rates(0.1, 0.5), Rates(0.01, 0.0)]
+    heads = fit_heads(training, folds, pairs)
+    for f, fold in enumerate(folds):
+        for g, pair in enumerate(pairs):
+            expected = one_by_one(training, fold, f, pair)
+            torch.testing.assert_close(heads.weight[g, f].detach(), expected.weight.detach())
+            torch.testing.assert_close(heads.bias[g, f].detach(), expected.bias.detach())
+
+
+def test_folds_have_each_image_once_and_every_class() -> None:
+    labels = np.repeat([0, 1, 2], [40, 12, 3])
+    rows, folds = assign_folds(labels, seed=3)
+    assert rows.tolist() == list(range(55))
+    table = [
+        [int(((labels == c) & (folds == f)).sum()) for f in range(NUM_FOLDS)] for c in range(3)
+    ]
+    assert table[0] == [10] * 4
+    assert table[1] == [3] * 4
+    assert sorted(table[2]) == [0, 1, 1, 1]
+    assert np.array_equal(folds, assign_folds(labels, seed=3)[1])
+    assert not np.array_equal(folds, assign_folds(labels, seed=4)[1])
+
+
+def choose(training: HeadTraining, metric: str, lrs: list[float]) -> Rates:
+    return choose_rates(training, lrs, [0.0, 100.0], Monitor(metric), [], 3)
+
+
+def test_the_better_rate_wins() -> None:
+    """Classes that a line divides: too small a rate learns nothing, decay forgets it again."""
+    torch.manual_seed(1)
+    labels = torch.arange(60) % 3
+    features = torch.randn(60, 6) + 3 * nn.functional.one_hot(labels, 6)
+    zeros = torch.zeros(3, 6), torch.zeros(3)
+    training = make_training(labels, features, start=zeros, epochs=20)
+    for metric in ("val_accuracy", "val_loss", "val_macro_f1", "train_loss"):
+        assert choose(training, metric, [1e-6, 0.05]) == Rates(0.05, 0.0), metric
