@@ -66,7 +66,7 @@ def test_the_head_is_fitted_before_all_layers_are_trained(
     assert "Last layer fitted in 20 epochs" in text
     saved = load_checkpoint(run / "models" / "last.pth")
     assert saved["config"]["strategy"]["head_weight_decay"] == 0.01  # that of AdamW
-    # At first a weight is at most 512 ** -0.5 = 0.044, and the epoch itself moves it by 1e-5 a step.
+    # At first a weight is at most 512 ** -0.5 = 0.044; the epoch moves it by 1e-5 a step.
     assert saved["model"]["fc.weight"].abs().max() > 0.06
     outcome = pochi(f"resume={run}", "epochs=2")
     assert outcome.code == 0, outcome.err

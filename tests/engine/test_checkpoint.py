@@ -293,10 +293,6 @@ def write_epochs(state: TrainState, writer: CheckpointWriter, accuracies: list[f
     writer.finish()
 
 
-def saved_epochs(folder: Path) -> dict[str, int]:
-    return {path.stem: load_checkpoint(path)["epoch"] for path in folder.glob("*.pth")}
-
-
 def test_the_best_of_short_epochs_waits_and_is_written_with_the_next(tmp_path: Path) -> None:
     state, writer = make_state(), CheckpointWriter(tmp_path, {}, least_s=1000.0)
     write_epochs(state, writer, [50.0, 70.0, 60.0])
@@ -304,12 +300,12 @@ def test_the_best_of_short_epochs_waits_and_is_written_with_the_next(tmp_path: P
     second = [record.train_loss for record in state.history]
     writer.save_last(state, [])  # as after a signal
     writer.finish()
-    assert saved_epochs(tmp_path) == {"last": 3, "best": 2}
+    assert saved_epochs(tmp_path) == {"best.pth": 2, "last.pth": 3}
     history = load_checkpoint(tmp_path / "best.pth")["history"]
     assert [record["train_loss"] for record in history] == second[:2]
     state.epochs = 5
     write_epochs(state, writer, [65.0, 80.0])  # the last epoch is always written
-    assert saved_epochs(tmp_path) == {"last": 5, "best": 5, "last_1": 3}
+    assert saved_epochs(tmp_path) == {"best.pth": 5, "last.pth": 5, "last_1.pth": 3}
 
 
 @pytest.mark.parametrize(("known", "left"), [(2, 2), (1, 1), (None, 1)])
@@ -322,7 +318,7 @@ def test_a_killed_run_finishes_or_forgets_the_best_epoch(
     train_an_epoch(state, 70.0)
     torch.save(writer.content(state, []), tmp_path / ".best.next")
     finish_best(tmp_path, known)
-    assert saved_epochs(tmp_path)["best"] == left
+    assert saved_epochs(tmp_path)["best.pth"] == left
     assert not (tmp_path / ".best.next").exists()
     finish_best(tmp_path, known)  # there is nothing to do any more
 
