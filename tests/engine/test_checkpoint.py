@@ -26,6 +26,7 @@ from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import (
     CheckpointWriter,
     callback_names,
+    finish_best,
     load_checkpoint,
     restore_callback_states,
     snapshot,
@@ -283,3 +284,49 @@ def test_truncated(share: float, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="damaged or truncated") as caught:
         load_checkpoint(path)
     assert caught.value.__cause__ is not None, "HYDRA_FULL_ERROR=1 shows what the reader said"
+
+
+def write_epochs(state: TrainState, writer: CheckpointWriter, accuracies: list[float]) -> None:
+    for accuracy in accuracies:
+        train_an_epoch(state, accuracy)
+        writer.end_of_epoch(state, [])
+    writer.finish()
+
+
+def test_the_best_of_short_epochs_waits_and_is_written_with_the_next(tmp_path: Path) -> None:
+    state, writer = make_state(), CheckpointWriter(tmp_path, {}, least_s=1000.0)
+    write_epochs(state, writer, [50.0, 70.0, 60.0])
+    assert saved_epochs(tmp_path) == {}
+    second = [record.train_loss for record in state.history]
+    writer.save_last(state, [])  # as after a signal
+    writer.finish()
+    assert saved_epochs(tmp_path) == {"best.pth": 2, "last.pth": 3}
+    history = load_checkpoint(tmp_path / "best.pth")["history"]
+    assert [record["train_loss"] for record in history] == second[:2]
+    state.epochs = 5
+    write_epochs(state, writer, [65.0, 80.0])  # the last epoch is always written
+    assert saved_epochs(tmp_path) == {"best.pth": 5, "last.pth": 5, "last_1.pth": 3}
+
+
+@pytest.mark.parametrize(("known", "left"), [(2, 2), (1, 1), (None, 1)])
+def test_a_killed_run_finishes_or_forgets_the_best_epoch(
+    tmp_path: Path, known: int | None, left: int
+) -> None:
+    """.best.next is on disk; last.pth was replaced (it knows epoch 2) or not (it knows 1)."""
+    state, writer = make_state(), CheckpointWriter(tmp_path, {})
+    write_epochs(state, writer, [50.0])
+    train_an_epoch(state, 70.0)
+    torch.save(writer.content(state, []), tmp_path / ".best.next")
+    finish_best(tmp_path, known)
+    assert saved_epochs(tmp_path)["best.pth"] == left
+    assert not (tmp_path / ".best.next").exists()
+    finish_best(tmp_path, known)  # there is nothing to do any more
+
+
+def test_a_frozen_tensor_is_not_copied() -> None:
+    one, other = torch.ones(3), torch.ones(3)
+    copied = snapshot({"a": [one], "b": other}, frozen={one.data_ptr(): one})
+    one += 1
+    other += 1
+    assert copied["a"][0] is one
+    assert copied["b"].tolist() == [1.0] * 3
