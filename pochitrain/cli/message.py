@@ -87,6 +87,7 @@ def show(value: str) -> str:
 TYPE_RULES = (
     ("converted to Integer", "an integer", ""),
     ("converted to Float", "a number", ""),
+    (r"type hint 'Union\[int, str\]'", "an integer or auto", ""),
     ("not a valid bool|converted to Boolean", "true or false", ""),
     ("not a ListConfig", "a list", "Write {key}=[...]."),
     ("Cannot convert '.*' to string", "one word or a quoted string", ""),

@@ -82,7 +82,7 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
     (
         "optimizer.momentum=0.5",
         "optimizer.momentum is not a key of the config. It is a key of optimizer=sgd. "
-        "Choices: lr, betas, eps, weight_decay, amsgrad.",
+        "Choices: lr, fused, foreach, betas, eps, weight_decay, amsgrad.",
     ),
     (
         "data.train_root=photos",
