@@ -1,6 +1,7 @@
 """Chooses rate and weight decay of the last layer, from training images only."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from pochitrain.metric.table import AVERAGED, find_metric
 from pochitrain.seed import derive_seed
 from pochitrain.strategy.head_fit import HeadTraining, Rates, fit_heads
 
-NUM_FOLDS = 4
+NUM_FOLDS = 3
 MAX_IMAGES = 6000
 """Of larger sets as many are used, with the same shares of the classes."""
 EVALUATED = 1024
@@ -37,6 +38,30 @@ def choose_rates(
         monitor: what the run compares epochs by; where that cannot be computed from predictions,
             the loss decides.
     """
+    with one_thread():
+        return search(training, lrs, decays, monitor, metrics, num_classes)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """The matrices are so small that a second thread costs more than it gains."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def search(
+    training: HeadTraining,
+    lrs: Sequence[float],
+    decays: Sequence[float],
+    monitor: Monitor,
+    metrics: Sequence[Metric],
+    num_classes: int,
+) -> Rates:
+    """As choose_rates."""
     rows, fold_of = assign_folds(training.labels.numpy(), training.seed)
     parts = [torch.from_numpy(rows[fold_of == fold]) for fold in range(NUM_FOLDS)]
     held_out = [part for part in parts if len(part)]
