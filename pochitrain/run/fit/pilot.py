@@ -106,6 +106,8 @@ def run_pilot(
                 ).fit()
             finally:
                 parts.close_loaders()
+    if request.signal is not None:
+        raise request.error("after a comparison")
     end = time.perf_counter()
     # A pilot averages no weights: the metric itself stands for that of the average.
     value = state.history[-1].value(state.monitor.metric.removeprefix(AVERAGED))

@@ -158,6 +158,7 @@ MISTAKES = {
     "two folders": (("a", "b"), "got a, b"),
     "no time": (("a", "--minutes", "0"), "must be a number of minutes > 0, got '0'"),
     "words for time": (("a", "--minutes", "soon"), "got 'soon'"),
+    "flags with values": (("--config-dir", "conf", "-c", "job"), "got nothing"),
     "sweep": (("a", "--multirun"), "got --multirun"),
     "strategy": (("a", "strategy=probe"), "chooses the strategy within --minutes, got strategy="),
     "missing folder": (("nowhere",), "data.train_root"),
