@@ -18,7 +18,7 @@ from pochitrain.config.strategy import PROBE, PROBE_FINETUNE, strategy_name
 from pochitrain.config.transform_step import complete_steps
 from pochitrain.data.cache_plan import locate
 from pochitrain.data.dataset import ImageDataset
-from pochitrain.data.feature_loader import build_feature_loader
+from pochitrain.data.feature_loader import build_feature_loader, place_views
 from pochitrain.data.features import Features
 from pochitrain.data.loader import EpochLoader
 from pochitrain.data.sampler import EpochBatches
@@ -169,7 +169,7 @@ class Preparation:
         views = self.training_views()
         self.print_features(views)
         training = HeadTraining(
-            list(map(as_tensor, views)),
+            place_views(list(map(as_tensor, views)), parts.precision.device),
             parts.train_loader.batches.labels,
             parts.criterion,
             lambda groups: build_default(groups, node.head_epochs),
@@ -180,7 +180,6 @@ class Preparation:
             head_values(self.backbone),
             decay_bias=True,
         )
-        training.views = [view.to(parts.precision.device) for view in training.views]
         if node.head_lr is None:
             rates = self.choose(training, "torch.optim.AdamW", node.head_weight_decay)
         else:

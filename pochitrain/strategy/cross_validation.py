@@ -95,7 +95,8 @@ class Judge:
             for fold, rows in enumerate(self.held_out):
                 for chunk in torch.split(rows, EVALUATED):
                     device = self.training.device
-                    features = self.training.views[0].index_select(0, chunk.to(device))
+                    view = self.training.views[0]
+                    features = view.index_select(0, chunk.to(view.device)).to(device)
                     labels = self.training.labels[chunk].to(device)
                     weight = heads.weight[:, fold].transpose(1, 2)
                     scores = features @ weight + heads.bias[:, fold, None]
