@@ -8,6 +8,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from pochitrain.command import remember_command, typed_command
 from pochitrain.config.component import Components
+from pochitrain.config.ineffective_overrides import find_ineffective_overrides
 from pochitrain.config.root import validate
 from pochitrain.console import open_console
 from pochitrain.data.dataset import DataSplits, require_splits
@@ -43,7 +45,7 @@ NUM_SIZES_READ = 300
 """Pictures whose size is looked at, spread over the data set."""
 
 
-def fit(cfg: DictConfig, warnings: list[str], started_s: float) -> float | None:
+def fit(cfg: DictConfig, started_s: float) -> float | None:
     """Measure, plan, compare on held-out training pictures, and train.
 
     Args:
@@ -76,7 +78,9 @@ def fit(cfg: DictConfig, warnings: list[str], started_s: float) -> float | None:
     command = remember_choice(final)
     tell_hydra_overrides(final)
     chosen = recompose(final)
-    result = train(chosen, list(dict.fromkeys([*warnings, *validate(chosen)])))
+    node: Any = HydraConfig.get()
+    unused = find_ineffective_overrides(final, node.get("aliases") or {}, chosen)
+    result = train(chosen, validate(chosen) + unused)
     minutes = (time.monotonic() - started_s) / 60
     budget.say(f"Done in {minutes:.1f} of {cfg.budget.minutes:g} minutes.")
     budget.say(f"The same run without the clock: {command}")
