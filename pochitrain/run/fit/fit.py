@@ -168,13 +168,14 @@ class Budget:
         cfg = self.compose(probe)
         first = run_pilot(cfg, held, precision, request, "Comparing: the last layer")
         words = training_words(backbone, training, training.pilot_epochs)
-        second = run_pilot(self.compose(words), held, precision, request, "Comparing: all layers")
+        trial = self.compose(words)
+        second = run_pilot(trial, held, precision, request, "Comparing: all layers")
         name = str(cfg.monitor)
         wins = second.beats(first)
         num_held = 0 if held.val is None else len(held.val)
         self.say(
             f"{name} on {num_held:,} held-out training pictures: last layer {first.value:.4g}, all "
-            f"layers {second.value:.4g} after {training.pilot_epochs} epochs: "
+            f"layers {second.value:.4g} after {trial.epochs} epochs: "
             f"{'all layers' if wins else 'the last layer alone'}."
         )
         if not wins:
