@@ -40,6 +40,8 @@ def choose_rates(
     rows, fold_of = assign_folds(training.labels.numpy(), training.seed)
     parts = [torch.from_numpy(rows[fold_of == fold]) for fold in range(NUM_FOLDS)]
     held_out = [part for part in parts if len(part)]
+    if len(held_out) < 2:  # a single image
+        return Rates(lrs[0], decays[0])
     folds = [torch.from_numpy(np.setdiff1d(rows, part.numpy())) for part in held_out]
     judge = Judge(training, folds, held_out, monitor, metrics, num_classes)
     best = judge.best([Rates(lr, decays[0]) for lr in lrs])
