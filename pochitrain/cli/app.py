@@ -127,7 +127,7 @@ def train_task(cfg: DictConfig) -> float | None:
     if strategy_name(cfg) == BUDGET:
         from pochitrain.run.fit.fit import fit
 
-        return fit(cfg, warnings, started_s())
+        return fit(cfg, started_s())
     from pochitrain.run.train import train  # torch is imported here, after the checks
 
     return train(cfg, warnings)

@@ -12,6 +12,9 @@ DESCRIPTION = """Train the best model that fits into a given time on the class f
 The same as python train.py strategy=budget budget.minutes=5 data=folder data.train_root=DIR, with a
 fifth of the pictures for validation unless data.val_fraction or data.val_root says otherwise."""
 
+WITH_VALUE = ("--cfg", "-c", "--config-dir", "-cd", "--package", "-p")
+"""Flags of Hydra whose value may be the next word."""
+
 
 def run(argv: list[str], prog: str) -> None:
     parser = FlagParser(
@@ -26,7 +29,11 @@ def run(argv: list[str], prog: str) -> None:
         "--minutes", type=positive_minutes, default=5.0, metavar="M", help="default: 5"
     )
     options, rest = parser.parse_known_args(argv)
-    folders = [word for word in rest if "=" not in word and not word.startswith("-")]
+    folders = [
+        word
+        for word, before in zip(rest, ["", *rest], strict=False)
+        if "=" not in word and not word.startswith("-") and before not in WITH_VALUE
+    ]
     if len(folders) != 1:
         seen = ", ".join(folders) or "nothing"
         raise ConfigError(f"{prog} DIR must be one folder of class folders, got {seen}.")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from omegaconf import MISSING
 
+from pochitrain.config.strategy import SCRATCH, strategy_name
 from pochitrain.config.validators import Choice, Node, Range, Rule
 from pochitrain.error import ConfigError
 
@@ -88,7 +89,9 @@ def check_model(node: Node, root: Node) -> None:
 def model_warnings(node: Node, root: Node) -> list[str]:
     freeze = node.get("freeze")
     found = []
-    asked = node.get("_target_") != EfficientNetLiteConfig._target_  # there it is the default
+    # There it is the default, and the other strategies set it.
+    lite = node.get("_target_") == EfficientNetLiteConfig._target_
+    asked = not lite and strategy_name(root) == SCRATCH
     if asked and node.get("pretrained") and node.get("weights"):
         found.append(
             f"model.pretrained=true has no effect, because model.weights={node['weights']} takes "
@@ -143,8 +146,10 @@ def timm_input(key: str, *, _root_: Any) -> Any:
         return IMAGENET[key]
     import timm
 
-    known = timm.is_model(name.partition(".")[0])
-    source = timm.get_pretrained_cfg(name) if known else None
+    try:
+        source = timm.get_pretrained_cfg(name)
+    except RuntimeError:  # it has other weights of this model
+        source = None
     if source is None:
         return IMAGENET[key]
     values = {

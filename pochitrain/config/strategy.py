@@ -42,7 +42,7 @@ class BudgetConfig:
     """How long strategy=budget may take."""
 
     minutes: Annotated[float | None, Range(gt=0)] = None
-    """From the start of the command to its end; null = no limit."""
+    """From the start of the command to its end; null with the other strategies."""
 
 
 def strategy_name(root: Node) -> str:
@@ -56,6 +56,10 @@ def check_strategy(node: Node, root: Node) -> None:
     minutes = root.get("budget", {}).get("minutes")
     rule = "a number of minutes > 0 with strategy=budget"
     require(name != BUDGET or minutes is not None, "budget.minutes", rule, minutes)
+    resume = root.get("resume")
+    rule = "null with strategy=budget, which plans a new run"
+    remedy = "To continue the run that it chose, leave the strategy out."
+    require(name != BUDGET or resume is None, "resume", rule, resume, remedy)
     if name == PROBE:
         check_probe(root)
         return
@@ -94,9 +98,14 @@ def check_probe(root: Node) -> None:
 def strategy_warnings(node: Node, root: Node) -> list[str]:
     """Warnings about settings that are valid but probably not intended."""
     name, model = node["name"], root["model"]
+    minutes = root.get("budget", {}).get("minutes")
+    if name == BUDGET:  # the others are for what it chooses
+        return []
     found = []
+    if minutes is not None:
+        found.append(f"budget.minutes={minutes:g} has no effect, because strategy.name is {name}.")
     random = not model.get("pretrained") and not model.get("weights")
-    if name not in (SCRATCH, BUDGET) and random and "pretrained" in model:
+    if name != SCRATCH and random and "pretrained" in model:
         what = "trains all layers" if name == FINETUNE else "computes features"
         found.append(
             f"strategy={name} without model.pretrained=true or model.weights {what} with random "

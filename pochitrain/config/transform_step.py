@@ -48,7 +48,7 @@ def complete_steps(transform: Node, split: str, mean: Sequence[float]) -> Steps:
     size = transform["size"]
     while steps and is_step(steps[0][1], "Resize", "CenterCrop"):
         key, node = steps.pop(0)
-        if is_step(node, "CenterCrop"):
+        if is_step(node, "CenterCrop") or has_two_sides(node):
             size = square_side(key, node)
     for key, node in steps:
         if is_step(node, "RandomResizedCrop"):
@@ -63,6 +63,12 @@ def is_step(node: Node, *names: str) -> bool:
     """Whether a node builds one of these classes of torchvision.transforms (v1 or v2)."""
     home, _, name = str(node.get("_target_")).rpartition(".")
     return name in names and home.startswith("torchvision.transforms")
+
+
+def has_two_sides(node: Node) -> bool:
+    """Whether `size` is height and width, and not the shorter side alone."""
+    size = node.get("size")
+    return isinstance(size, (list, tuple)) and len(size) == 2
 
 
 def square_side(key: str, node: Node) -> int:

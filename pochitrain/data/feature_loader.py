@@ -51,7 +51,11 @@ def build_feature_loader(
         views: on the CPU.
     """
     own = {field.name: getattr(images, field.name) for field in fields(EpochLoader)}
-    small = sum(view.nbytes for view in views) <= ON_GPU_BYTES
-    device = images.device if small else torch.device("cpu")
-    moved = tuple(view.to(device) for view in views)
+    moved = tuple(place_views(views, images.device))
     return FeatureLoader(**{**own, "batches": batches}, views=moved)
+
+
+def place_views(views: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """The views on `device`, or where they are if they would take too much room there."""
+    small = sum(view.nbytes for view in views) <= ON_GPU_BYTES
+    return [view.to(device) if small else view for view in views]

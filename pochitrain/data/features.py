@@ -129,6 +129,7 @@ def open_file(wanted: Wanted, limit: int, while_waiting: Callable[[], None]) -> 
         return None
     path = wanted.path
     while True:
+        handle = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with exclusive(path.parent):
@@ -138,6 +139,8 @@ def open_file(wanted: Wanted, limit: int, while_waiting: Callable[[], None]) -> 
                 if os.fstat(handle).st_size == 0:  # so that others see the room that it takes
                     os.ftruncate(handle, wanted.num_bytes)
         except OSError:  # a home directory that cannot be written to, or is full
+            if handle is not None:
+                os.close(handle)
             return None
         try:
             lock(handle, wanted, while_waiting)

@@ -214,7 +214,7 @@ def build_network(parts: Components, num_classes: int) -> nn.Module:
     """The model of the config, without loading the initial weights of its training."""
     node = dict(OmegaConf.to_container(parts.cfg.model, resolve=True))  # type: ignore[arg-type]
     node["num_classes"] = num_classes
-    pretrained = bool(node.get("pretrained"))
+    pretrained = bool(node.get("pretrained")) and not node.get("weights")  # a file counts more
     for start, off in (("pretrained", False), ("weights", None)):
         if start in node:
             node[start] = off

@@ -38,7 +38,7 @@ def load_local_weights(model: nn.Module, path: str) -> bool:
         for key, value in loaded.items()
         if key in own and isinstance(value, Tensor) and value.shape == own[key].shape
     }
-    odd = sorted((own.keys() - fitting.keys() - head) | (loaded.keys() - own.keys()))
+    odd = sorted((own.keys() - fitting.keys() - head) | (loaded.keys() - own.keys()), key=str)
     if odd:
         raise ConfigError(
             f"model.weights must fit the model, got {path!r} with {len(odd)} tensor(s) that do "

@@ -11,9 +11,10 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from pochitrain.command import typed_command
+from pochitrain.config.strategy import BUDGET, PROBE, strategy_name
 from pochitrain.console import open_console
 from pochitrain.engine.device import Precision, select_device, select_precision
-from pochitrain.error import ConfigError
+from pochitrain.error import ConfigError, require
 from pochitrain.run.build import RunParts, build_parts
 from pochitrain.run.callback import check_callbacks
 from pochitrain.run.measure import Workbench, in_turns, median_ratio
@@ -68,6 +69,10 @@ def bench(cfg: DictConfig, warnings: list[str], seconds: float, as_json: bool) -
         raise ConfigError(
             f"pochi bench measures a new run, got resume={cfg.resume}. Leave it out, or train."
         )
+    name = strategy_name(cfg)
+    remedy = "A step on features takes milliseconds; strategy=budget measures by itself."
+    rule = "a strategy that trains all layers"
+    require(name not in (PROBE, BUDGET), "strategy.name", rule, name, remedy)
     precision = select_precision(cfg.precision, select_device(cfg.device))
     set_backends(cfg, precision.device)
     seed_everything(cfg.seed)

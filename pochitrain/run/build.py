@@ -111,8 +111,13 @@ def build_parts(cfg: DictConfig, precision: Precision, data: DataSplits | None =
     metrics = [] if data.val is None else build_metrics(parts, len(data.class_names))
     model = build_model(parts, data, device)
     backbone = split_head(model) if strategy_name(cfg) in WITH_FEATURES else None
-    if backbone is None or needs_trial(cfg, data):
+    tried = describe_trial(cfg, data)
+    if strategy_name(cfg) != PROBE or tried not in TRIED:
         try_on_data(cfg, model, data, precision, train_loader, val_loader)
+        if backbone is not None:
+            with precision.autocast():
+                backbone.features((val_loader or train_loader).sample(1))
+        TRIED.add(tried)
     state = build_state(parts, data, model, backbone, precision, metrics)
     user_callbacks = build_user_callbacks(parts, state.model, data.class_names)
     return RunParts(
@@ -321,17 +326,14 @@ def find_rate_rules(cfg: DictConfig, model: nn.Module) -> list[RateRule]:
 
 
 TRIED: set[str] = set()
-"""Models and transforms that were tried in this process: trials of a search differ in neither."""
+"""Probes that were tried in this process: the trials of a search differ in nothing that counts."""
 
 
-def needs_trial(cfg: DictConfig, data: DataSplits) -> bool:
-    """Whether the backbone has not been tried in this process with these settings."""
+def describe_trial(cfg: DictConfig, data: DataSplits) -> str:
+    """What decides whether a model works on the images."""
     names = [split and split.name(0) for split in (data.train, data.val)]
-    settings = repr([plain(cfg.model), plain(cfg.transform), cfg.precision, cfg.device, names])
-    if settings in TRIED:
-        return False
-    TRIED.add(settings)
-    return True
+    nodes = [plain(cfg.model), plain(cfg.transform), strategy_name(cfg)]
+    return repr([*nodes, cfg.precision, cfg.device, names])
 
 
 def try_on_data(

@@ -6,7 +6,7 @@ from rich.table import Table
 from torch import nn
 
 from pochitrain.config.component import Components
-from pochitrain.config.strategy import PROBE, strategy_name
+from pochitrain.config.strategy import BUDGET, PROBE, strategy_name
 from pochitrain.console import open_console
 from pochitrain.error import require
 from pochitrain.optimizer.layer_wise_lr import RateRule, build_parameter_groups
@@ -20,8 +20,14 @@ def show_rates(cfg: DictConfig, warnings: list[str], every_parameter: bool) -> N
         ConfigError: as in training, for example for a pattern that matches no parameter.
     """
     name = strategy_name(cfg)
-    remedy = "A probe trains the last layer only, and says at which rate when it starts."
-    require(name != PROBE, "strategy.name", "a strategy that trains all layers", name, remedy)
+    remedy = "probe and budget choose rates when they start, and say which."
+    require(
+        name not in (PROBE, BUDGET),
+        "strategy.name",
+        "a strategy that trains all layers",
+        name,
+        remedy,
+    )
     console = open_console()
     for warning in warnings:
         console.print(f"Warning: {warning}", style="yellow", markup=False)

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from pochitrain.config.strategy import PROBE, PROBE_FINETUNE, strategy_name
 from pochitrain.config.transform_step import complete_steps
 from pochitrain.data.cache_plan import locate
 from pochitrain.data.dataset import ImageDataset
-from pochitrain.data.feature_loader import build_feature_loader
+from pochitrain.data.feature_loader import build_feature_loader, place_views
 from pochitrain.data.features import Features
 from pochitrain.data.loader import EpochLoader
 from pochitrain.data.sampler import EpochBatches
@@ -33,6 +32,7 @@ from pochitrain.run.build import (
 )
 from pochitrain.run.directory import save_config
 from pochitrain.run.end import report_end
+from pochitrain.run.feature_key import depends_on_seed, describe_dependencies, uses_own_code
 from pochitrain.run.rates import default_decay, fill_rates, find_grid, with_placeholders
 from pochitrain.strategy.cross_validation import choose_rates
 from pochitrain.strategy.feature_pass import FeaturePass
@@ -40,8 +40,6 @@ from pochitrain.strategy.head_fit import HeadTraining, Rates, fit_heads
 
 HEAD_BATCH = 128
 """Images per step where probe_finetune fits the last layer."""
-PACKAGES = ("torch", "torchvision", "pillow")
-"""Their versions are part of what features depend on."""
 
 
 def apply_strategy(
@@ -68,11 +66,22 @@ def apply_strategy(
         return
     with report_end(folder, cfg, parts.state, request), stop_on_signal(request):
         save_config(folder, cfg)
-        features = Preparation(cfg, parts, parts.backbone, console, request)
-        if name == PROBE:
-            features.probe()
-        else:
-            features.fit_first()
+        prepare_parts(cfg, parts, console, request)
+
+
+def prepare_parts(cfg: DictConfig, parts: RunParts, console: Console, request: StopRequest) -> None:
+    """What `apply_strategy` does to a run that begins, without its files.
+
+    Raises:
+        Interrupted: when asked to stop.
+    """
+    if parts.backbone is None:
+        return
+    features = Preparation(cfg, parts, parts.backbone, console, request)
+    if strategy_name(cfg) == PROBE:
+        features.probe()
+    else:
+        features.fit_first()
 
 
 class Preparation:
@@ -91,11 +100,16 @@ class Preparation:
         self.backbone = backbone
         self.console = console
         kept = str(cfg.data.get("cache", "off")) not in ("off", "False")
+        kept = kept and not uses_own_code(cfg, backbone.model)
         limit = int(cfg.data.get("cache_gb", 0.0) * 1e9) if kept else None
         self.bases: dict[int, Features] = {}
         """id of a set of files -> features of all its images."""
         self.passes = FeaturePass(
-            backbone, parts.precision, request, limit, describe_dependencies(cfg)
+            backbone,
+            parts.precision,
+            request,
+            limit,
+            describe_dependencies(cfg, parts.precision.device),
         )
 
     def probe(self) -> None:
@@ -155,7 +169,7 @@ class Preparation:
         views = self.training_views()
         self.print_features(views)
         training = HeadTraining(
-            list(map(as_tensor, views)),
+            place_views(list(map(as_tensor, views)), parts.precision.device),
             parts.train_loader.batches.labels,
             parts.criterion,
             lambda groups: build_default(groups, node.head_epochs),
@@ -166,7 +180,6 @@ class Preparation:
             head_values(self.backbone),
             decay_bias=True,
         )
-        training.views = [view.to(parts.precision.device) for view in training.views]
         if node.head_lr is None:
             rates = self.choose(training, "torch.optim.AdamW", node.head_weight_decay)
         else:
@@ -226,26 +239,24 @@ class Preparation:
             base, positions = locate(dataset)
             if base is not None and positions is not None:
                 return select(self.compute_base(base), positions)
-        described = [self.steps(transform)]
-        if transform == "train":
-            described += [cfg.seed, cfg.data.get("cache_px")]
         images = self.image_loader(dataset, transform)
         which = "validation" if dataset is parts.data.val else "training"
         if transform == "train" and cfg.strategy.views > 1:
             which += f" view {view + 1} of {cfg.strategy.views}"
         try:
             return self.passes.run(
-                images, json.dumps(described), view, f"Computing features ({which})"
+                images, self.describe_transform(transform), view, f"Computing features ({which})"
             )
         finally:
             images.close()
 
-    def steps(self, transform: str) -> list[Any]:
-        """The steps of a transform as plain values, with what transform.fit adds."""
+    def describe_transform(self, transform: str) -> str:
+        """The steps of a transform, and on what their random draws depend."""
         cfg = self.cfg
-        return [
-            node for _, node in complete_steps(plain(cfg.transform), transform, plain(cfg.mean))
-        ]
+        steps = complete_steps(plain(cfg.transform), transform, plain(cfg.mean))
+        nodes = [node for _, node in steps]
+        random = depends_on_seed(nodes)
+        return json.dumps([nodes, *([cfg.seed, cfg.data.get("cache_px")] if random else [])])
 
     def compute_base(self, base: ImageDataset) -> Features:
         """The features of all images that splits are made of, whatever the split.
@@ -257,7 +268,7 @@ class Preparation:
             images = build_in_order(
                 parts.components, base, parts.pipelines, "val", parts.precision.device
             )
-            described = json.dumps([self.steps("val")])
+            described = self.describe_transform("val")
             try:
                 self.bases[id(base)] = self.passes.run(images, described, 0, "Computing features")
             finally:
@@ -305,10 +316,3 @@ def build_default(groups: list[dict[str, Any]], epochs: int) -> tuple[Any, Any]:
     """AdamW along a cosine, as strategy=probe has by default."""
     optimizer = torch.optim.AdamW(groups)
     return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-
-
-def describe_dependencies(cfg: DictConfig) -> list[str]:
-    """What features depend on besides weights, images, transforms and precision."""
-    model = {key: value for key, value in plain(cfg.model).items() if key != "num_classes"}
-    versions = {name: metadata.version(name) for name in PACKAGES}
-    return [json.dumps([model, versions, bool(cfg.channels_last)], sort_keys=True, default=str)]

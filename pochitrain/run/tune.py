@@ -18,6 +18,7 @@ from rich.console import Console
 from pochitrain.config.component import Components
 from pochitrain.config.data import LoaderConfig
 from pochitrain.config.root import RootConfig
+from pochitrain.engine.device import select_precision
 from pochitrain.error import ConfigError
 from pochitrain.run.build import (
     RunParts,
@@ -107,7 +108,9 @@ def tune(
         key: {"value": each.value, "images_per_s": {show(v): s for v, s in each.speeds.items()}}
         for key, each in choices.items()
     }
-    return build_parts(cfg, parts.precision), report
+    # The steps that were measured have moved the scale of the gradients (fp16).
+    precision = select_precision(parts.precision.name, parts.precision.device)
+    return build_parts(cfg, precision), report
 
 
 def is_free(cfg: DictConfig, key: str) -> bool:

@@ -65,6 +65,8 @@ def search(
     rows, fold_of = assign_folds(training.labels.numpy(), training.seed)
     parts = [torch.from_numpy(rows[fold_of == fold]) for fold in range(NUM_FOLDS)]
     held_out = [part for part in parts if len(part)]
+    if len(held_out) < 2:  # a single image
+        return Rates(lrs[0], decays[0])
     folds = [torch.from_numpy(np.setdiff1d(rows, part.numpy())) for part in held_out]
     judge = Judge(training, folds, held_out, monitor, metrics, num_classes)
     best = judge.best([Rates(lr, decays[0]) for lr in lrs])
@@ -120,7 +122,8 @@ class Judge:
             for fold, rows in enumerate(self.held_out):
                 for chunk in torch.split(rows, EVALUATED):
                     device = self.training.device
-                    features = self.training.views[0].index_select(0, chunk.to(device))
+                    view = self.training.views[0]
+                    features = view.index_select(0, chunk.to(view.device)).to(device)
                     labels = self.training.labels[chunk].to(device)
                     weight = heads.weight[:, fold].transpose(1, 2)
                     scores = features @ weight + heads.bias[:, fold, None]

@@ -33,7 +33,8 @@ class HeadTraining:
     """What is the same for all last layers."""
 
     views: Sequence[Tensor]
-    """Features of all images, float32, shape (N, D); epoch e uses view e % len(views)."""
+    """Features of all images, float32, shape (N, D), on any device; epoch e uses view
+    e % len(views)."""
     labels: Tensor
     """int64, shape (N,), on the CPU."""
     criterion: nn.Module
@@ -50,7 +51,8 @@ class HeadTraining:
 
     @property
     def device(self) -> torch.device:
-        return self.views[0].device
+        """Where the last layers are trained; the loss must be there."""
+        return self.start[0].device
 
 
 @dataclass
@@ -144,8 +146,8 @@ def order_of(batches: EpochBatches, epoch: int) -> Tensor:
 
 def fit_batch(training: HeadTraining, heads: Heads, features: Tensor, rows_FB: Tensor) -> None:
     """Put the gradient of the mean loss of each last layer into `heads`."""
-    device = features.device
-    chosen = features.index_select(0, rows_FB.reshape(-1).to(device))
+    device = heads.weight.device
+    chosen = features.index_select(0, rows_FB.reshape(-1).to(features.device)).to(device)
     scores = heads.scores(chosen.reshape(*rows_FB.shape, -1))
     labels_FB = training.labels[rows_FB].to(device)
     num_pairs = scores.shape[1]

@@ -68,6 +68,7 @@ def test_the_cache_of_a_training_is_read(
         (("--seconds", "nan"), "Argument --seconds: must be a number > 0, got 'nan'."),
         (("--multirun",), "pochi bench measures one run, got --multirun. Leave it out."),
         (("resume=auto",), "pochi bench measures a new run, got resume=auto."),
+        (("strategy=probe",), "strategy.name must be a strategy that trains all layers, got"),
         (("epochs=0",), "epochs must be an integer >= 1, got 0."),
         (("nosuch=1",), "nosuch is not a key of the config."),
         (("data=folder", "data.train_root=nowhere"), "data.train_root must be"),

@@ -39,6 +39,7 @@ def seen(*words: str) -> tuple[list[float], list[float], int]:
         (["model=timm", "model.name=test_resnet.r160_in1k"], (*HALF, 160)),
         (["model=timm", "model.name=resnet18.tv_in1k"], (*IMAGENET, 224)),
         (["model=timm", "model.name=nosuchmodel"], (*IMAGENET, 224)),
+        (["model=timm", "model.name=resnet18.nosuchweights"], (*IMAGENET, 224)),
         (["model=timm"], (*IMAGENET, 224)),
         (["model=efficientnet_lite1", "transform.size=64"], (*HALF, 64)),
         (

@@ -81,6 +81,16 @@ def test_warnings() -> None:
     assert warn("finetune", views=2) == [expected]
     assert warn("probe", head_epochs=3)[0].startswith("strategy.head_epochs=3 has no effect")
     assert warn("probe_finetune", head_epochs=3, views=2, head_lr=0.1) == []
+    assert warn("budget", views=2) == []  # for what it chooses
+
+
+def test_minutes_are_for_a_budget() -> None:
+    root = make_root("probe", budget={"minutes": 3.0})
+    expected = "budget.minutes=3 has no effect, because strategy.name is probe."
+    assert strategy_warnings(root["strategy"], root) == [expected]
+    root = make_root("budget", budget={"minutes": 3.0})
+    check_strategy(root["strategy"], root)
+    assert strategy_warnings(root["strategy"], root) == []
 
 
 def test_a_config_older_than_the_group_is_scratch() -> None:

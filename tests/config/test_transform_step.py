@@ -56,6 +56,8 @@ WHOLE = {"fit": "pad", "size": 64}
             WHOLE,
             [fit_image(48), TENSOR],
         ),
+        ([step("Resize", [48, 48]), TENSOR], WHOLE, [fit_image(48), TENSOR]),
+        ([step("Resize", 48), TENSOR], WHOLE, [fit_image(64), TENSOR]),
         ([TENSOR], {"fit": "squash", "size": 32}, [fit_image(32, "squash"), TENSOR]),
         (
             [step("RandomResizedCrop", 48), FLIP],

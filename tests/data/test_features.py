@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from pochitrain.data import feature_loader
 from pochitrain.data import features as module
 from pochitrain.data.cache import make_room
 from pochitrain.data.features import Rows, Wanted, obtain_features
@@ -119,3 +121,13 @@ def test_wrong_shapes_are_an_error() -> None:
         obtain_features(wanted(), lambda first: iter([ALL[:4, :2]]), ROOM, never)
     with pytest.raises(DataError, match="gave 4 rows of features, not 10"):
         obtain_features(wanted(), lambda first: iter([ALL[:4]]), ROOM, never)
+
+
+def test_features_that_would_fill_a_gpu_stay_where_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    views, device = [torch.zeros(2, 5), torch.zeros(2, 5)], torch.device("meta")  # 80 bytes
+    monkeypatch.setattr(feature_loader, "ON_GPU_BYTES", 80)
+    assert {view.device.type for view in feature_loader.place_views(views, device)} == {"meta"}
+    monkeypatch.setattr(feature_loader, "ON_GPU_BYTES", 79)
+    assert {view.device.type for view in feature_loader.place_views(views, device)} == {"cpu"}

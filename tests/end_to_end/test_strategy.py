@@ -81,3 +81,14 @@ def test_a_model_without_a_linear_head_is_refused(
     assert outcome.code == 2
     assert "model must end in one Linear" in outcome.err
     assert not (tmp_path / "outputs").exists()
+
+
+def test_a_model_that_changes_the_scores_of_its_head_is_refused_before_the_run(
+    tmp_path: Path, pochi: Pochi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pochitrain.model.head.is_same", lambda scores, output: False)
+    for _ in range(2):  # also the next job of a sweep, in the same process
+        outcome = pochi("strategy=probe", "model.pretrained=false")
+        assert outcome.code == 2
+        assert "whose scores are not those of its last layer, fc, alone" in outcome.err
+    assert not (tmp_path / "outputs").exists()

@@ -4,6 +4,8 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import onnx
 import pytest
@@ -160,3 +162,14 @@ def test_pretrained_googlenet_keeps_its_input_transform() -> None:
     model = build_network(parts, 3)  # no network: the weights are not fetched
     assert isinstance(model, models.GoogLeNet)
     assert model.transform_input is True
+
+
+def test_a_model_from_a_file_has_no_input_transform(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In training a file counts more than pretrained=true, which every strategy sets."""
+    monkeypatch.setattr(
+        "pochitrain.inference.classifier.build",
+        lambda parts, key, node: SimpleNamespace(transform_input=node["pretrained"]),
+    )
+    node = {"name": "googlenet", "pretrained": True, "weights": "mine.pth"}
+    model: Any = build_network(Components(OmegaConf.create({"model": node}), []), 3)
+    assert model.transform_input is False

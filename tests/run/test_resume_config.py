@@ -4,6 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from pochitrain.error import ConfigError
 from pochitrain.run.resume.config import (
@@ -13,6 +14,7 @@ from pochitrain.run.resume.config import (
     match_overrides,
     recorded_choice,
 )
+from pochitrain.run.resume.find import take_chosen
 
 SAVED: dict[str, Any] = {
     "epochs": 10,
@@ -192,3 +194,14 @@ def test_a_run_that_did_not_measure_is_not_measured_when_it_is_continued() -> No
     assert recorded_choice(plain, named()) == {}
     with pytest.raises(ConfigError, match=r"^tune must be as in the run that is continued"):
         combine_configs(plain, tuning(), named("tune=auto"))
+
+
+def test_what_the_run_has_chosen_is_not_chosen_again() -> None:
+    saved = {"learning_rate": 0.003, "strategy": {"head_lr": 0.003}, "transform": {"fit": "pad"}}
+    nodes = {"strategy": {"head_lr": None}, "transform": {"fit": "auto", "size": 64}}
+    cfg = OmegaConf.create({"learning_rate": "${strategy.head_lr}", **nodes})
+    settled = OmegaConf.to_container(take_chosen(cfg, saved), resolve=True)
+    assert settled == {**saved, "transform": {"fit": "pad", "size": 64}}
+    assert cfg.strategy.head_lr is None
+    cfg.strategy.head_lr = 0.1  # typed
+    assert take_chosen(cfg, saved).learning_rate == 0.1

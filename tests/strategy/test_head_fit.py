@@ -104,3 +104,9 @@ def test_the_better_rate_wins() -> None:
     training = make_training(labels, features, start=zeros, epochs=20)
     for metric in ("val_accuracy", "val_loss", "val_macro_f1", "train_loss"):
         assert choose(training, metric, [1e-6, 0.05]) == Rates(0.05, 0.0), metric
+
+
+def test_a_single_image_cannot_be_held_out() -> None:
+    training = make_training(torch.tensor([0]), torch.zeros(1, 6))
+    found = choose_rates(training, [0.1, 0.2], [0.5], Monitor("val_loss"), [], 3)
+    assert found == Rates(0.1, 0.5)

@@ -15,7 +15,7 @@ def choose_backbone(typed: list[str]) -> list[str] | None:
     A model that was typed is taken, with pretrained weights unless they were switched off.
     """
     given = [word for word in typed if key_of_override(word).partition(".")[0] == "model"]
-    if any(word.partition("=")[2] == "false" for word in given if "pretrained" in word):
+    if any(word.partition("=")[2].lower() == "false" for word in given if "pretrained" in word):
         return None
     if given:
         return ["model.pretrained=true"]

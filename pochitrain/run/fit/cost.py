@@ -8,9 +8,12 @@ from omegaconf import DictConfig
 from pochitrain.config.component import Components
 from pochitrain.data.dataset import DataSplits
 from pochitrain.engine.device import Precision
+from pochitrain.error import ConfigError
 from pochitrain.run.build import build_model, build_parts, build_pipelines
 from pochitrain.run.fit.measure import BATCH, time_forward, time_loading, time_training
 from pochitrain.run.fit.plan import SMALL_PX, Costs, Work, pretrained_sizes, scratch_size
+from pochitrain.run.resolve import resolve_auto
+from pochitrain.text import first_line
 
 
 class Compose(Protocol):
@@ -64,7 +67,18 @@ class CostMeasurement:
         sizes = [self.typed_px] if self.typed_px else pretrained_sizes(work)
         parts = Components(self.compose(["strategy=scratch", *backbone]))
         model = build_model(parts, self.data, self.precision.device)
-        return {px: time_forward(model, px, self.precision) for px in sizes}
+        found, reason = {}, ""
+        for px in sizes:
+            try:
+                found[px] = time_forward(model, px, self.precision)
+            except Exception as error:  # many kinds: it does not take every size
+                reason = first_line(error)
+        if not found:
+            raise ConfigError(
+                f"model must take pictures of {' or '.join(map(str, sizes))} px here, got one that "
+                f"does not ({reason}). Type the size that it takes: transform.size=224."
+            )
+        return found
 
     def training(self, words: Sequence[str], size_px: int) -> float:
         small = ["data.num_workers=0", f"batch_size={BATCH}"]
@@ -73,6 +87,7 @@ class CostMeasurement:
 
     def loading(self, words: Sequence[str], size_px: int) -> float:
         cfg = self.compose([*words, f"transform.size={size_px}"])
+        resolve_auto(cfg, self.data)
         pipelines, _ = build_pipelines(Components(cfg))
         return time_loading(self.data.train, pipelines["val"])
 

@@ -8,30 +8,36 @@ import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
 from pochitrain.command import remember_command, typed_command
 from pochitrain.config.component import Components
+from pochitrain.config.ineffective_overrides import find_ineffective_overrides
 from pochitrain.config.root import validate
 from pochitrain.console import open_console
-from pochitrain.data.dataset import DataSplits, ImageDataset, require_splits
+from pochitrain.data.dataset import DataSplits, require_splits
+from pochitrain.data.picture_size import look_at_sizes
 from pochitrain.engine.device import Precision, select_device, select_precision
 from pochitrain.engine.interrupt import StopRequest
 from pochitrain.error import ConfigError, Interrupted
 from pochitrain.run.fit.backbone import HINT, choose_backbone
 from pochitrain.run.fit.cost import CostMeasurement
-from pochitrain.run.fit.pilot import Pilot, hold_out, run_pilot
+from pochitrain.run.fit.pilot import hold_out, run_pilot
 from pochitrain.run.fit.plan import MAX_EPOCHS, Plan, Training, Work, describe, make_plan
 from pochitrain.run.fit.recompose import (
     combine,
+    complete_command,
     recompose,
     tell_hydra_overrides,
     typed_overrides,
     typed_value,
 )
+from pochitrain.run.resolve import resolve_auto
 from pochitrain.run.train import set_backends, train
 from pochitrain.seed import seed_everything
 
@@ -39,7 +45,7 @@ NUM_SIZES_READ = 300
 """Pictures whose size is looked at, spread over the data set."""
 
 
-def fit(cfg: DictConfig, warnings: list[str], started_s: float) -> float | None:
+def fit(cfg: DictConfig, started_s: float) -> float | None:
     """Measure, plan, compare on held-out training pictures, and train.
 
     Args:
@@ -53,6 +59,11 @@ def fit(cfg: DictConfig, warnings: list[str], started_s: float) -> float | None:
         ConfigError: for wrong input.
         Interrupted: when asked to stop.
     """
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise ConfigError(
+            "strategy must not be budget in a sweep, in which every job would measure and plan "
+            "anew. Train once with it and give what it chose to the sweep."
+        )
     deadline_s = started_s + 60 * cfg.budget.minutes
     budget = Budget(typed_overrides(), deadline_s, open_console())
     try:
@@ -63,18 +74,29 @@ def fit(cfg: DictConfig, warnings: list[str], started_s: float) -> float | None:
             "are kept: the same command uses them.",
             error.exit_code,
         ) from None
-    program, _ = typed_command()
     final = combine(overrides, budget.typed)
-    words = [*program[:-1], "train"] if program[-1] == "fit" else program
-    command = shlex.join([*words, *final])
-    remember_command("pochi", ["train", *final])
+    command = remember_choice(final)
     tell_hydra_overrides(final)
     chosen = recompose(final)
-    result = train(chosen, list(dict.fromkeys([*warnings, *validate(chosen)])))
+    node: Any = HydraConfig.get()
+    unused = find_ineffective_overrides(final, node.get("aliases") or {}, chosen)
+    result = train(chosen, validate(chosen) + unused)
     minutes = (time.monotonic() - started_s) / 60
     budget.say(f"Done in {minutes:.1f} of {cfg.budget.minutes:g} minutes.")
     budget.say(f"The same run without the clock: {command}")
     return result
+
+
+def remember_choice(overrides: Sequence[str]) -> str:
+    """The command that trains with these overrides, from now on the one of this process."""
+    program, arguments = typed_command()
+    words = complete_command(overrides, arguments)
+    if program[-1].endswith(".py"):
+        remember_command(program[-1], words)
+    else:
+        remember_command("pochi", ["train", *words])
+    program, arguments = typed_command()
+    return shlex.join([*program, *arguments])
 
 
 @dataclass
@@ -101,7 +123,7 @@ class Budget:
     def choose(self) -> list[str]:
         """The overrides of the run: those of the plan that did better."""
         backbone = choose_backbone(self.typed)
-        first = self.compose(["strategy=scratch"])
+        first = self.compose(["strategy=scratch", WHOLE])
         precision = select_precision(str(first.precision), select_device(first.device))
         set_backends(first, precision.device)
         seed_everything(first.seed)
@@ -111,9 +133,14 @@ class Budget:
                 "strategy=budget must have validation pictures, got none. Add "
                 "data.val_fraction=0.2 or data.val_root=DIR."
             )
-        work = Work(len(data.train), len(data.val), median_side(data.train))
-        size = typed_value(self.typed, "transform.size")
-        typed_px = int(size) if size.isdigit() else None
+        sizes = look_at_sizes(data.train, NUM_SIZES_READ)
+        if sizes is None:
+            raise ConfigError("data must hold pictures that can be read, got none.")
+        work = Work(len(data.train), len(data.val), sizes.typical_side("crop"))
+        typed_px = None
+        if typed_value(self.typed, "transform.size"):
+            resolve_auto(first, data)
+            typed_px = int(first.transform.size)
         measurement = CostMeasurement(self.compose, backbone, data, precision, typed_px)
         plan = make_plan(work, measurement.costs(work), self.left_s)
         if plan.probe_px is None:
@@ -141,13 +168,14 @@ class Budget:
         cfg = self.compose(probe)
         first = run_pilot(cfg, held, precision, request, "Comparing: the last layer")
         words = training_words(backbone, training, training.pilot_epochs)
-        second = run_pilot(self.compose(words), held, precision, request, "Comparing: all layers")
+        trial = self.compose(words)
+        second = run_pilot(trial, held, precision, request, "Comparing: all layers")
         name = str(cfg.monitor)
-        wins = is_better(cfg, second, first)
+        wins = second.beats(first)
         num_held = 0 if held.val is None else len(held.val)
         self.say(
             f"{name} on {num_held:,} held-out training pictures: last layer {first.value:.4g}, all "
-            f"layers {second.value:.4g} after {training.pilot_epochs} epochs: "
+            f"layers {second.value:.4g} after {trial.epochs} epochs: "
             f"{'all layers' if wins else 'the last layer alone'}."
         )
         if not wins:
@@ -168,14 +196,6 @@ END_S = 6.0
 """For building the run again, its graphs and the end of the process."""
 
 
-def is_better(cfg: DictConfig, one: Pilot, other: Pilot) -> bool:
-    from pochitrain.metric.table import find_metric
-
-    metric = find_metric(str(cfg.monitor))
-    higher = metric is None or metric.higher_is_better is not False
-    return one.value > other.value if higher else one.value < other.value
-
-
 def probe_words(backbone: Sequence[str], plan: Plan) -> list[str]:
     return ["strategy=probe", *backbone, f"transform.size={plan.probe_px}", WHOLE]
 
@@ -186,9 +206,3 @@ def training_words(backbone: Sequence[str] | None, training: Training, epochs: i
     warm_up = min(1, epochs // 4)  # of three epochs, a slow one would be too much
     rest = [CROP, f"warmup_epochs={warm_up}"]
     return [f"strategy={training.strategy}", *model, *size, *rest]
-
-
-def median_side(dataset: ImageDataset) -> int:
-    """Median of the shorter sides of some images, in pixels."""
-    indices = np.linspace(0, len(dataset) - 1, min(NUM_SIZES_READ, len(dataset))).astype(int)
-    return int(np.median([min(dataset.size(int(index))) for index in indices]))

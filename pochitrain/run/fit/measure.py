@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from pochitrain.data.dataset import ImageDataset
+from pochitrain.data.decode import UnreadableImageError
 from pochitrain.engine.device import Precision
 from pochitrain.run.build import RunParts
 from pochitrain.run.measure import Workbench
@@ -55,7 +57,8 @@ def time_loading(dataset: ImageDataset, transform: Callable[[object], object]) -
     indices = range(0, len(dataset), step)[:NUM_LOADED]
     start = time.perf_counter()
     for index in indices:
-        transform(dataset.load(index))
+        with suppress(UnreadableImageError):  # said where it is read for training
+            transform(dataset.load(index))
     return (time.perf_counter() - start) / len(indices) / num_cores()
 
 

@@ -18,12 +18,14 @@ from pochitrain.data.split import stratified_split
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision
+from pochitrain.engine.fault import FaultPolicy
 from pochitrain.engine.interrupt import StopRequest, stop_on_signal
 from pochitrain.engine.state import TrainState
 from pochitrain.engine.trainer import Trainer
+from pochitrain.metric.table import AVERAGED
 from pochitrain.run.build import build_parts
 from pochitrain.run.fit.plan import HELD_OUT
-from pochitrain.run.strategy import apply_strategy
+from pochitrain.run.strategy import prepare_parts
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,13 @@ class Pilot:
     seconds: float
     epoch_s: float
     """Of an epoch."""
+    higher_is_better: bool = True
+
+    def beats(self, other: "Pilot") -> bool:
+        """Whether this one did strictly better; a value that is no number never does."""
+        if self.higher_is_better:
+            return self.value > other.value
+        return self.value < other.value
 
 
 def hold_out(data: DataSplits, seed: int) -> DataSplits | None:
@@ -76,8 +85,7 @@ def run_pilot(
     cfg = copy.deepcopy(cfg)
     parts = build_parts(cfg, precision, data)
     with tempfile.TemporaryDirectory(prefix="pochi_fit_") as folder, stop_on_signal(request):
-        quiet = Console(file=io.StringIO())
-        apply_strategy(cfg, parts, Path(folder), quiet, request, is_resumed=False)
+        prepare_parts(cfg, parts, Console(file=io.StringIO()), request)
         writer = CheckpointWriter(Path(folder), {}, every_epochs=cfg.epochs)
         begin = time.perf_counter()
         with WaitDisplay(label, len(parts.train_loader) * cfg.epochs) as display:
@@ -90,11 +98,18 @@ def run_pilot(
                     precision,
                     [Progress(display)],
                     writer,
+                    gradient_accumulation=cfg.gradient_accumulation,
+                    gradient_clip_norm=cfg.gradient_clip_norm,
+                    faults=FaultPolicy(cfg.fault.nonfinite, cfg.fault.out_of_memory),
                     stop_request=request,
                     metrics=parts.metrics,
                 ).fit()
             finally:
                 parts.close_loaders()
+    if request.signal is not None:
+        raise request.error("after a comparison")
     end = time.perf_counter()
-    value = state.history[-1].value(state.monitor.metric)
-    return Pilot(value, end - start, (end - begin) / cfg.epochs)
+    # A pilot averages no weights: the metric itself stands for that of the average.
+    value = state.history[-1].value(state.monitor.metric.removeprefix(AVERAGED))
+    higher = state.monitor.higher_is_better
+    return Pilot(value, end - start, (end - begin) / cfg.epochs, higher)

@@ -184,7 +184,7 @@ def describe(plan: Plan, work: Work, left_s: float, now_s: float) -> list[str]:
     end = time.strftime("%H:%M:%S", time.localtime(now_s + plan.seconds))
     late_s = plan.seconds - left_s
     note = (
-        f", {duration(late_s)} late: the time is too short for so many pictures"
+        f", {duration(late_s)} late: the time is too short for these pictures"
         if late_s > 0.5
         else ""
     )

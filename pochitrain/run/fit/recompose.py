@@ -10,10 +10,13 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from pochitrain.error import ConfigError
+from pochitrain.legacy.register import SELECT
 from pochitrain.text import first_line, quote_override
 
 PLANNED = ("strategy", "budget", "budget.minutes")
 """Keys that the plan replaces."""
+
+FLAGS = ("--config", "--config-dir", "-cd")
 
 
 def typed_overrides() -> list[str]:
@@ -37,6 +40,23 @@ def combine(planned: Sequence[str], typed: Sequence[str]) -> list[str]:
     """All overrides; what was typed counts more than what was planned."""
     keys = {key_of_override(word) for word in typed}
     return [*(word for word in planned if key_of_override(word) not in keys), *typed]
+
+
+def complete_command(overrides: Sequence[str], arguments: Sequence[str]) -> list[str]:
+    """The arguments of a command with these overrides, which finds what this command finds.
+
+    Args:
+        arguments: as typed; of these, --config, --config-dir and Hydra's own settings are kept.
+    """
+    flags: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word in FLAGS:
+            flags += [word, next(words, "")]
+        elif word.partition("=")[0] in FLAGS or word.startswith(("hydra.", "hydra/")):
+            flags.append(word)
+    is_file = any(word.partition("=")[0] == "--config" for word in flags)
+    return [*flags, *(word for word in overrides if not (is_file and word == SELECT))]
 
 
 def recompose(overrides: Iterable[str]) -> DictConfig:

@@ -12,11 +12,13 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from pochitrain.config.root import validate
+from pochitrain.config.strategy import CHOSEN_BY_RUN
 from pochitrain.config.transform import AUTO_KEYS
 from pochitrain.engine.checkpoint import earlier_checkpoints, load_checkpoint
 from pochitrain.error import ConfigError
 from pochitrain.run.directory import collect_versions, requested_directory, tell_hydra
 from pochitrain.run.resume.config import (
+    ABSENT,
     KeyPath,
     combine_configs,
     complete_transform,
@@ -189,12 +191,15 @@ def load_config(folder: Path) -> dict[str, Any]:
 
 
 def take_chosen(cfg: DictConfig, saved: Mapping[str, Any]) -> DictConfig:
-    """A copy of `cfg` in which what is `auto` has the value that the run `saved` has."""
+    """A copy of `cfg` in which what is left open (auto, or a rate that is null) has the value that
+    the run `saved` has."""
     settled = cfg.copy()
     chosen = OmegaConf.create(dict(saved))
-    for key in AUTO_KEYS:
+    keys = dict.fromkeys(AUTO_KEYS, "auto") | {".".join(path): None for path in CHOSEN_BY_RUN}
+    for key, is_open in keys.items():
         value = OmegaConf.select(chosen, key)
-        if value is not None and OmegaConf.select(settled, key) == "auto":
+        there = OmegaConf.select(settled, key, default=ABSENT)
+        if value is not None and there == is_open:
             OmegaConf.update(settled, key, value)
     return settled
 

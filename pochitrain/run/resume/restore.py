@@ -18,6 +18,7 @@ def restore(resumed: ResumedRun, trainer: Trainer, data: DataSplits) -> None:
         leftover.unlink(missing_ok=True)
     saved = resumed.checkpoint
     if saved is None:
+        finish_best(models, None)
         return
     if saved["data"] != fingerprint(data):
         raise ConfigError(

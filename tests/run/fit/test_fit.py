@@ -12,9 +12,12 @@ import yaml
 from torchvision.models import resnet18
 
 from pochitrain.data.dataset import DataSplits, Subset
+from pochitrain.data.decode import UnreadableImageError
+from pochitrain.error import ConfigError
 from pochitrain.run.fit import cost, fit, measure
 from pochitrain.run.fit.pilot import Pilot, hold_out
-from pochitrain.run.fit.recompose import combine, typed_value
+from pochitrain.run.fit.plan import Work
+from pochitrain.run.fit.recompose import combine, complete_command, typed_value
 
 COUNTS = {"dark": 20, "bright": 20}
 
@@ -155,6 +158,7 @@ MISTAKES = {
     "two folders": (("a", "b"), "got a, b"),
     "no time": (("a", "--minutes", "0"), "must be a number of minutes > 0, got '0'"),
     "words for time": (("a", "--minutes", "soon"), "got 'soon'"),
+    "flags with values": (("--config-dir", "conf", "-c", "job"), "got nothing"),
     "sweep": (("a", "--multirun"), "got --multirun"),
     "strategy": (("a", "strategy=probe"), "chooses the strategy within --minutes, got strategy="),
     "missing folder": (("nowhere",), "data.train_root"),
@@ -181,3 +185,51 @@ def test_a_budget_needs_minutes_and_validation_pictures(
     outcome = pochi("strategy=budget", "data=folder", f"data.train_root={root}")
     assert outcome.code == 2
     assert "strategy=budget must have validation pictures" in outcome.err
+    outcome = pochi("strategy=budget", "resume=auto")
+    assert outcome.err.startswith("resume must be null with strategy=budget")
+    outcome = pochi("--multirun", "strategy=budget", "seed=0,1", f"work_dir={tmp_path / 'out'}")
+    assert "strategy must not be budget in a sweep" in outcome.err
+
+
+def test_what_finds_the_options_stays_in_the_command_that_repeats_the_run() -> None:
+    typed = ["photos", "--config-dir", "mine", "hydra.searchpath=[pkg://a]", "seed=3"]
+    words = ["strategy=probe", "seed=3", "legacy=file"]
+    flags = ["--config-dir", "mine", "hydra.searchpath=[pkg://a]"]
+    assert complete_command(words, typed) == [*flags, *words]
+    assert complete_command(words, ["--config=a.py"]) == ["--config=a.py", *words[:2]]
+
+
+def test_a_lower_loss_is_better() -> None:
+    def did(value: float, higher: bool) -> Pilot:
+        return Pilot(value, 1.0, 1.0, higher)
+
+    assert did(2.0, True).beats(did(1.0, True))
+    assert did(1.0, False).beats(did(2.0, False))
+    assert not did(float("nan"), True).beats(did(1.0, True))
+
+
+def test_sizes_that_a_model_does_not_take_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def time_forward(model: Any, px: int, precision: Any) -> float:
+        if px < limit:
+            raise AssertionError("wrong size")
+        return 0.5
+
+    monkeypatch.setattr(cost, "build_model", lambda *_: None)
+    monkeypatch.setattr(cost, "Components", lambda cfg: cfg)
+    monkeypatch.setattr(cost, "time_forward", time_forward)
+    precision: Any = SimpleNamespace(device=torch.device("cpu"))
+    data: Any = None
+    measurement = cost.CostMeasurement(lambda words: {}, [], data, precision, None)  # type: ignore[arg-type]
+    limit = 128
+    assert measurement.forward([], Work(10, 2, 70)) == {128: 0.5}
+    limit = 500
+    with pytest.raises(ConfigError, match=r"^model must take pictures of 64 or 96 or 128 px here"):
+        measurement.forward([], Work(10, 2, 70))
+
+
+def test_a_picture_that_cannot_be_read_is_not_timed() -> None:
+    def load(index: int) -> None:
+        raise UnreadableImageError("truncated")
+
+    dataset = type("Broken", (), {"load": staticmethod(load), "__len__": lambda self: 3})()
+    assert measure.time_loading(dataset, lambda image: image) >= 0
