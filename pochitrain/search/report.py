@@ -36,8 +36,6 @@ class SearchReport:
         self.best_written: int | None = None
         self.slow_cost_s = 0.0
         self.slow_end = time.monotonic()
-        self.best_cost_s = 0.0
-        self.best_end = time.monotonic()
 
     def refresh(self, final: bool = False) -> list[str]:
         """Write the current results; importances and graphs only from time to time.
@@ -59,12 +57,10 @@ class SearchReport:
         self.save("best_params", summarize_best(self.study, self.plan.written))
         self.save("trials_history", list_trials(self.study, self.plan.written))
         self.save("study_statistics", summarize_study(self.study, self.importances))
-        return self.write_best(final)
+        return self.write_best()
 
-    def write_best(self, final: bool) -> list[str]:
+    def write_best(self) -> list[str]:
         """Write the configs with the best parameters, if the best trial has changed.
-
-        Where trials are short, not at once: that takes longer than a trial.
 
         Returns:
             One line for each file that could not be written.
@@ -72,22 +68,16 @@ class SearchReport:
         best = best_trial(self.study)
         if best is None or best.number == self.best_written:
             return []
-        began = time.monotonic()
-        if not final and self.best_cost_s > SHARE * (began - self.best_end):
-            return []
         self.best_written = best.number
         shown = shown_params(best, self.plan.written)
         assert best.value is not None
-        problems = write_optimized(
+        return write_optimized(
             self.folder,
             self.plan.full_overrides(best.params),
             self.plan.config,
             self.plan.loader,
             describe_best(shown, best.value, self.study.study_name),
         )
-        self.best_end = time.monotonic()
-        self.best_cost_s = self.best_end - began
-        return problems
 
     def save(self, name: str, content: Any) -> None:
         write_text(self.folder / f"{name}.json", format_json(content))

@@ -78,15 +78,15 @@ def test_equal_those_of_a_plain_loop() -> None:
 
 
 def test_folds_have_each_image_once_and_every_class() -> None:
-    labels = np.repeat([0, 1, 2], [40, 12, 3])
+    labels = np.repeat([0, 1, 2], [10 * NUM_FOLDS, 4 * NUM_FOLDS, NUM_FOLDS - 1])
     rows, folds = assign_folds(labels, seed=3)
-    assert rows.tolist() == list(range(55))
+    assert rows.tolist() == list(range(len(labels)))
     table = [
         [int(((labels == c) & (folds == f)).sum()) for f in range(NUM_FOLDS)] for c in range(3)
     ]
-    assert table[0] == [10] * 4
-    assert table[1] == [3] * 4
-    assert sorted(table[2]) == [0, 1, 1, 1]
+    assert table[0] == [10] * NUM_FOLDS
+    assert table[1] == [4] * NUM_FOLDS
+    assert sorted(table[2]) == [0, *[1] * (NUM_FOLDS - 1)]
     assert np.array_equal(folds, assign_folds(labels, seed=3)[1])
     assert not np.array_equal(folds, assign_folds(labels, seed=4)[1])
 
