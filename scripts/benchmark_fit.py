@@ -17,6 +17,7 @@ Nothing else should run on the machine.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -79,6 +80,7 @@ def summarize(results: list[Result]) -> str:
 
 def run_fit(args: argparse.Namespace, seed: int, folder: Path) -> Result:
     words = [f"--minutes={args.minutes}", f"seed={seed}", f"work_dir={folder}", *args.overrides]
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")  # or other seeds would share the features
     start = time.perf_counter()
     pochi("fit", str(args.train), *words)
     seconds = time.perf_counter() - start

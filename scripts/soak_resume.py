@@ -65,7 +65,7 @@ DRAWN = (
     ["layer_wise_lr=none", f"layer_wise_lr.enabled=true {RATES}"],
     ["transform=minimal", "transform=augment", "transform=mixup", "transform=randaugment"],
     ["model.freeze=null", "model.freeze=1"],
-    ["precision=fp32", "precision=bf16"],
+    ["precision=fp32", *(["precision=bf16"] if torch.cuda.is_available() else [])],
     ["checkpoint.keep_last=2", "checkpoint.keep_last=1"],
     ["gradient_tracking.enabled=false", "gradient_tracking.enabled=true"],
     ["early_stopping.enabled=false", "early_stopping.enabled=true"],
