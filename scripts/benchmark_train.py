@@ -16,7 +16,7 @@ The images are JPEG crops of the two photographs that scikit-learn ships, 500 x 
 --data those of a folder of your own (ROOT/<class>/picture).
 """
 
-# ruff: noqa: E402
+# ruff: noqa: E402 (stop_spinning must come before torch is imported)
 import argparse
 import os
 import tempfile

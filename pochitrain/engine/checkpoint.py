@@ -19,33 +19,29 @@ So `best.pth` is never newer than `last.pth`; a resumed run does the third step 
 before (`finish_best`), and repeats the epochs that `last.pth` does not know.
 """
 
-import copy
 import os
 import pickle
 import shutil
 import threading
 import time
 import zipfile
-from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pochitrain.atomic import sync_directory, write_with
 from pochitrain.engine.callback import Callback
+from pochitrain.engine.snapshot import snapshot
 from pochitrain.engine.state import TrainState
 from pochitrain.error import ConfigError, PochiError
 from pochitrain.text import first_line
 
 FORMAT = 1
 NEXT_BEST = ".best.next"
-PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device)
-"""Types that `weights_only=True` can read, besides None, tensors and containers."""
 
 
 @dataclass
@@ -239,40 +235,6 @@ def restore_callback_states(
             callback.load_state_dict(saved[name])
 
 
-def snapshot(value: Any, path: str = "", frozen: Mapping[int, Tensor] | None = None) -> Any:
-    """A deep copy on the CPU, which later training does not change.
-
-    Args:
-        path: place of `value` in the checkpoint, for the message.
-        frozen: address -> what stands for the tensor there, without a copy.
-
-    Raises:
-        PochiError: for a value that `torch.load(weights_only=True)` would refuse to read.
-    """
-    if isinstance(value, Tensor):
-        same = frozen.get(value.data_ptr()) if frozen else None
-        if same is not None and same.shape == value.shape:
-            return same
-        return value.detach().to("cpu", copy=True)
-    if type(value) in (dict, Counter, OrderedDict):
-        twin = copy.copy(value)  # keeps the attributes that torch adds to a state dict
-        twin.clear()
-        for key, item in value.items():
-            twin[snapshot(key, f"{path}.{key}")] = snapshot(item, f"{path}.{key}", frozen)
-        return twin
-    if type(value) in (list, tuple, set, torch.Size):
-        return type(value)([snapshot(item, f"{path}[{i}]", frozen) for i, item in enumerate(value)])
-    if isinstance(value, np.generic):  # for example from np.mean()
-        return value.item()
-    if value is None or type(value) in PLAIN:
-        return value
-    raise PochiError(
-        f"A checkpoint can hold tensors, numbers, text, lists and dicts, got {path[1:]} of type "
-        f"{type(value).__module__}.{type(value).__qualname__}. Save it as one of these in "
-        "state_dict() and convert it back in load_state_dict()."
-    )
-
-
 def link(source: Path, target: Path) -> None:
     """Make `target` a hard link to `source`, atomically; a copy where links are not supported.
 
@@ -290,23 +252,34 @@ def link(source: Path, target: Path) -> None:
     sync_directory(target.parent)
 
 
-def finish_best(folder: Path, best_epoch: int | None) -> None:
-    """After a kill: make the prepared best epoch `best.pth` if `last.pth` knows it, else remove it.
+def finish_best(folder: Path, best_epoch: int | None, source: Path | None = None) -> None:
+    """After a kill: make `best.pth` what the run continues from.
+
+    A prepared best epoch becomes `best.pth` if `last.pth` knows it, else it is removed.
 
     Args:
         best_epoch: of the state that the run continues from.
+        source: a checkpoint of that epoch, if the run continues from its end. It becomes `best.pth`
+            where that is of another epoch: the process may have been killed between writing the
+            two. Else `best.pth` stays: what was saved later, as a stopped run does, may have
+            callbacks that have begun the next epoch.
     """
-    following = folder / NEXT_BEST
-    if not following.exists():
-        return
+    following, best = folder / NEXT_BEST, folder / "best.pth"
+    if following.exists():
+        if epoch_of(following) == best_epoch:
+            os.replace(following, best)
+        else:
+            following.unlink()
+    if source is not None and epoch_of(best) != best_epoch:
+        link(source, best)
+
+
+def epoch_of(path: Path) -> int | None:
+    """Number of finished epochs in a checkpoint; None if it is not there or damaged."""
     try:
-        known = load_checkpoint(following)["epoch"] == best_epoch
+        return int(load_checkpoint(path)["epoch"])
     except ConfigError:
-        known = False
-    if known:
-        os.replace(following, folder / "best.pth")
-    else:
-        following.unlink()
+        return None
 
 
 def earlier_checkpoints(folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from pochitrain.config.component import Components, call_partial, plain
+from pochitrain.config.component import Components, plain
 from pochitrain.config.signature import offer
 from pochitrain.config.strategy import PROBE, WITH_FEATURES, strategy_name
 from pochitrain.config.transform_step import complete_steps
@@ -27,21 +27,13 @@ from pochitrain.engine.state import RunningMetrics, TrainState
 from pochitrain.error import ConfigError
 from pochitrain.loss.criterion import build_criterion
 from pochitrain.metric.metric import Metric
-from pochitrain.model.block import find_blocks
 from pochitrain.model.head import SplitModel, split_head
 from pochitrain.model.smoke_test import smoke_test
-from pochitrain.optimizer.fused import choose_kernels
-from pochitrain.optimizer.layer_wise_lr import (
-    RateRule,
-    assign_rates,
-    build_parameter_groups,
-    decay_rates,
-)
 from pochitrain.run.callback import build_user_callbacks
 from pochitrain.run.metric import build_metrics, choose_monitor
+from pochitrain.run.optimization import build_optimization, group_parameters
 from pochitrain.run.rates import with_placeholders
 from pochitrain.run.resolve import has_auto, resolve_auto, warn_of_crop
-from pochitrain.scheduler.warm_up import WarmUp
 from pochitrain.seed import derive_seed, seeded_cpu
 from pochitrain.strategy.head_model import HeadOnFeatures
 from pochitrain.transform.batch_mix import try_batch_transform
@@ -284,45 +276,6 @@ def build_state(
         cfg.epochs,
         RunningMetrics(precision.device),
     )
-
-
-def build_optimization(
-    parts: Components, groups: list[dict[str, Any]]
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """Optimizer and scheduler of the groups of parameters."""
-    cfg = parts.cfg
-    optimizer = build_optimizer(parts, groups)
-    scheduler = parts.complete("scheduler", optimizer)
-    if cfg.warmup_epochs:
-        scheduler = WarmUp(scheduler, cfg.warmup_epochs, cfg.warmup_start_factor)
-    return optimizer, scheduler
-
-
-def build_optimizer(parts: Components, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    """The optimizer of the config, fused where it can be and the config does not say otherwise."""
-    partial = parts.build("optimizer")
-    kernels = choose_kernels(partial.func, partial.keywords, groups)
-    optimizer: torch.optim.Optimizer = call_partial("optimizer", partial, groups, **kernels)
-    return optimizer
-
-
-def group_parameters(cfg: DictConfig, model: nn.Module) -> list[dict[str, Any]]:
-    """Parameter groups for the optimizer, with their learning rates."""
-    no_decay = cfg.layer_wise_lr.no_weight_decay_on_bias_and_norm
-    return build_parameter_groups(find_rate_rules(cfg, model), no_decay)
-
-
-def find_rate_rules(cfg: DictConfig, model: nn.Module) -> list[RateRule]:
-    """The rules of group `layer_wise_lr`; a single one for all parameters if it is off."""
-    node, rate = cfg.layer_wise_lr, cfg.optimizer.get("lr", cfg.learning_rate)
-    named = list(model.named_parameters())
-    if strategy_name(cfg) == PROBE:
-        named = [(name, parameter) for name, parameter in named if parameter.requires_grad]
-    if not node.enabled:
-        return [RateRule(None, rate, named)]
-    if node.decay is not None:
-        return decay_rates(named, find_blocks(name for name, _ in named), node.decay, rate)
-    return assign_rates(named, plain(node.layer_rates), rate)
 
 
 TRIED: set[str] = set()

@@ -10,7 +10,7 @@ from pochitrain.config.strategy import BUDGET, PROBE, strategy_name
 from pochitrain.console import open_console
 from pochitrain.error import require
 from pochitrain.optimizer.layer_wise_lr import RateRule, build_parameter_groups
-from pochitrain.run.build import find_rate_rules
+from pochitrain.run.optimization import find_rate_rules
 
 
 def show_rates(cfg: DictConfig, warnings: list[str], every_parameter: bool) -> None:

@@ -15,10 +15,10 @@ from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.data.loader import Batch, EpochLoader
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
-from pochitrain.engine.fault import FaultPolicy
 from pochitrain.engine.microbatch import bare_step
 from pochitrain.engine.trainer import Trainer
 from pochitrain.run.build import RunParts
+from pochitrain.run.optimization import step_settings
 
 PREFETCHED = 4
 """Batches that each loader process has ready at most."""
@@ -85,9 +85,7 @@ class Workbench:
             parts.precision,
             callbacks,
             CheckpointWriter(folder, {}),
-            gradient_accumulation=cfg.gradient_accumulation,
-            gradient_clip_norm=cfg.gradient_clip_norm,
-            faults=FaultPolicy(cfg.fault.nonfinite, cfg.fault.out_of_memory),
+            **step_settings(cfg),
         )
         self.device = parts.precision.device
         self.num_prefetched = PREFETCHED * loader.loader.num_workers

@@ -24,15 +24,11 @@ from pochitrain.data.loader import EpochLoader
 from pochitrain.data.sampler import EpochBatches
 from pochitrain.engine.interrupt import StopRequest, stop_on_signal
 from pochitrain.model.head import SplitModel
-from pochitrain.run.build import (
-    RunParts,
-    build_in_order,
-    build_optimization,
-    group_parameters,
-)
+from pochitrain.run.build import RunParts, build_in_order
 from pochitrain.run.directory import save_config
 from pochitrain.run.end import report_end
 from pochitrain.run.feature_key import depends_on_seed, describe_dependencies, uses_own_code
+from pochitrain.run.optimization import build_optimization, group_parameters
 from pochitrain.run.rates import default_decay, fill_rates, find_grid, with_placeholders
 from pochitrain.strategy.cross_validation import choose_rates
 from pochitrain.strategy.feature_pass import FeaturePass

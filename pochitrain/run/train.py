@@ -24,7 +24,6 @@ from pochitrain.engine.device import (
     set_float32_precision,
     uses_tf32,
 )
-from pochitrain.engine.fault import FaultPolicy
 from pochitrain.engine.interrupt import StopRequest, stop_on_signal
 from pochitrain.engine.state import TrainState
 from pochitrain.engine.trainer import Trainer
@@ -33,6 +32,7 @@ from pochitrain.run.build import RunParts, build_parts
 from pochitrain.run.callback import build_callbacks, build_ema, check_callbacks
 from pochitrain.run.directory import collect_versions, open_run_directory, save_metadata
 from pochitrain.run.end import report_end
+from pochitrain.run.optimization import step_settings
 from pochitrain.run.resume.find import ResumedRun, find_run
 from pochitrain.run.resume.restore import restore
 from pochitrain.run.status import lock_run, write_status
@@ -150,9 +150,7 @@ def build_trainer(
         precision,
         callbacks,
         writer,
-        gradient_accumulation=cfg.gradient_accumulation,
-        gradient_clip_norm=cfg.gradient_clip_norm,
-        faults=FaultPolicy(cfg.fault.nonfinite, cfg.fault.out_of_memory),
+        **step_settings(cfg),
         stop_request=stop_request,
         metrics=parts.metrics,
     )

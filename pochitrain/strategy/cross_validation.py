@@ -22,6 +22,18 @@ EVALUATED = 1024
 """Images whose scores are computed at once."""
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """The matrices are so small that a second thread costs more than it gains."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@one_thread()
 def choose_rates(
     training: HeadTraining,
     lrs: Sequence[float],
@@ -38,30 +50,6 @@ def choose_rates(
         monitor: what the run compares epochs by; where that cannot be computed from predictions,
             the loss decides.
     """
-    with one_thread():
-        return search(training, lrs, decays, monitor, metrics, num_classes)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """The matrices are so small that a second thread costs more than it gains."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def search(
-    training: HeadTraining,
-    lrs: Sequence[float],
-    decays: Sequence[float],
-    monitor: Monitor,
-    metrics: Sequence[Metric],
-    num_classes: int,
-) -> Rates:
-    """As choose_rates."""
     rows, fold_of = assign_folds(training.labels.numpy(), training.seed)
     parts = [torch.from_numpy(rows[fold_of == fold]) for fold in range(NUM_FOLDS)]
     held_out = [part for part in parts if len(part)]
@@ -109,8 +97,7 @@ class Judge:
         assert self.metric is not None
         value = compute_metrics([self.metric], result)[self.metric.name]
         value = value if self.higher_is_better else -value
-        lowest = float("-inf")
-        return tuple(lowest if x != x else x for x in (value, -result.loss))  # type: ignore[return-value]
+        return nan_is_worst(value), nan_is_worst(-result.loss)
 
     def evaluate(self, pairs: Sequence[Rates]) -> list[Evaluation]:
         """What the last layers of each pair predict, all folds together."""
@@ -131,6 +118,10 @@ class Judge:
                         total, weights = loss_sums(self.training.criterion, own, labels)
                         table.add(own, labels, total, weights)
         return [table.result() for table in tables]
+
+
+def nan_is_worst(value: float) -> float:
+    return float("-inf") if value != value else value
 
 
 class Tally:

@@ -29,8 +29,8 @@ from pochitrain.engine.checkpoint import (
     finish_best,
     load_checkpoint,
     restore_callback_states,
-    snapshot,
 )
+from pochitrain.engine.snapshot import snapshot
 from pochitrain.engine.state import EpochRecord, Monitor, RunningMetrics, TrainState
 from pochitrain.error import ConfigError, PochiError
 from pochitrain.scheduler.warm_up import WarmUp, step_scheduler
@@ -321,6 +321,28 @@ def test_a_killed_run_finishes_or_forgets_the_best_epoch(
     assert saved_epochs(tmp_path)["best.pth"] == left
     assert not (tmp_path / ".best.next").exists()
     finish_best(tmp_path, known)  # there is nothing to do any more
+
+
+def test_best_is_replaced_only_by_another_epoch(tmp_path: Path) -> None:
+    state, writer = make_state(), CheckpointWriter(tmp_path, {})
+    write_epochs(state, writer, [50.0])
+    best, last = tmp_path / "best.pth", tmp_path / "last.pth"
+    before = best.read_bytes()
+    # A run that is stopped before the first batch of epoch 2 saves epoch 1 again.
+    writer.metadata["callbacks_have_begun_the_next_epoch"] = True
+    writer.save_last(state, [])
+    writer.finish()
+    finish_best(tmp_path, 1, last)
+    assert best.read_bytes() == before != last.read_bytes()
+
+    write_epochs(state, writer, [70.0])
+    best.unlink()  # it is a link to last.pth
+    best.write_bytes(before)  # as if killed between writing the two
+    finish_best(tmp_path, 2, last)
+    assert best.read_bytes() == last.read_bytes()
+    best.unlink()
+    finish_best(tmp_path, 2, last)
+    assert saved_epochs(tmp_path)["best.pth"] == 2
 
 
 def test_a_frozen_tensor_is_not_copied() -> None:

@@ -43,6 +43,12 @@ from pochitrain.seed import seed_everything
 
 NUM_SIZES_READ = 300
 """Pictures whose size is looked at, spread over the data set."""
+WHOLE = "transform.fit=auto"
+"""Nothing at the edge of wide or tall pictures is cut away."""
+CROP = "transform.crop_scale=0.5"
+"""In so few epochs, crops of a twelfth of a picture teach little."""
+END_S = 6.0
+"""For building the run again, its graphs and the end of the process."""
 
 
 def fit(cfg: DictConfig, started_s: float) -> float | None:
@@ -186,14 +192,6 @@ class Budget:
             self.say("Too little time is left to train all layers: the last layer alone.")
             return probe
         return training_words(backbone, training, min(epochs, MAX_EPOCHS))
-
-
-WHOLE = "transform.fit=auto"
-"""Nothing at the edge of wide or tall pictures is cut away."""
-CROP = "transform.crop_scale=0.5"
-"""In so few epochs, crops of a twelfth of a picture teach little."""
-END_S = 6.0
-"""For building the run again, its graphs and the end of the process."""
 
 
 def probe_words(backbone: Sequence[str], plan: Plan) -> list[str]:

@@ -18,13 +18,13 @@ from pochitrain.data.split import stratified_split
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision
-from pochitrain.engine.fault import FaultPolicy
 from pochitrain.engine.interrupt import StopRequest, stop_on_signal
 from pochitrain.engine.state import TrainState
 from pochitrain.engine.trainer import Trainer
 from pochitrain.metric.table import AVERAGED
 from pochitrain.run.build import build_parts
 from pochitrain.run.fit.plan import HELD_OUT
+from pochitrain.run.optimization import step_settings
 from pochitrain.run.strategy import prepare_parts
 
 
@@ -34,7 +34,6 @@ class Pilot:
 
     value: float
     """The monitored metric after the last epoch."""
-    seconds: float
     epoch_s: float
     """Of an epoch."""
     higher_is_better: bool = True
@@ -81,7 +80,6 @@ def run_pilot(
     Raises:
         Interrupted: after a stop request; nothing is left behind.
     """
-    start = time.perf_counter()
     cfg = copy.deepcopy(cfg)
     parts = build_parts(cfg, precision, data)
     with tempfile.TemporaryDirectory(prefix="pochi_fit_") as folder, stop_on_signal(request):
@@ -98,18 +96,16 @@ def run_pilot(
                     precision,
                     [Progress(display)],
                     writer,
-                    gradient_accumulation=cfg.gradient_accumulation,
-                    gradient_clip_norm=cfg.gradient_clip_norm,
-                    faults=FaultPolicy(cfg.fault.nonfinite, cfg.fault.out_of_memory),
+                    **step_settings(cfg),
                     stop_request=request,
                     metrics=parts.metrics,
                 ).fit()
             finally:
                 parts.close_loaders()
+        epoch_s = (time.perf_counter() - begin) / cfg.epochs
     if request.signal is not None:
         raise request.error("after a comparison")
-    end = time.perf_counter()
     # A pilot averages no weights: the metric itself stands for that of the average.
     value = state.history[-1].value(state.monitor.metric.removeprefix(AVERAGED))
     higher = state.monitor.higher_is_better
-    return Pilot(value, end - start, (end - begin) / cfg.epochs, higher)
+    return Pilot(value, epoch_s, higher)

@@ -30,12 +30,10 @@ def restore(resumed: ResumedRun, trainer: Trainer, data: DataSplits) -> None:
     restore_callback_states(trainer.callbacks, saved["callbacks"])
     state.load_state_dict(saved)
     trainer.checkpoints.written_step = state.step
-    finish_best(models, None if state.best is None else state.best.epoch)
     assert resumed.source is not None
+    best_epoch = None if state.best is None else state.best.epoch
+    is_best = best_epoch == state.epoch and state.batch == 0
+    finish_best(models, best_epoch, resumed.source if is_best else None)
     if resumed.source != models / "last.pth":
         # Replace the damaged one, or the next checkpoint would keep that instead of this one.
         link(resumed.source, models / "last.pth")
-    elif state.best is not None and state.best.epoch == state.epoch and state.batch == 0:
-        link(
-            resumed.source, models / "best.pth"
-        )  # the process may have been killed between writing the two

@@ -89,7 +89,7 @@ def test_all_layers_are_trained_where_they_do_better_on_held_out_training_pictur
 
     def run_pilot(cfg: Any, data: DataSplits, *rest: Any) -> Pilot:
         seen.append(data)
-        return Pilot(next(values), 1.0, 1.0)
+        return Pilot(next(values), 1.0)
 
     quick.setattr(fit, "run_pilot", run_pilot)
     quick.setattr(fit, "MAX_EPOCHS", 2)
@@ -203,7 +203,7 @@ def test_what_finds_the_options_stays_in_the_command_that_repeats_the_run() -> N
 
 def test_a_lower_loss_is_better() -> None:
     def did(value: float, higher: bool) -> Pilot:
-        return Pilot(value, 1.0, 1.0, higher)
+        return Pilot(value, 1.0, higher)
 
     assert did(2.0, True).beats(did(1.0, True))
     assert did(1.0, False).beats(did(2.0, False))
