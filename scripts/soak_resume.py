@@ -36,7 +36,7 @@ from pochitrain.engine.state import TrainState
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULTS = [
     "model=torchvision",
-    "model.name=squeezenet1_1",
+    "model.name=mobilenet_v3_small",
     "data.image_size=32",
     "epochs=3",
     "allow_targets=[soak_resume.*]",

@@ -79,6 +79,15 @@ def check_optimizer(node: Node, root: Node) -> None:
     """Check that `nesterov` comes with momentum and without dampening, and the kernels."""
     both = bool(node.get("fused") and node.get("foreach"))
     require(not both, "optimizer.foreach", "false or null with optimizer.fused=true", True)
+    late = node.get("momentum") and root["model"].get("freeze") not in (None, False, True)
+    remedy = "torch's fused kernel fails where some layers have a momentum and others none yet."
+    require(
+        not (node.get("fused") and late),
+        "optimizer.fused",
+        "false or null with a momentum and layers that are frozen at first (model.freeze)",
+        True,
+        remedy,
+    )
     if node.get("nesterov"):
         ok = node.get("momentum", 0) > 0 and node.get("dampening", 0) == 0
         require(

@@ -13,7 +13,6 @@ from pochitrain.optimizer.fused import choose_kernels, name_kernels, settle_kern
 KINDS: list[tuple[Any, dict[str, Any]]] = [
     (Adam, {}),
     (AdamW, {"amsgrad": True}),
-    (SGD, {"momentum": 0.9}),
     (Adagrad, {}),
 ]
 
@@ -46,6 +45,22 @@ def test_fused_computes_the_same(kind: Any, options: dict[str, Any]) -> None:
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize(("kind", "options"), [*KINDS, (SGD, {"momentum": 0.9}), (NAdam, {})])
+def test_a_parameter_may_be_frozen_at_first(kind: Any, options: dict[str, Any]) -> None:
+    """model.freeze=1: in one group, one parameter has a gradient before the other."""
+    results = []
+    for wanted in (choose_kernels(kind, options, groups()), {}):
+        one, other = (nn.Parameter(torch.ones(3)) for _ in range(2))
+        optimizer = kind([one, other], lr=0.1, **options, **wanted)
+        for step in range(4):
+            one.grad = torch.full((3,), float(step))
+            other.grad = torch.ones(3) if step >= 2 else None
+            optimizer.step()
+        results.append(torch.stack([one.detach(), other.detach()]))
+    torch.testing.assert_close(*results)
+    assert bool((results[0][1] != 1).all())
+
+
 @pytest.mark.parametrize(
     "given",
     [
@@ -66,6 +81,7 @@ def test_others_are_left_to_torch() -> None:
         """Computes something else."""
 
     assert choose_kernels(NAdam, {}, groups()) == {}
+    assert choose_kernels(SGD, {"momentum": 0.9}, groups()) == {}
     assert choose_kernels(Own, {}, groups()) == {}
     assert choose_kernels(lambda parameters: None, {}, groups()) == {}
     assert choose_kernels(Adam, {}, groups(torch.complex64)) == {}
