@@ -148,7 +148,7 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
     ("precision=fp8", "precision must be one of auto, fp32, bf16, fp16, got 'fp8'."),
     ("tune=maybe", "tune must be one of off, auto, recorded, got 'maybe'."),
     (
-        "optimizer=sgd optimizer.fused=true model.freeze=1",
+        "optimizer=sgd optimizer.momentum=0.9 optimizer.fused=true model.freeze=1",
         "optimizer.fused must be false or null with a momentum and layers that are frozen at first "
         "(model.freeze), got True.",
     ),
