@@ -79,7 +79,8 @@ def check_optimizer(node: Node, root: Node) -> None:
     """Check that `nesterov` comes with momentum and without dampening, and the kernels."""
     both = bool(node.get("fused") and node.get("foreach"))
     require(not both, "optimizer.foreach", "false or null with optimizer.fused=true", True)
-    late = node.get("momentum") and root["model"].get("freeze") not in (None, False, True)
+    freeze = root["model"].get("freeze")
+    late = node.get("momentum") and freeze and freeze is not True  # 1 == True, but is one epoch
     remedy = "torch's fused kernel fails where some layers have a momentum and others none yet."
     require(
         not (node.get("fused") and late),
