@@ -150,8 +150,8 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
     (
         "optimizer=sgd optimizer.momentum=0.9 optimizer.fused=true model.freeze=1",
         "optimizer.fused must be false or null with a momentum and layers that are frozen at first "
-        "(model.freeze), got True. torch's fused kernel fails where some layers have a momentum and "
-        "others none yet.",
+        "(model.freeze), got True. torch's fused kernel fails where some layers have a momentum "
+        "and others none yet.",
     ),
     (
         "optimizer.fused=true optimizer.foreach=true",
