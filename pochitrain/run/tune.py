@@ -150,13 +150,7 @@ def choose_num_workers(cfg: DictConfig, parts: RunParts) -> Choice:
             pipelines, _ = build_pipelines(components)
             loader, _ = build_loaders(components, parts.data, pipelines, parts.precision.device)
             variants[number] = replace(parts, train_loader=loader)
-
-    def train(work: Workbench, count: int) -> float:
-        work.drain()  # what was loaded during the turns of the others
-        work.train(1)
-        return work.train(count)
-
-    return compare(cfg, variants, train)
+    return compare(cfg, variants, lambda work, count: work.train(count))
 
 
 def compare(
