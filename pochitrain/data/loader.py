@@ -192,6 +192,8 @@ class EpochLoader:
     """The end of the transform, where it is done by batch."""
     cache_note: str = ""
     """What is kept of decoded images, for the person; empty where there is nothing to say."""
+    copies: torch.cuda.Stream | None = None
+    """Where batches are copied to a CUDA device."""
 
     @property
     def num_samples(self) -> int:
@@ -237,6 +239,23 @@ class EpochLoader:
         return Batch(images.contiguous(memory_format=self.memory_format), labels, batch.indices)
 
     def to_device(self, batch: Batch) -> Batch:
+        """The batch on the device, its images as the model takes them.
+
+        On CUDA, copying and converting happen on a stream of their own, beside the step before.
+        """
+        if self.device.type != "cuda":
+            return self.convert(batch)
+        step = torch.cuda.current_stream(self.device)
+        if self.copies is None:
+            self.copies = torch.cuda.Stream(self.device)
+        with torch.cuda.stream(self.copies):
+            moved = self.convert(batch)
+        step.wait_stream(self.copies)
+        for tensor in (moved.images, moved.labels):
+            tensor.record_stream(step)  # else its memory could be reused before the step is done
+        return moved
+
+    def convert(self, batch: Batch) -> Batch:
         images, labels, indices = batch
         images = images.to(self.device, non_blocking=self.non_blocking)
         images = images.contiguous(memory_format=self.memory_format)

@@ -47,6 +47,22 @@ def test_two_processes_give_the_same_batches_as_none(tmp_path: Path, make_folder
         assert_same(list(alone.epoch(epoch)), list(both.epoch(epoch)))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_busy_gpu_gets_the_batches_of_the_cpu(tmp_path: Path, make_folder: Callable) -> None:
+    """They are copied beside the step before, and used while later ones arrive."""
+    root = make_folder(tmp_path / "r", {"a": 60, "b": 60})
+    expected = list(loader(root).epoch(0))
+    busy = torch.randn(4096, 4096, device="cuda")
+    sums, found = [], []
+    for images, labels, indices in loader(root, device=torch.device("cuda")).epoch(0):
+        busy = (busy @ busy).clamp(-1, 1)  # the step before is not done when the next arrives
+        sums.append((images * 1.0 + 0 * busy[0, 0]).sum(dtype=torch.float64))
+        found.append(Batch(images.cpu(), labels.cpu(), indices))
+    assert_same(found, expected)
+    wanted = [batch.images.sum(dtype=torch.float64) for batch in expected]
+    torch.testing.assert_close(torch.stack(sums).cpu(), torch.stack(wanted))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other platforms cannot fork safely")
 @pytest.mark.parametrize("method", ["spawn", "loky"])
 def test_loader_processes_need_no_pickling_in_a_process_of_a_search(
