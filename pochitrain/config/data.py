@@ -32,7 +32,8 @@ class LoaderConfig:
         Range(ge=0, remedy="0 loads in the main process."),
         Range(le=MAX_NUM_WORKERS, remedy="Leave it null to choose by the cores of this machine."),
     ] = None
-    """Loader processes; null = automatic: half the cores, 0 where that would not be faster."""
+    """Loader processes; null = automatic: half the cores, for a GPU all but one, 0 where that would
+    not be faster."""
     pin_memory: bool | None = None
     """Page-locked host memory; null = on where a GPU is used."""
     infer_pin_memory: bool | None = None

@@ -290,7 +290,7 @@ def build_loader(
         transform: PIL image (RGB) -> float32 tensor, shape (3, H, W).
         seed: of the order and of the augmentation.
         num_workers: processes; None = 0 for images in memory and when computing on one or two
-            cores, else half the cores (at most 8).
+            cores, else as `default_num_workers` says.
         pin_memory: None = where the device is a GPU.
         batch_transform: of whole batches, on the device.
         cache: "on", "off" or "auto": keep decoded images in files; auto = where they fit.
@@ -309,7 +309,7 @@ def build_loader(
     if num_workers is None:
         small = device.type == "cpu" and num_cores() <= 2
         # Two cores are busy computing: a process beside them only makes their threads wait.
-        num_workers = 0 if dataset.in_memory or small else default_num_workers()
+        num_workers = 0 if dataset.in_memory or small else default_num_workers(device.type)
     on_gpu = device.type == "cuda"
     images = TransformedImages(dataset, preparation, seed, key)
     loader: DataLoader[Any] = DataLoader(

@@ -116,5 +116,12 @@ def start_method(num_workers: int) -> str | None:
     return "fork" if num_workers > 0 and sys.platform == "linux" else None
 
 
-def default_num_workers() -> int:
-    return min(8, max(1, num_cores() // 2))
+def default_num_workers(device_type: str = "cpu") -> int:
+    """Processes that load images.
+
+    For a CPU half the cores, at most 8; for a GPU all but one, at most 16: there the cores have
+    nothing else to do, and one GPU takes more images than 10 of them decode (docs/performance.md).
+    """
+    if device_type == "cpu":
+        return max(1, min(8, num_cores() // 2))
+    return max(1, min(16, num_cores() - 1))

@@ -59,7 +59,8 @@ class BatchTail:
         """What the steps do, without a new tensor for each of them."""
         out.copy_(images)
         if self.divides:
-            out.div_(255)
+            # By a tensor: CUDA multiplies by 1/255 where it is given a number.
+            out.div_(torch.full((1,), 255.0, device=out.device))
         else:
             out.mul_(1 / 255)
         if self.normalize is not None:

@@ -20,6 +20,7 @@ from torchvision.transforms import v2
 from pochitrain.data.folder import open_folder
 from pochitrain.data.loader import Batch, EpochLoader, build_loader
 from pochitrain.data.sampler import EpochBatches
+from pochitrain.data.worker import default_num_workers
 from pochitrain.error import ConfigError, DataError, PochiError
 from pochitrain.seed import derive_seed
 
@@ -45,6 +46,25 @@ def test_two_processes_give_the_same_batches_as_none(tmp_path: Path, make_folder
     alone, both = loader(root), loader(root, num_workers=2)
     for epoch in range(2):
         assert_same(list(alone.epoch(epoch)), list(both.epoch(epoch)))
+
+
+@pytest.mark.parametrize(
+    ("device_type", "cores", "expected"),
+    [
+        ("cpu", 2, 1),
+        ("cpu", 16, 8),
+        ("cpu", 64, 8),
+        ("cuda", 1, 1),
+        ("cuda", 2, 1),
+        ("cuda", 16, 15),
+        ("cuda", 64, 16),
+    ],
+)
+def test_number_of_loader_processes(
+    monkeypatch: pytest.MonkeyPatch, device_type: str, cores: int, expected: int
+) -> None:
+    monkeypatch.setattr("pochitrain.data.worker.num_cores", lambda: cores)
+    assert default_num_workers(device_type) == expected
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
