@@ -71,8 +71,8 @@ def app(cfg: DictConfig) -> Any:
     The error of a single run is stored in `_outcome`; in a multirun it is raised.
     """
     _started.append("app")
-    gc.enable()  # cli/train.py switches it off while the config is composed
     if HydraConfig.get().mode == RunMode.MULTIRUN:
+        gc.enable()
         refuse_environment_of_file()
         refuse_number_for_switch(typed_words(), cfg)
         return train_task(cfg)
@@ -80,6 +80,7 @@ def app(cfg: DictConfig) -> Any:
         refuse_environment_of_file()
         refuse_number_for_switch(typed_words(), cfg)
         if _task:
+            gc.enable()
             return _task[0](cfg)
         require_multirun(cfg)
         return train_task(cfg)
@@ -134,12 +135,16 @@ def train_task(cfg: DictConfig) -> float | None:
     hydra_node: Any = HydraConfig.get()
     aliases = hydra_node.get("aliases") or {}
     warnings = validate(cfg) + find_ineffective_overrides(hydra_node.overrides.task, aliases, cfg)
+    is_first = "torch" not in sys.modules
+    from pochitrain.run.train import train  # torch is imported here, after the checks
+
+    if is_first:
+        gc.freeze()  # the objects of all these modules stay; looking through them takes 0.3 s
+    gc.enable()  # cli/train.py has switched it off
     if strategy_name(cfg) == BUDGET:
         from pochitrain.run.fit.fit import fit
 
         return fit(cfg, started_s())
-    from pochitrain.run.train import train  # torch is imported here, after the checks
-
     return train(cfg, warnings)
 
 
