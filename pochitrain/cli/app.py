@@ -38,14 +38,23 @@ from pochitrain.config.strategy import BUDGET, strategy_name
 from pochitrain.error import ConfigError
 from pochitrain.paths import config_directory
 from pochitrain.search.grid import WholeBasicSweeper
+from pochitrain.sweep.private_api import compose_quickly, register_plugins
 from pochitrain.text import first_line
 
 # In worker processes of a sweep this module is imported before the job is composed.
 register_config()
+compose_quickly()
 OmegaConf.register_resolver("option_table", option_table, replace=True)
+
+HELP_PAGES = {"help": "hydra/help=pochitrain", "hydra_help": "hydra/hydra_help=default"}
+"""Flag -> the option with its text. Without the flag it would only slow down composing: the text
+of our page lists all options."""
 
 _outcome: dict[str, BaseException] = {}
 """The error of a single run, kept from Hydra, which would print a message of its own for it."""
+
+_started: list[str] = []
+"""What Hydra has called: not empty once a job has begun."""
 
 _task: list[Callable[[DictConfig], None]] = []
 """Called with the composed config instead of training, if a command sets it (`pochi lr`)."""
@@ -61,8 +70,9 @@ def app(cfg: DictConfig) -> Any:
 
     The error of a single run is stored in `_outcome`; in a multirun it is raised.
     """
-    gc.enable()  # cli/train.py switches it off while the config is composed
+    _started.append("app")
     if HydraConfig.get().mode == RunMode.MULTIRUN:
+        gc.enable()
         refuse_environment_of_file()
         refuse_number_for_switch(typed_words(), cfg)
         return train_task(cfg)
@@ -70,6 +80,7 @@ def app(cfg: DictConfig) -> Any:
         refuse_environment_of_file()
         refuse_number_for_switch(typed_words(), cfg)
         if _task:
+            gc.enable()
             return _task[0](cfg)
         require_multirun(cfg)
         return train_task(cfg)
@@ -124,12 +135,16 @@ def train_task(cfg: DictConfig) -> float | None:
     hydra_node: Any = HydraConfig.get()
     aliases = hydra_node.get("aliases") or {}
     warnings = validate(cfg) + find_ineffective_overrides(hydra_node.overrides.task, aliases, cfg)
+    is_first = "torch" not in sys.modules
+    from pochitrain.run.train import train  # torch is imported here, after the checks
+
+    if is_first:
+        gc.freeze()  # the objects of all these modules stay; looking through them takes 0.3 s
+    gc.enable()  # cli/train.py has switched it off
     if strategy_name(cfg) == BUDGET:
         from pochitrain.run.fit.fit import fit
 
         return fit(cfg, started_s())
-    from pochitrain.run.train import train  # torch is imported here, after the checks
-
     return train(cfg, warnings)
 
 
@@ -145,13 +160,18 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
         ConfigError: if the command line or the config cannot be composed.
     """
     _outcome.clear()
+    _started.clear()
     _task[:] = [] if task is None else [task]
-    Plugins.instance().register(WholeBasicSweeper)  # hydra/sweeper=basic
     argv = [to_hydra(word) for word in argv]
+    flags = parse_flags(argv, prog)
+    for flag, page in HELP_PAGES.items():
+        group = page.partition("=")[0]
+        if getattr(flags, flag) and not any(word.startswith(group) for word in flags.overrides):
+            argv.append(page)
     with command_line([prog, *argv]):
-        register_transforms_of_data(config_folders(parse_flags(argv, prog)))
+        register_transforms_of_data(config_folders(flags))
         try:
-            app()
+            call_hydra(flags)
         except (HydraException, OmegaConfBaseException) as error:
             if isinstance(error, InstantiationException) and "whitelist" in str(error):
                 raise ConfigError(
@@ -190,6 +210,20 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
             ) from None
     if "error" in _outcome:
         raise _outcome["error"]
+
+
+def call_hydra(flags: Namespace) -> None:
+    """Run `app`. What cannot be composed is tried again with every plugin that is installed."""
+    uses = (flags.multirun, flags.info, flags.hydra_help, flags.shell_completion)
+    register_plugins(every=any(uses) or any("hydra" in word for word in flags.overrides))
+    Plugins.instance().register(WholeBasicSweeper)  # hydra/sweeper=basic
+    try:
+        app()
+    except (HydraException, RuntimeError):
+        if _started or not register_plugins(every=True):
+            raise
+        Plugins.instance().register(WholeBasicSweeper)
+        app()
 
 
 def config_folders(flags: Namespace) -> list[Path]:

@@ -1,5 +1,7 @@
 """The `pochi` command: run the subcommand, and turn errors into a message and an exit code."""
 
+import atexit
+import gc
 import importlib
 import io
 import os
@@ -34,6 +36,9 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     argv = sys.argv[1:] if argv is None else argv
     remember_command(prog, argv)
     stop_spinning()  # before anything imports torch
+    # Nothing needs the search for circular garbage with which Python ends; it takes as long as
+    # composing the config.
+    atexit.register(gc.freeze)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Characters that the terminal cannot encode are printed as escapes instead of failing.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -1,6 +1,7 @@
 """Registers the schemas in Hydra's ConfigStore, as `schema/<group>/<name>`, and the resolvers."""
 
 from collections.abc import Iterable
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ def scale_px(size_px: int | str, numerator: int, denominator: int) -> int | str:
     return round(size_px * numerator / denominator)
 
 
+NO_COPIES = "no_deepcopy_set_nodes"
+"""OmegaConf's flag not to copy the nodes that it has just made for a mapping into that mapping."""
+
+
 class Schema:
     """A node of the store that is made when it is loaded.
 
@@ -30,16 +35,15 @@ class Schema:
         self.schema = schema
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DictConfig:
-        node: DictConfig = (
-            OmegaConf.create(self.schema)
-            if isinstance(self.schema, dict)
-            else OmegaConf.structured(self.schema)
-        )
+        build: Any = OmegaConf.create if isinstance(self.schema, dict) else OmegaConf.structured
+        node: DictConfig = build(self.schema, flags={NO_COPIES: True})
+        node._set_flag(NO_COPIES, None)
         return node
 
 
 def register_config() -> None:
     """Register schemas and resolvers. Must run in every process before a config is composed."""
+    store_when_loaded()
     OmegaConf.register_resolver("scale_px", scale_px, replace=True)
     OmegaConf.register_resolver("search_direction", search_direction, replace=True)
     OmegaConf.register_resolver("timm_input", timm_input, replace=True)
@@ -52,7 +56,11 @@ def register_config() -> None:
 
 
 def put_schema(
-    group: str, name: str, schema: type[Any] | dict[str, Any], package: str | None = None
+    group: str,
+    name: str,
+    schema: type[Any] | dict[str, Any],
+    package: str | None = None,
+    provider: str | None = None,
 ) -> None:
     """Store `schema` as option `name` of `group`, as `ConfigStore.store` does."""
     folder = ConfigStore.instance().repo
@@ -60,7 +68,33 @@ def put_schema(
         folder = folder.setdefault(part, {})
     file: Any = Schema(schema)
     name = f"{name}.yaml"
-    folder[name] = ConfigNode(name, file, group, package, provider=None)
+    folder[name] = ConfigNode(name, file, group, package, provider)
+
+
+def store_when_loaded() -> None:
+    """Let the store make the schemas of plugins when they are loaded, like ours.
+
+    Importing the plugins of launchers and sweepers stores two dozen of them, which hardly any run
+    needs.
+    """
+    store = ConfigStore.instance()
+    store_now = ConfigStore._store.__get__(store)
+
+    def store_later(
+        name: str,
+        node: Any,
+        group: str | None,
+        package: str | None,
+        provider: str | None,
+        replace: bool | None,
+    ) -> None:
+        path = f"{group}/{name.removesuffix('.yaml')}.yaml"
+        if is_dataclass(node) and isinstance(node, type) and group and not store._open(path):
+            put_schema(group, name.removesuffix(".yaml"), node, package, provider)
+        else:
+            store_now(name, node, group, package, provider, replace)
+
+    store._store = store_later  # type: ignore[method-assign]
 
 
 def register_transforms_of_data(folders: Iterable[Path]) -> None:

@@ -103,9 +103,10 @@ def build_parts(cfg: DictConfig, precision: Precision, data: DataSplits | None =
     metrics = [] if data.val is None else build_metrics(parts, len(data.class_names))
     model = build_model(parts, data, device)
     backbone = split_head(model) if strategy_name(cfg) in WITH_FEATURES else None
-    tried = describe_trial(cfg, data)
-    if strategy_name(cfg) != PROBE or tried not in TRIED:
-        try_on_data(cfg, model, data, precision, train_loader, val_loader)
+    smallest = min(2, *(stop - start for start, stop in train_loader.batches.bounds()))
+    tried = describe_trial(cfg, data, smallest)
+    if tried not in TRIED:
+        try_on_data(cfg, model, data, precision, train_loader, val_loader, smallest)
         if backbone is not None:
             with precision.autocast():
                 backbone.features((val_loader or train_loader).sample(1))
@@ -279,14 +280,15 @@ def build_state(
 
 
 TRIED: set[str] = set()
-"""Probes that were tried in this process: the trials of a search differ in nothing that counts."""
+"""What was tried in this process: the trials of a search hardly differ in what counts."""
 
 
-def describe_trial(cfg: DictConfig, data: DataSplits) -> str:
+def describe_trial(cfg: DictConfig, data: DataSplits, smallest: int) -> str:
     """What decides whether a model works on the images."""
-    names = [split and split.name(0) for split in (data.train, data.val)]
-    nodes = [plain(cfg.model), plain(cfg.transform), strategy_name(cfg)]
-    return repr([*nodes, cfg.precision, cfg.device, names])
+    first = [split and split.name(0) for split in (data.train, data.val)]
+    nodes = [plain(cfg[key]) for key in ("model", "transform", "data", "mean", "std")]
+    rest = [strategy_name(cfg), cfg.precision, cfg.device, cfg.compile, cfg.channels_last]
+    return repr([nodes, rest, data.class_names, first, smallest])
 
 
 def try_on_data(
@@ -296,13 +298,16 @@ def try_on_data(
     precision: Precision,
     train_loader: EpochLoader,
     val_loader: EpochLoader | None,
+    smallest: int,
 ) -> None:
     """Run the model once on a small training batch and on a validation image.
+
+    Args:
+        smallest: number of images in the training batch.
 
     Raises:
         ConfigError: if it fails on them.
     """
-    smallest = min(2, *(stop - start for start, stop in train_loader.batches.bounds()))
     frozen = cfg.model.get("freeze") is True or strategy_name(cfg) == PROBE
     learns = not frozen  # else batch norm stays in evaluation mode
     trials = [(train_loader, smallest, learns), (val_loader, 1, False)]

@@ -64,7 +64,17 @@ def test_mistakes_are_found_without_heavy_imports(argv: tuple[str, ...]) -> None
     assert result.stdout == ""
 
 
-MAX_RATIO = 3.2
+def test_a_launcher_chosen_by_a_file_is_found(tmp_path: Path) -> None:
+    folder = tmp_path / "experiment"
+    folder.mkdir()
+    text = "# @package _global_\ndefaults: [{override /hydra/launcher: joblib}]\n"
+    (folder / "mine.yaml").write_text(text)
+    result = run("train", f"--config-dir={tmp_path}", "experiment=mine", "--cfg", "hydra")
+    assert result.returncode == 0, result.stderr
+    assert "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher" in result.stdout
+
+
+MAX_RATIO = 2.4
 """CPU time of `--cfg job` to that of `import hydra`; docs/performance.md has the measured value."""
 
 
