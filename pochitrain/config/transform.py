@@ -9,6 +9,11 @@ from pochitrain.error import ConfigError, require
 MAX_SIDE_PX = 4096
 """A picture of this side takes 200 MB as a tensor."""
 
+INTERPOLATIONS = ("bilinear", "bicubic")
+
+CROP_PCT = 0.875
+"""224 of 256 pixels, as torchvision's models were trained with."""
+
 AUTO_KEYS = ("transform.fit", "transform.size")
 """Keys whose value `auto` is replaced by one that suits the images, before the parts are built."""
 
@@ -31,6 +36,12 @@ class TransformConfig:
     crop_scale: Annotated[float | None, Range(gt=0, le=1)] = None
     """Smallest part of the area that a RandomResizedCrop without `scale` may take; null = 0.08, and
     0.5 with fit=pad and squash."""
+    interpolation: Annotated[str | None, Choice((*INTERPOLATIONS, None))] = None
+    """How a Resize or RandomResizedCrop without `interpolation` computes pixels; null = bilinear.
+    Models of timm set their own."""
+    crop_pct: Annotated[float, Range(gt=0, le=1)] = CROP_PCT
+    """Part of the shorter side that the crop of validation shows, if the option has one. Models of
+    timm set their own."""
 
 
 def check_transform(node: Node, root: Node) -> None:

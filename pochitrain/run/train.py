@@ -11,7 +11,7 @@ from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.config.component import plain
 from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.config.model import BACKBONES
-from pochitrain.config.transform_step import complete_steps
+from pochitrain.config.transform_step import complete_steps, is_step
 from pochitrain.console import open_console
 from pochitrain.data.dataset import DataSplits, fingerprint
 from pochitrain.data.loader import EpochLoader
@@ -253,8 +253,19 @@ def describe_run(cfg: DictConfig, parts: RunParts, folder: Path) -> dict[str, st
     }
     if cfg.model.get("_target_") in BACKBONES:  # these bring defaults of their own
         mean, std = (" ".join(f"{value:g}" for value in cfg[key]) for key in ("mean", "std"))
-        rows["input"] = f"mean {mean}, std {std}, transform.size {cfg.transform.get('size')}"
+        rows["input"] = f"mean {mean}, std {std}, {describe_size(plain(cfg.transform))}"
     return rows | parts.chosen | describe_cache(parts.train_loader, parts.val_loader)
+
+
+def describe_size(transform: dict[str, Any]) -> str:
+    """How images get the size that the model sees."""
+    text = f"transform.size {transform.get('size')}"
+    steps = complete_steps(transform, "val", [])
+    if any(is_step(node, "CenterCrop") for _, node in steps):
+        text += f", crop_pct {transform['crop_pct']:g}"
+    if transform.get("interpolation") and any("interpolation" in node for _, node in steps):
+        text += f", {transform['interpolation']}"
+    return text
 
 
 def describe_step(cfg: DictConfig, parts: RunParts) -> str:
