@@ -40,6 +40,7 @@ from pochitrain.run.strategy import apply_strategy
 from pochitrain.run.summary import describe_classes, describe_weights, print_end, print_start
 from pochitrain.run.tune import refuse_in_sweep, tune
 from pochitrain.seed import seed_everything
+from pochitrain.strategy.head_gradient import choose_accumulator
 from pochitrain.strategy.head_model import HeadOnFeatures
 from pochitrain.threads import limit_threads
 
@@ -153,6 +154,7 @@ def build_trainer(
         **step_settings(cfg),
         stop_request=stop_request,
         metrics=parts.metrics,
+        accumulator=choose_accumulator(state, parts.criterion, precision),
     )
 
 

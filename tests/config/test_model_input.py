@@ -46,7 +46,7 @@ def seen(*words: str) -> Seen:
         (["model=efficientnet_lite1"], (*HALF, 240, "bicubic", 0.882)),
         (["model=efficientnet_lite2"], (*HALF, 260, "bicubic", 0.89)),
         (["model=timm", "model.name=tf_efficientnet_lite2"], (*HALF, 260, "bicubic", 0.89)),
-        (["model=timm", "model.name=test_resnet.r160_in1k"], (*HALF, 160, "bicubic", 0.95)),
+        (["model=timm", "model.name=test_resnet.r160_in1k"], (*HALF, 160, "bilinear", 0.95)),
         (["model=timm", "model.name=resnet18.tv_in1k"], (*IMAGENET, 224, "bilinear", 0.875)),
         (["model=timm", "model.name=nosuchmodel"], (*IMAGENET, 224, *PLAIN)),
         (["model=timm", "model.name=resnet18.nosuchweights"], (*IMAGENET, 224, *PLAIN)),
@@ -61,7 +61,7 @@ def seen(*words: str) -> Seen:
         ),
         (
             ["model=timm", "model.name=test_resnet", "mean=[0.1,0.2,0.3]"],
-            ([0.1, 0.2, 0.3], HALF[1], 160, "bicubic", 0.95),
+            ([0.1, 0.2, 0.3], HALF[1], 160, "bilinear", 0.95),
         ),
     ],
 )

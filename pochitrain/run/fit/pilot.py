@@ -26,6 +26,7 @@ from pochitrain.run.build import build_parts
 from pochitrain.run.fit.plan import HELD_OUT
 from pochitrain.run.optimization import step_settings
 from pochitrain.run.strategy import prepare_parts
+from pochitrain.strategy.head_gradient import choose_accumulator
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def run_pilot(
                     **step_settings(cfg),
                     stop_request=request,
                     metrics=parts.metrics,
+                    accumulator=choose_accumulator(parts.state, parts.criterion, precision),
                 ).fit()
             finally:
                 parts.close_loaders()
