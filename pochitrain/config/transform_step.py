@@ -9,14 +9,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from pochitrain.config.transform import WHOLE_SCALE
 from pochitrain.config.validators import Node
 from pochitrain.error import require
 
 FIT_IMAGE = "pochitrain.transform.fit.FitImage"
 INTERPOLATION = "torchvision.transforms.InterpolationMode"
-
-WHOLE_SCALE = 0.5
-"""Smallest random crop of a whole image (fit=pad or squash): most of it is seen each time."""
 
 Steps = list[tuple[str, dict[str, Any]]]
 """Dotted key, for messages, and node."""
