@@ -42,6 +42,7 @@ from pochitrain.run.tune import refuse_in_sweep, tune
 from pochitrain.seed import seed_everything
 from pochitrain.strategy.head_gradient import choose_accumulator
 from pochitrain.strategy.head_model import HeadOnFeatures
+from pochitrain.strategy.thread import threads_for
 from pochitrain.threads import limit_threads
 
 PROBE_CHECKPOINT_S = 3.0
@@ -96,7 +97,8 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
         with report_end(folder, cfg, trainer.state, request), stop_on_signal(request):
             save_metadata(folder, cfg, {"device": rows["device"], "seed": cfg.seed, "tune": tuned})
             try:
-                state = trainer.fit()
+                with threads_for(parts.state.model, loader.batches.batch_size):
+                    state = trainer.fit()
             finally:
                 progress.close()
                 parts.close_loaders()
