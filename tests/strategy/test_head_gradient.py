@@ -50,7 +50,7 @@ class Loader:
     """As much of a loader as an accumulator looks at."""
 
     def __init__(self, batch_size: int) -> None:
-        self.batches = EpochBatches(features()[1], batch_size, seed=0, shuffle=True)
+        self.batches = EpochBatches(features()[1].numpy(), batch_size, seed=0, shuffle=True)
 
     def __len__(self) -> int:
         return len(self.batches)
