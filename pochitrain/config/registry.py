@@ -21,8 +21,8 @@ def scale_px(size_px: int | str, numerator: int, denominator: int) -> int | str:
 
 def resize_px(size_px: int | str, crop_pct: float) -> int | str:
     """`${resize_px:224,0.875}` = 256: the side of which a crop of `size_px` is the part `crop_pct`,
-    rounded; auto stays auto."""
-    return size_px if isinstance(size_px, str) else round(size_px / crop_pct)
+    rounded; auto stays auto. A crop_pct <= 0 is refused later, by the rule of its field."""
+    return size_px if isinstance(size_px, str) or crop_pct <= 0 else round(size_px / crop_pct)
 
 
 class Schema:
