@@ -149,6 +149,8 @@ class SignalAt(Callback):
             self.break_calls(head_fit, "fit_batch", int(epoch))
         if event:
             pochitrain.run.train.PROBE_CHECKPOINT_S = 0.0  # a checkpoint to go on from
+        if "NO_GRAPHS" in os.environ:
+            pochitrain.run.train.draw_graphs = lambda cfg, folder: []
 
     def break_calls(self, owner: Any, name: str, number: int) -> None:
         """Fire before call number `number` (0-based) of a function."""

@@ -48,7 +48,8 @@ def command(program: Program, name: str, strategy: str) -> list[str]:
 
 def run(program: Program, name: str, strategy: str, signal: str = "", cache: str = "") -> Ended:
     folder = str(program.folder / f"cache-{cache or name}")  # or features were there already
-    return program.run(*command(program, name, strategy), SIGNAL_AT=signal, XDG_CACHE_HOME=folder)
+    env = {"SIGNAL_AT": signal, "XDG_CACHE_HOME": folder, "NO_GRAPHS": "1"}
+    return program.run(*command(program, name, strategy), **env)
 
 
 def kill_and_resume(program: Program, strategy: str, place: str, whole: Path) -> list[str]:
