@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from omegaconf import MISSING
 
 from pochitrain.config.strategy import SCRATCH, strategy_name
+from pochitrain.config.transform import CROP_PCT, INTERPOLATIONS
 from pochitrain.config.validators import Choice, Node, Range, Rule
 from pochitrain.error import ConfigError
 
@@ -118,11 +119,12 @@ SCHEMAS = {
     "efficientnet_lite": EfficientNetLiteConfig,
 }
 
-KEYS = ("mean", "std", "size", "interpolation", "crop_pct")
 IMAGENET: dict[str, Any] = {
     "mean": [0.485, 0.456, 0.406],
     "std": [0.229, 0.224, 0.225],
     "size": 224,
+    "interpolation": None,
+    "crop_pct": CROP_PCT,
 }
 """What a model sees if nothing else is known."""
 
@@ -132,7 +134,7 @@ def describe_input(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "mean": values["mean"],
         "std": values["std"],
-        "transform": {key: values[key] for key in ("size",)},
+        "transform": {key: values[key] for key in ("size", "interpolation", "crop_pct")},
     }
 
 
@@ -156,16 +158,18 @@ def timm_input(key: str, *, _root_: Any) -> Any:
         "mean": [float(value) for value in source.mean],
         "std": [float(value) for value in source.std],
         "size": source.input_size[-1],
+        "interpolation": source.interpolation if source.interpolation in INTERPOLATIONS else None,
+        "crop_pct": float(source.crop_pct),
     }
     return values[key]
 
 
-HALF = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+LITE = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "interpolation": "bicubic"}
 INPUTS = {
     "timm": describe_input({key: f"${{timm_input:{key}}}" for key in IMAGENET}),
-    "efficientnet_lite0": describe_input({**HALF, "size": 224}),
-    "efficientnet_lite1": describe_input({**HALF, "size": 240}),
-    "efficientnet_lite2": describe_input({**HALF, "size": 260}),
+    "efficientnet_lite0": describe_input({**LITE, "size": 224, "crop_pct": 0.875}),
+    "efficientnet_lite1": describe_input({**LITE, "size": 240, "crop_pct": 0.882}),
+    "efficientnet_lite2": describe_input({**LITE, "size": 260, "crop_pct": 0.89}),
 }
 """What the images of a model look like, as defaults of root keys and of group `transform`. An
 option of group `model` chooses one in its defaults list: `/schema/input/timm@_global_`."""

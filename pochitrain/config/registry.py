@@ -20,6 +20,12 @@ def scale_px(size_px: int | str, numerator: int, denominator: int) -> int | str:
     return round(size_px * numerator / denominator)
 
 
+def resize_px(size_px: int | str, crop_pct: float) -> int | str:
+    """`${resize_px:224,0.875}` = 256: the side of which a crop of `size_px` is the part `crop_pct`,
+    rounded; auto stays auto. A crop_pct <= 0 is refused later, by the rule of its field."""
+    return size_px if isinstance(size_px, str) or crop_pct <= 0 else round(size_px / crop_pct)
+
+
 NO_COPIES = "no_deepcopy_set_nodes"
 """OmegaConf's flag not to copy the nodes that it has just made for a mapping into that mapping."""
 
@@ -45,6 +51,7 @@ def register_config() -> None:
     """Register schemas and resolvers. Must run in every process before a config is composed."""
     store_when_loaded()
     OmegaConf.register_resolver("scale_px", scale_px, replace=True)
+    OmegaConf.register_resolver("resize_px", resize_px, replace=True)
     OmegaConf.register_resolver("search_direction", search_direction, replace=True)
     OmegaConf.register_resolver("timm_input", timm_input, replace=True)
     put_schema("schema", "root", RootConfig, package="_global_")

@@ -9,7 +9,19 @@ from pochitrain.error import ConfigError, require
 MAX_SIDE_PX = 4096
 """A picture of this side takes 200 MB as a tensor."""
 
-AUTO_KEYS = ("transform.fit", "transform.size")
+INTERPOLATIONS = ("bilinear", "bicubic")
+
+CROP_PCT = 0.875
+"""224 of 256 pixels, as torchvision's models were trained with."""
+
+SMALL_PX, SMALL_SCALE = 96, 0.6
+"""Up to this size a random crop takes at least this part of the area, with crop_scale=auto: small
+pictures have little to cut away (docs/training.md has the figures)."""
+TORCHVISION_SCALE = 0.08
+WHOLE_SCALE = 0.5
+"""Smallest random crop of a whole image (fit=pad or squash): most of it is seen each time."""
+
+AUTO_KEYS = ("transform.fit", "transform.size", "transform.crop_scale")
 """Keys whose value `auto` is replaced by one that suits the images, before the parts are built."""
 
 
@@ -28,9 +40,27 @@ class TransformConfig:
     """How an image that is not square becomes so. crop: as the steps say (its middle, in
     `imagenet`); pad: all of it, bars in the colour `mean` beside it; squash: all of it, out of
     proportion; auto: by the shapes of the training images."""
-    crop_scale: Annotated[float | None, Range(gt=0, le=1)] = None
+    crop_scale: Annotated[Any, RangeOrAuto(gt=0, le=1, auto="a number > 0 and <= 1, or auto")] = (
+        None
+    )
     """Smallest part of the area that a RandomResizedCrop without `scale` may take; null = 0.08, and
-    0.5 with fit=pad and squash."""
+    0.5 with fit=pad and squash; auto = more of small pictures, see `choose_crop_scale`."""
+    interpolation: Annotated[str | None, Choice((*INTERPOLATIONS, None))] = None
+    """How a Resize or RandomResizedCrop without `interpolation` computes pixels; null = bilinear.
+    Models of timm set their own."""
+    crop_pct: Annotated[float, Range(gt=0, le=1)] = CROP_PCT
+    """Part of the shorter side that the crop of validation shows, if the option has one. Models of
+    timm set their own."""
+
+
+def choose_crop_scale(size_px: int, fit: str) -> float:
+    """What crop_scale=auto becomes for images of `size_px` pixels.
+
+    Args:
+        fit: crop, pad or squash.
+    """
+    usual = TORCHVISION_SCALE if fit == "crop" else WHOLE_SCALE
+    return max(usual, SMALL_SCALE) if size_px <= SMALL_PX else usual
 
 
 def check_transform(node: Node, root: Node) -> None:

@@ -1,4 +1,5 @@
-"""The steps that a pipeline is built of: those of the lists, and what `fit` and `crop_scale` add.
+"""The steps that a pipeline is built of: those of the lists, and what `fit`, `crop_scale` and
+`interpolation` add.
 
 Both the run and its checkpoints take the steps from here, so that validation, inference and
 serving do the same.
@@ -8,13 +9,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from pochitrain.config.transform import WHOLE_SCALE
 from pochitrain.config.validators import Node
 from pochitrain.error import require
 
 FIT_IMAGE = "pochitrain.transform.fit.FitImage"
-
-WHOLE_SCALE = 0.5
-"""Smallest random crop of a whole image (fit=pad or squash): most of it is seen each time."""
+INTERPOLATION = "torchvision.transforms.InterpolationMode"
 
 Steps = list[tuple[str, dict[str, Any]]]
 """Dotted key, for messages, and node."""
@@ -24,6 +24,7 @@ def complete_steps(transform: Node, split: str, mean: Sequence[float]) -> Steps:
     """The steps of transform.train or transform.val as they are built.
 
     - `crop_scale` goes into each RandomResizedCrop that has no `scale` of its own.
+    - `interpolation` goes into each Resize and RandomResizedCrop that has none of its own.
     - With fit=pad and squash, a FitImage comes first and stands for the Resize and CenterCrop at
       the beginning. Where a RandomResizedCrop follows, its square is so large that the smallest
       crop need not be enlarged.
@@ -43,6 +44,13 @@ def complete_steps(transform: Node, split: str, mean: Sequence[float]) -> Steps:
     if scale is not None:
         for node in crops:
             node.setdefault("scale", [scale, 1.0])
+    interpolation = transform.get("interpolation")
+    if interpolation is not None:
+        for _, node in steps:
+            if is_step(node, "Resize", "RandomResizedCrop"):
+                node.setdefault(
+                    "interpolation", {"_target_": INTERPOLATION, "value": interpolation}
+                )
     if not whole:
         return steps
     size = transform["size"]
@@ -55,7 +63,14 @@ def complete_steps(transform: Node, split: str, mean: Sequence[float]) -> Steps:
             size = math.ceil(square_side(key, node) / math.sqrt(node["scale"][0]))
             break
     fill = [min(255, max(0, round(value * 255))) for value in mean]
-    first = {"_target_": FIT_IMAGE, "size": size, "mode": transform["fit"], "fill": fill}
+    first: dict[str, Any] = {
+        "_target_": FIT_IMAGE,
+        "size": size,
+        "mode": transform["fit"],
+        "fill": fill,
+    }
+    if interpolation is not None:
+        first["interpolation"] = interpolation
     return [(f"transform.{split}[fit]", first), *steps]
 
 

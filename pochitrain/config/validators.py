@@ -56,8 +56,11 @@ class Range:
 class RangeOrAuto(Range):
     """The same, or the word auto."""
 
+    auto: str = "an integer or auto"
+    """The rule as in the message about other words."""
+
     def check(self, key: str, value: Any, kind: Any) -> None:
-        require(value == "auto" or is_number(value), key, "an integer or auto", value)
+        require(value == "auto" or is_number(value), key, self.auto, value)
         if value != "auto":
             super().check(key, value, kind)
 

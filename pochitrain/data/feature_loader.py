@@ -12,6 +12,9 @@ from pochitrain.data.sampler import EpochBatches
 ON_GPU_BYTES = 2 * 10**9
 """Features that together take no more are copied to a GPU once, not batch by batch."""
 
+GATHERED = 32
+"""Batches that are put together at once."""
+
 
 @dataclass
 class FeatureLoader(EpochLoader):
@@ -28,17 +31,22 @@ class FeatureLoader(EpochLoader):
         rows, labels = self.views[epoch % len(self.views)], self.batches.labels
         self.batches.epoch = epoch
         order = self.batches.order()
-        for start, stop in self.batches.bounds()[start_batch:]:
-            chosen = order[start:stop]
+        bounds = self.batches.bounds()
+        for first in range(start_batch // GATHERED * GATHERED, len(bounds), GATHERED):
+            group = bounds[first : first + GATHERED]
+            begin, end = group[0][0], group[-1][1]
+            chosen = order[begin:end]
             if self.batches.shuffle:
                 features = rows.index_select(0, chosen.to(rows.device))
             else:
-                features = rows[start:stop]
-            yield Batch(
-                features.to(self.device, non_blocking=self.non_blocking),
-                labels[chosen].to(self.device, non_blocking=self.non_blocking),
-                chosen,
-            )
+                features = rows[begin:end]
+            features = features.to(self.device, non_blocking=self.non_blocking)
+            targets = labels[chosen].to(self.device, non_blocking=self.non_blocking)
+            # A resumed run gathers the same group: where in memory a batch begins may decide the
+            # last bits of a product.
+            for start, stop in group[max(start_batch - first, 0) :]:
+                part = slice(start - begin, stop - begin)
+                yield Batch(features[part], targets[part], chosen[part])
 
 
 def build_feature_loader(

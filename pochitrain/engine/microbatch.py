@@ -103,6 +103,10 @@ class GradientAccumulator:
         correct = (logits.detach().argmax(dim=1) == hard).sum()
         self.state.sums.add(loss, weight, correct, len(images))
 
+    def clear(self) -> None:
+        """Forget the gradients, after a step."""
+        self.state.optimizer.zero_grad(set_to_none=True)
+
     def weight_of(self, batch: Batch, num_classes: int) -> Tensor:
         """Total weight of the loss of a whole batch. It depends only on the labels."""
         blank = torch.zeros(len(batch.labels), num_classes, device=batch.labels.device)

@@ -38,6 +38,7 @@ class Trainer:
         faults: FaultPolicy | None = None,
         stop_request: StopRequest | None = None,
         metrics: Sequence[Metric] = (),
+        accumulator: type[GradientAccumulator] = GradientAccumulator,
     ) -> None:
         """Prepare a run.
 
@@ -47,6 +48,7 @@ class Trainer:
             faults: how to handle a non-finite loss (NaN or infinity) and a lack of memory.
             stop_request: checked between batches.
             metrics: metrics to compute in validation besides loss and accuracy.
+            accumulator: computes the gradients.
         """
         self.state = state
         self.metrics = metrics
@@ -61,7 +63,7 @@ class Trainer:
         self.gradient_clip_norm = gradient_clip_norm
         faults = faults or FaultPolicy()
         self.loss_check = FiniteLossCheck(faults.nonfinite, train_loader.dataset)
-        self.gradients = GradientAccumulator(
+        self.gradients = accumulator(
             state,
             train_loader,
             criterion,
@@ -151,7 +153,7 @@ class Trainer:
             nn.utils.clip_grad_norm_(state.model.parameters(), self.gradient_clip_norm)
         state.scaler.step(state.optimizer)
         state.scaler.update()
-        state.optimizer.zero_grad(set_to_none=True)
+        self.gradients.clear()
         state.step += 1
 
     def save(self) -> None:

@@ -55,12 +55,16 @@ class CrossEntropy(nn.Module):
             reduction="sum",
             label_smoothing=self.label_smoothing,
         )
+        return total, self.total_weight(total, target)
+
+    def total_weight(self, total: Tensor, target: Tensor) -> Tensor:
+        """Total weight of a batch, a scalar with dtype and device of `total`."""
         if self.weight is None:
-            return total, total.new_full((), len(target))  # new_tensor would wait for a GPU
+            return total.new_full((), len(target))  # new_tensor would wait for a GPU
         per_sample = (
             target.to(self.weight) @ self.weight if target.ndim == 2 else self.weight[target]
         )
-        return total, per_sample.sum()
+        return per_sample.sum()
 
 
 def build_cross_entropy(

@@ -32,7 +32,7 @@ from pochitrain.model.smoke_test import smoke_test
 from pochitrain.run.callback import build_user_callbacks
 from pochitrain.run.metric import build_metrics, choose_monitor
 from pochitrain.run.optimization import build_optimization, group_parameters
-from pochitrain.run.rates import with_placeholders
+from pochitrain.run.rates import fill_default_decay, with_placeholders
 from pochitrain.run.resolve import has_auto, resolve_auto, warn_of_crop
 from pochitrain.seed import derive_seed, seeded_cpu
 from pochitrain.strategy.head_model import HeadOnFeatures
@@ -85,6 +85,8 @@ def build_parts(cfg: DictConfig, precision: Precision, data: DataSplits | None =
     Raises:
         ConfigError: for anything that would make training fail.
     """
+    if strategy_name(cfg) == PROBE:
+        fill_default_decay(cfg)
     parts, device = Components(cfg), precision.device
     parts.check()
     chosen = {}

@@ -1,5 +1,6 @@
 """What the features of images depend on, besides weights, images, transforms and precision."""
 
+import functools
 import json
 from collections.abc import Sequence
 from importlib import metadata
@@ -33,6 +34,7 @@ def describe_dependencies(cfg: DictConfig, device: torch.device) -> list[str]:
     return [json.dumps(described, sort_keys=True, default=str)]
 
 
+@functools.cache
 def version_of(package: str) -> str | None:
     try:
         return metadata.version(package)

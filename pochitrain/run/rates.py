@@ -43,6 +43,15 @@ def fill_rates(cfg: DictConfig, rates: Rates) -> None:
             OmegaConf.update(cfg, ".".join(path), value)
 
 
+def fill_default_decay(cfg: DictConfig) -> None:
+    """Where the rate is given and nothing is to be chosen, the weight decay that is left open is
+    that of the optimizer's option."""
+    node = cfg.optimizer
+    lr, decay = node.get("lr"), node.get("weight_decay")
+    if lr is not None:
+        fill_rates(cfg, Rates(lr, default_decay(str(node["_target_"])) if decay is None else decay))
+
+
 def with_placeholders(cfg: DictConfig) -> DictConfig:
     """The config, or a copy with some rate where it leaves that open."""
     if (

@@ -6,7 +6,7 @@ uses a run does not choose again.
 
 from omegaconf import DictConfig, OmegaConf
 
-from pochitrain.config.transform import AUTO_KEYS
+from pochitrain.config.transform import AUTO_KEYS, TransformConfig, choose_crop_scale
 from pochitrain.config.transform_step import is_step
 from pochitrain.data.dataset import DataSplits
 from pochitrain.data.picture_size import PictureSizes, look_at_sizes
@@ -15,6 +15,10 @@ from pochitrain.run.resume.find import overrides_of_command
 
 NUM_FOR_WARNING = 200
 """Images looked at where nothing depends on them but a warning."""
+
+LOOKED_AT: dict[tuple[str, int], PictureSizes | None] = {}
+"""(name of the first image, number of images) -> what a job of this process has seen: the jobs of
+a sweep look once."""
 
 
 def has_auto(cfg: DictConfig) -> bool:
@@ -31,14 +35,24 @@ def resolve_auto(cfg: DictConfig, data: DataSplits) -> dict[str, str]:
     Raises:
         ConfigError: if no header of the training images can be read.
     """
-    if not has_auto(cfg):
-        return {}
-    sizes = look_at_sizes(data.train)
-    if sizes is None:
-        raise ConfigError(
-            "transform.fit and transform.size must not be auto where no picture can be read."
-        )
     node, rows = cfg.transform, {}
+    if "auto" in (node.get("fit"), node.get("size")):
+        sizes = look_at_sizes(data.train)
+        if sizes is None:
+            raise ConfigError(
+                "transform.fit and transform.size must not be auto where no picture can be read."
+            )
+        rows |= resolve_by_sizes(node, sizes)
+    if node.get("crop_scale") == "auto":
+        fit, size_px = node.get("fit", "crop"), node.get("size") or TransformConfig.size
+        node.crop_scale = choose_crop_scale(size_px, fit)
+        rows["crops"] = f"at least {node.crop_scale:g} of the area in training, at {size_px} px"
+    return rows
+
+
+def resolve_by_sizes(node: DictConfig, sizes: PictureSizes) -> dict[str, str]:
+    """Replace `auto` by what suits the sizes of the images."""
+    rows = {}
     if node.get("fit") == "auto":
         node.fit = sizes.choose_fit()
         rows["fit"] = f"{node.fit}, because {describe_loss(sizes)}"
@@ -64,7 +78,11 @@ def warn_of_crop(cfg: DictConfig, data: DataSplits) -> list[str]:
     asked = overrides_of_command()(("transform", "fit"))
     if node.get("fit") != "crop" or asked or not crops or data.train.in_memory:
         return []
-    sizes = look_at_sizes(data.train, NUM_FOR_WARNING)
+    key = (data.train.name(0), len(data.train))
+    if key not in LOOKED_AT:
+        LOOKED_AT.clear()
+        LOOKED_AT[key] = look_at_sizes(data.train, NUM_FOR_WARNING)
+    sizes = LOOKED_AT[key]
     if sizes is None or sizes.suits_crop():
         return []
     text = describe_loss(sizes).replace("would cut", "cuts")

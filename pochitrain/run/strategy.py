@@ -29,7 +29,7 @@ from pochitrain.run.directory import save_config
 from pochitrain.run.end import report_end
 from pochitrain.run.feature_key import depends_on_seed, describe_dependencies, uses_own_code
 from pochitrain.run.optimization import build_optimization, group_parameters
-from pochitrain.run.rates import default_decay, fill_rates, find_grid, with_placeholders
+from pochitrain.run.rates import fill_rates, find_grid, with_placeholders
 from pochitrain.strategy.cross_validation import choose_rates
 from pochitrain.strategy.feature_pass import FeaturePass
 from pochitrain.strategy.head_fit import HeadTraining, Rates, fit_heads
@@ -133,28 +133,25 @@ class Preparation:
         self.set_rates(parts.train_loader.views)
 
     def set_rates(self, views: Sequence[Tensor]) -> None:
-        """Choose the rates that are not given, and build optimizer and scheduler with them."""
+        """Choose the rates if they are not given, and build optimizer and scheduler with them."""
         cfg, parts = self.cfg, self.parts
-        node = cfg.optimizer
-        target, lr, decay = str(node["_target_"]), node.get("lr"), node.get("weight_decay")
-        if lr is None:
-            trial = Components(with_placeholders(cfg), parts.components.allowed)
-            training = HeadTraining(
-                views,
-                parts.train_loader.batches.labels,
-                parts.criterion,
-                lambda groups: build_optimization(trial, groups),
-                cfg.epochs,
-                parts.train_loader.batches.batch_size,
-                cfg.seed,
-                parts.train_loader.batches.balanced,
-                head_values(self.backbone),
-                not cfg.layer_wise_lr.no_weight_decay_on_bias_and_norm,
-            )
-            rates = self.choose(training, target, decay)
-        else:
-            rates = Rates(lr, default_decay(target) if decay is None else decay)
-        fill_rates(cfg, rates)
+        if cfg.optimizer.get("lr") is not None:
+            return
+        trial = Components(with_placeholders(cfg), parts.components.allowed)
+        training = HeadTraining(
+            views,
+            parts.train_loader.batches.labels,
+            parts.criterion,
+            lambda groups: build_optimization(trial, groups),
+            cfg.epochs,
+            parts.train_loader.batches.batch_size,
+            cfg.seed,
+            parts.train_loader.batches.balanced,
+            head_values(self.backbone),
+            not cfg.layer_wise_lr.no_weight_decay_on_bias_and_norm,
+        )
+        target, decay = str(cfg.optimizer["_target_"]), cfg.optimizer.get("weight_decay")
+        fill_rates(cfg, self.choose(training, target, decay))
         state = parts.state
         groups = group_parameters(cfg, state.model)
         state.optimizer, state.scheduler = build_optimization(parts.components, groups)

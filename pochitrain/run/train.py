@@ -11,7 +11,7 @@ from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.config.component import plain
 from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.config.model import BACKBONES
-from pochitrain.config.transform_step import complete_steps
+from pochitrain.config.transform_step import complete_steps, is_step
 from pochitrain.console import open_console
 from pochitrain.data.dataset import DataSplits, fingerprint
 from pochitrain.data.loader import EpochLoader
@@ -40,7 +40,9 @@ from pochitrain.run.strategy import apply_strategy
 from pochitrain.run.summary import describe_classes, describe_weights, print_end, print_start
 from pochitrain.run.tune import refuse_in_sweep, tune
 from pochitrain.seed import seed_everything
+from pochitrain.strategy.head_gradient import choose_accumulator
 from pochitrain.strategy.head_model import HeadOnFeatures
+from pochitrain.strategy.thread import threads_for
 from pochitrain.threads import limit_threads
 
 PROBE_CHECKPOINT_S = 3.0
@@ -95,7 +97,8 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
         with report_end(folder, cfg, trainer.state, request), stop_on_signal(request):
             save_metadata(folder, cfg, {"device": rows["device"], "seed": cfg.seed, "tune": tuned})
             try:
-                state = trainer.fit()
+                with threads_for(parts.state.model, loader.batches.batch_size):
+                    state = trainer.fit()
             finally:
                 progress.close()
                 parts.close_loaders()
@@ -153,6 +156,7 @@ def build_trainer(
         **step_settings(cfg),
         stop_request=stop_request,
         metrics=parts.metrics,
+        accumulator=choose_accumulator(state, parts.criterion, precision),
     )
 
 
@@ -253,8 +257,19 @@ def describe_run(cfg: DictConfig, parts: RunParts, folder: Path) -> dict[str, st
     }
     if cfg.model.get("_target_") in BACKBONES:  # these bring defaults of their own
         mean, std = (" ".join(f"{value:g}" for value in cfg[key]) for key in ("mean", "std"))
-        rows["input"] = f"mean {mean}, std {std}, transform.size {cfg.transform.get('size')}"
+        rows["input"] = f"mean {mean}, std {std}, {describe_size(plain(cfg.transform))}"
     return rows | parts.chosen | describe_cache(parts.train_loader, parts.val_loader)
+
+
+def describe_size(transform: dict[str, Any]) -> str:
+    """How images get the size that the model sees."""
+    text = f"transform.size {transform.get('size')}"
+    steps = complete_steps(transform, "val", [])
+    if any(is_step(node, "CenterCrop") for _, node in steps):
+        text += f", crop_pct {transform['crop_pct']:g}"
+    if transform.get("interpolation") and any("interpolation" in node for _, node in steps):
+        text += f", {transform['interpolation']}"
+    return text
 
 
 def describe_step(cfg: DictConfig, parts: RunParts) -> str:

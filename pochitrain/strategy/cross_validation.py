@@ -1,7 +1,6 @@
 """Chooses rate and weight decay of the last layer, from training images only."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,23 +13,13 @@ from pochitrain.metric.metric import Evaluation, Metric, compute_metrics, wanted
 from pochitrain.metric.table import AVERAGED, find_metric
 from pochitrain.seed import derive_seed
 from pochitrain.strategy.head_fit import HeadTraining, Rates, fit_heads
+from pochitrain.strategy.thread import one_thread
 
 NUM_FOLDS = 3
 MAX_IMAGES = 6000
 """Of larger sets as many are used, with the same shares of the classes."""
 EVALUATED = 1024
 """Images whose scores are computed at once."""
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """The matrices are so small that a second thread costs more than it gains."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @one_thread()

@@ -28,6 +28,13 @@ class HeadOnFeatures(nn.Module):
         scores: Tensor = self.get_submodule(self.path)(features_BD)
         return scores
 
+    @property
+    def layer(self) -> nn.Linear:
+        """The last layer."""
+        layer = self.get_submodule(self.path)
+        assert isinstance(layer, nn.Linear)
+        return layer
+
     def frozen_tensors(self) -> dict[int, Tensor]:
         """Address -> tensor on the CPU, of all that is not the last layer."""
         own = {f"{self.path}.{name}" for name in self.get_submodule(self.path).state_dict()}

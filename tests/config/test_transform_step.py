@@ -1,4 +1,4 @@
-"""The steps that are built: the lists of the config, with what `fit` and `crop_scale` add."""
+"""The steps that are built: the lists of the config, with what the keys beside them add."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from pochitrain.error import ConfigError
 MEAN = [0.5, 0.0, 1.5]
 V1, V2 = "torchvision.transforms", "torchvision.transforms.v2"
 TENSOR = {"_target_": f"{V1}.ToTensor"}
+BICUBIC = {"_target_": f"{V1}.InterpolationMode", "value": "bicubic"}
 FLIP = {"_target_": f"{V2}.RandomHorizontalFlip"}
 
 
@@ -50,6 +51,26 @@ WHOLE = {"fit": "pad", "size": 64}
             {"fit": "crop", "crop_scale": 0.4},
             [step("RandomResizedCrop", scale=[0.9, 1.0])],
         ),
+        # interpolation
+        (
+            [step("Resize", 73), step("CenterCrop"), FLIP],
+            {"fit": "crop", "interpolation": "bicubic"},
+            [step("Resize", 73, interpolation=BICUBIC), step("CenterCrop"), FLIP],
+        ),
+        (
+            [step("RandomResizedCrop", home=V1), step("Resize", 8, interpolation=2)],
+            {"interpolation": "bicubic"},
+            [
+                step("RandomResizedCrop", home=V1, interpolation=BICUBIC),
+                step("Resize", 8, interpolation=2),
+            ],
+        ),
+        (
+            [step("Resize", 73), step("CenterCrop", 48), TENSOR],
+            {**WHOLE, "interpolation": "bicubic"},
+            [fit_image(48) | {"interpolation": "bicubic"}, TENSOR],
+        ),
+        ([step("Resize", 73)], {"interpolation": None}, [step("Resize", 73)]),
         # whole images
         (
             [step("Resize", 73), step("CenterCrop", [48, 48]), TENSOR],

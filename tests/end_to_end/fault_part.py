@@ -11,8 +11,12 @@ import torch
 from torch import Tensor, nn
 
 import pochitrain.atomic
+import pochitrain.data.features
+import pochitrain.run.train
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.state import TrainState
+from pochitrain.strategy import head_fit
+from pochitrain.strategy.feature_pass import FeaturePass
 
 
 class TinyNet(nn.Module):
@@ -129,14 +133,37 @@ class SignalAt(Callback):
 
     The environment variable SIGNAL_AT is `signal:event:epoch:batch`, such as `SIGKILL:batch:1:3`.
     Events: `batch`, `validation` and `epoch_end` as in the callbacks, `write` in the middle of
-    writing a checkpoint, `fit_end`. Without it nothing happens, so that both parts of a run have
-    the same config.
+    writing a checkpoint, `fit_end`; `features` and `head` before a batch of the feature pass and of
+    fitting last layers, whose number (0-based) stands in the place of the epoch. Without it nothing
+    happens, so that both parts of a run have the same config.
     """
 
     def __init__(self) -> None:
         name, event, epoch, batch = (os.environ.get("SIGNAL_AT") or "0:::").split(":")
         self.signal = name
         self.place = (event, epoch, batch)
+        if event == "features":
+            pochitrain.data.features.SYNC_S = 0.0  # every batch of features counts at once
+            self.break_calls(FeaturePass, "features", int(epoch))
+        if event == "head":
+            self.break_calls(head_fit, "fit_batch", int(epoch))
+        if event:
+            pochitrain.run.train.PROBE_CHECKPOINT_S = 0.0  # a checkpoint to go on from
+        if "NO_GRAPHS" in os.environ:
+            pochitrain.run.train.draw_graphs = lambda cfg, folder: []
+
+    def break_calls(self, owner: Any, name: str, number: int) -> None:
+        """Fire before call number `number` (0-based) of a function."""
+        original, seen = getattr(owner, name), 0
+
+        def call(*args: Any) -> Any:
+            nonlocal seen
+            if seen == number:
+                self.fire()
+            seen += 1
+            return original(*args)
+
+        setattr(owner, name, call)
 
     def check(self, event: str, state: TrainState) -> None:
         if self.place == (event, str(state.epoch), str(state.batch)):

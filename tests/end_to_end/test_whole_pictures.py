@@ -77,9 +77,34 @@ def test_what_is_at_the_edges_is_seen(pochi: Callable[..., Any], wide: list[str]
     assert "squash, because a crop would cut away 75% of the median picture" in whole.out
     assert "Warning" not in whole.out
     assert accuracy(Path("run")) >= 95
+    print(f"crop {accuracy(Path('cut')):.1f} %, auto {accuracy(Path('run')):.1f} %")  # pytest -s
 
     asked = pochi(*wide, "epochs=1", "transform.fit=crop", "hydra.run.dir=asked")
     assert "Warning" not in asked.out
+
+
+@pytest.mark.parametrize(
+    ("words", "scale"),
+    [
+        (["transform.size=96"], 0.6),
+        (["transform.size=97"], 0.08),
+        (["transform.size=128", "transform.fit=pad"], 0.5),
+        (["transform.size=auto", "transform.fit=squash"], 0.6),
+    ],
+)
+def test_small_pictures_are_cropped_less(
+    pochi: Callable[..., Any], wide: list[str], words: list[str], scale: float
+) -> None:
+    few = ["transform.crop_scale=auto", "epochs=1", "scheduler=none", *words]
+    outcome = pochi(*wide, *few)
+    assert outcome.code == 0, outcome.err
+    assert f"crops     at least {scale:g} of the area in training, at " in outcome.out
+    saved = load_checkpoint(Path("run/models/last.pth"))
+    assert saved["config"]["transform"]["crop_scale"] == scale
+    crop = next(step for step in saved["transforms"]["train"] if "scale" in step)
+    assert crop["scale"] == [scale, 1.0]
+    again = pochi(*wide, *few, "epochs=2", "resume=run")
+    assert again.code == 0, again.err
 
 
 def test_the_choice_is_kept(pochi: Callable[..., Any], wide: list[str]) -> None:
@@ -128,6 +153,13 @@ def test_the_choice_is_kept(pochi: Callable[..., Any], wide: list[str]) -> None:
         ("transform.size=big", "transform.size must be an integer or auto, got 'big'."),
         ("transform.size=32.5", "transform.size must be an integer"),
         ("transform.fit=whole", "transform.fit must be one of crop, pad, squash, auto, got"),
+        ("transform.crop_pct=0", "transform.crop_pct must be a number > 0 and <= 1, got 0"),
+        ("transform.crop_pct=1.1", "transform.crop_pct must be a number > 0 and <= 1, got 1.1"),
+        ("transform.interpolation=cubic", "transform.interpolation must be one of bilinear, bic"),
+        (
+            "transform.crop_scale=much",
+            "transform.crop_scale must be a number > 0 and <= 1, or auto",
+        ),
         ("transform.crop_scale=0", "transform.crop_scale must be a number > 0 and <= 1, got 0"),
     ],
 )

@@ -14,7 +14,7 @@ from pochitrain.run.resume.config import (
     match_overrides,
     recorded_choice,
 )
-from pochitrain.run.resume.find import take_chosen
+from pochitrain.run.resume.find import keep_image_steps, take_chosen
 
 SAVED: dict[str, Any] = {
     "epochs": 10,
@@ -152,6 +152,18 @@ def test_a_run_from_before_fit_and_crop_scale_did_what_the_schema_says() -> None
     completed = complete_transform(old, other)
     assert not is_same_run(completed, other, named())
     assert combine_configs(completed, other, named())["transform"] == now["transform"]
+
+
+def test_a_run_from_before_interpolation_keeps_its_steps() -> None:
+    before = {"size": 64, "val": "${resize_px:64,0.875}"}
+    now = {"size": 64, "interpolation": "bicubic", "crop_pct": 0.9, "val": "${.crop_pct}"}
+    cfg = OmegaConf.create({"transform": now})
+    keep_image_steps(cfg, {"transform": before})
+    assert (cfg.transform.interpolation, cfg.transform.crop_pct) == (None, 0.875)
+    assert cfg.transform.val == 0.875  # what is made of them too
+    same = OmegaConf.create({"transform": now})
+    keep_image_steps(same, {"transform": {**before, "interpolation": None, "crop_pct": 0.5}})
+    assert same.transform.interpolation == "bicubic"
 
 
 def test_an_option_without_these_keys_gets_none() -> None:

@@ -31,6 +31,15 @@ def test_squash_is_torchvisions_resize() -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 70, 3), np.uint8))
     seen = FitImage(16, "squash")(noise)
     assert np.array_equal(seen, v2.Resize([16, 16])(noise))
+    smooth = v2.Resize([16, 16], v2.InterpolationMode.BICUBIC)(noise)
+    assert np.array_equal(FitImage(16, "squash", interpolation="bicubic")(noise), smooth)
+
+
+def test_pad_interpolates_as_asked() -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 32, 3), np.uint8))
+    seen = np.asarray(FitImage(16, "pad", interpolation="bicubic")(noise))
+    expected = v2.Resize([8, 16], v2.InterpolationMode.BICUBIC)(noise)
+    assert np.array_equal(seen[4:12], expected)
 
 
 @pytest.mark.parametrize("size", [(10_000, 1), (1, 10_000), (1, 1)])
@@ -55,4 +64,5 @@ def test_is_kept_in_the_cache_under_a_name_of_its_arguments() -> None:
     assert [type(step) for step in steps] == [FitImage]
     assert len(rest.transforms) == 2
     others = [FitImage(8, "pad", [1, 2, 3]), FitImage(9, "pad"), FitImage(8, "squash")]
-    assert len({describe_steps([step]) for step in [*steps, *others]}) == 4
+    others.append(FitImage(8, "pad", interpolation="bicubic"))
+    assert len({describe_steps([step]) for step in [*steps, *others]}) == 5

@@ -19,6 +19,7 @@ from pochitrain.command import remember_command, typed_command
 from pochitrain.config.component import Components
 from pochitrain.config.ineffective_overrides import find_ineffective_overrides
 from pochitrain.config.root import validate
+from pochitrain.config.transform import choose_crop_scale
 from pochitrain.console import open_console
 from pochitrain.data.dataset import DataSplits, require_splits
 from pochitrain.data.picture_size import look_at_sizes
@@ -45,7 +46,10 @@ NUM_SIZES_READ = 300
 """Pictures whose size is looked at, spread over the data set."""
 WHOLE = "transform.fit=auto"
 """Nothing at the edge of wide or tall pictures is cut away."""
-CROP = "transform.crop_scale=0.5"
+UNCUT = "transform.crop_pct=1.0"
+"""Validation and features show the whole middle square: the pictures are shown small, so their
+edges are worth more than their pixels (docs/fit.md has the figures)."""
+LEAST_CROP = 0.5
 """In so few epochs, crops of a twelfth of a picture teach little."""
 END_S = 6.0
 """For building the run again, its graphs and the end of the process."""
@@ -195,12 +199,13 @@ class Budget:
 
 
 def probe_words(backbone: Sequence[str], plan: Plan) -> list[str]:
-    return ["strategy=probe", *backbone, f"transform.size={plan.probe_px}", WHOLE]
+    return ["strategy=probe", *backbone, f"transform.size={plan.probe_px}", WHOLE, UNCUT]
 
 
 def training_words(backbone: Sequence[str] | None, training: Training, epochs: int) -> list[str]:
     model = ["model=resnet18"] if training.strategy == "scratch" else list(backbone or [])
-    size = [f"transform.size={training.size_px}", WHOLE, f"epochs={epochs}"]
+    size = [f"transform.size={training.size_px}", WHOLE, UNCUT, f"epochs={epochs}"]
     warm_up = min(1, epochs // 4)  # of three epochs, a slow one would be too much
-    rest = [CROP, f"warmup_epochs={warm_up}"]
+    crop = max(choose_crop_scale(training.size_px, "crop"), LEAST_CROP)
+    rest = [f"transform.crop_scale={crop:g}", f"warmup_epochs={warm_up}"]
     return [f"strategy={training.strategy}", *model, *size, *rest]

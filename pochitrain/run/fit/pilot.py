@@ -26,6 +26,8 @@ from pochitrain.run.build import build_parts
 from pochitrain.run.fit.plan import HELD_OUT
 from pochitrain.run.optimization import step_settings
 from pochitrain.run.strategy import prepare_parts
+from pochitrain.strategy.head_gradient import choose_accumulator
+from pochitrain.strategy.thread import threads_for
 
 
 @dataclass(frozen=True)
@@ -88,18 +90,20 @@ def run_pilot(
         begin = time.perf_counter()
         with WaitDisplay(label, len(parts.train_loader) * cfg.epochs) as display:
             try:
-                state = Trainer(
-                    parts.state,
-                    parts.train_loader,
-                    parts.val_loader,
-                    parts.criterion,
-                    precision,
-                    [Progress(display)],
-                    writer,
-                    **step_settings(cfg),
-                    stop_request=request,
-                    metrics=parts.metrics,
-                ).fit()
+                with threads_for(parts.state.model, parts.train_loader.batches.batch_size):
+                    state = Trainer(
+                        parts.state,
+                        parts.train_loader,
+                        parts.val_loader,
+                        parts.criterion,
+                        precision,
+                        [Progress(display)],
+                        writer,
+                        **step_settings(cfg),
+                        stop_request=request,
+                        metrics=parts.metrics,
+                        accumulator=choose_accumulator(parts.state, parts.criterion, precision),
+                    ).fit()
             finally:
                 parts.close_loaders()
         epoch_s = (time.perf_counter() - begin) / cfg.epochs

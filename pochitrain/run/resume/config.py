@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from pochitrain.config.strategy import CHOSEN_BY_RUN
+from pochitrain.config.transform import CROP_PCT
 from pochitrain.error import ConfigError, require
 
 KeyPath = tuple[str, ...]
@@ -57,8 +58,16 @@ FROM_COMMAND = ("allow_targets", "resume")
 USER_GROUPS = ("callbacks", "transform")
 """Groups with keys chosen by the user, in which a new key does not mean a newer version."""
 
-ADDED_TO_TRANSFORM = {"fit": "crop", "crop_scale": None}
+ADDED_TO_TRANSFORM = {
+    "fit": "crop",
+    "crop_scale": None,
+    "interpolation": None,
+    "crop_pct": CROP_PCT,
+}
 """Keys of group `transform` that earlier versions lacked, and what they did."""
+
+SET_BY_MODEL = ("interpolation", "crop_pct")
+"""Of these, the keys that an option of group `model` sets today."""
 
 ABSENT = object()
 """Stands for a value that a config does not have."""

@@ -19,6 +19,8 @@ from pochitrain.error import ConfigError
 from pochitrain.run.directory import collect_versions, requested_directory, tell_hydra
 from pochitrain.run.resume.config import (
     ABSENT,
+    ADDED_TO_TRANSFORM,
+    SET_BY_MODEL,
     KeyPath,
     combine_configs,
     complete_transform,
@@ -201,7 +203,28 @@ def take_chosen(cfg: DictConfig, saved: Mapping[str, Any]) -> DictConfig:
         there = OmegaConf.select(settled, key, default=ABSENT)
         if value is not None and there == is_open:
             OmegaConf.update(settled, key, value)
+    keep_image_steps(settled, saved)
     return settled
+
+
+def keep_image_steps(cfg: DictConfig, saved: Mapping[str, Any]) -> None:
+    """Where the run `saved` is older than the keys by which a model changes the steps of the
+    images, give `cfg` the values that it was trained with, unless the command sets them."""
+    before, now = saved.get("transform"), cfg.get("transform")
+    if not isinstance(before, Mapping) or not isinstance(now, DictConfig):
+        return
+    typed = {word.lstrip("+").partition("=")[0] for word in typed_overrides()}
+    for key in SET_BY_MODEL:
+        if key in now and key not in before and f"transform.{key}" not in typed:
+            OmegaConf.update(now, key, ADDED_TO_TRANSFORM[key])
+
+
+def typed_overrides() -> list[str]:
+    """The overrides of this command."""
+    if not HydraConfig.initialized():
+        return []
+    node: Any = HydraConfig.get()
+    return [str(word) for word in node.overrides.task]
 
 
 def resumed_config(folder: Path, cfg: DictConfig) -> DictConfig:
@@ -225,7 +248,7 @@ def overrides_of_command() -> Callable[[KeyPath], bool]:
         return match_overrides([], {})
     node: Any = HydraConfig.get()
     aliases = {str(key): str(value) for key, value in (node.get("aliases") or {}).items()}
-    return match_overrides(list(node.overrides.task), aliases)
+    return match_overrides(typed_overrides(), aliases)
 
 
 def newest_checkpoint(

@@ -15,8 +15,9 @@ from pochitrain.data.dataset import DataSplits, Subset
 from pochitrain.data.decode import UnreadableImageError
 from pochitrain.error import ConfigError
 from pochitrain.run.fit import cost, fit, measure
+from pochitrain.run.fit.fit import training_words
 from pochitrain.run.fit.pilot import Pilot, hold_out
-from pochitrain.run.fit.plan import Work
+from pochitrain.run.fit.plan import Training, Work
 from pochitrain.run.fit.recompose import combine, complete_command, typed_value
 
 COUNTS = {"dark": 20, "bright": 20}
@@ -64,6 +65,7 @@ def test_a_short_time_gives_a_probe_and_the_command_that_repeats_it(
     assert config["budget"]["minutes"] is None
     assert config["data"]["val_fraction"] == 0.2
     assert (config["transform"]["size"], config["transform"]["fit"]) == (64, "crop")
+    assert config["transform"]["val"][0]["size"] == 64  # the edges are not cut away
 
     (line,) = [text for text in outcome.out.splitlines() if "without the clock" in text]
     typed_again = shlex.split(line.partition(": ")[2])
@@ -116,6 +118,17 @@ def test_all_layers_are_trained_where_they_do_better_on_held_out_training_pictur
     held = seen[0]
     assert (len(held.train), len(held.val or [])) == (26, 6)
     assert seen[1] is held
+
+
+@pytest.mark.parametrize(
+    ("strategy", "size_px", "scale"),
+    [("scratch", 32, "0.6"), ("probe_finetune", 96, "0.6"), ("probe_finetune", 128, "0.5")],
+)
+def test_small_pictures_are_cropped_less(strategy: str, size_px: int, scale: str) -> None:
+    words = training_words(["model=x"], Training(strategy, size_px, 4, 2, 1.0, 1.0), 4)
+    assert f"transform.crop_scale={scale}" in words
+    assert "transform.crop_pct=1.0" in words
+    assert f"transform.size={size_px}" in words
 
 
 def fake_images(labels: list[int]) -> Any:
