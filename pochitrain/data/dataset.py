@@ -80,7 +80,7 @@ class Subset:
 
 @dataclass
 class DataSplits:
-    """The splits of a data set. Labels of both index into `class_names`."""
+    """The splits of a data set. Labels of all index into `class_names`."""
 
     train: ImageDataset
     val: ImageDataset | None
@@ -89,6 +89,8 @@ class DataSplits:
     """Unreadable images that were left out (`data.on_error=skip`): "path: reason"."""
     warnings: list[str] = field(default_factory=list)
     """Warnings to show."""
+    test: ImageDataset | None = None
+    """Images on which the best model is tested once, at the end; nothing else may see them."""
 
     def count_per_class(self, split: ImageDataset) -> list[int]:
         counts = np.bincount(np.asarray(split.labels), minlength=len(self.class_names))
@@ -109,6 +111,8 @@ def require_splits(found: object) -> DataSplits:
     require_dataset(found.train, found.class_names, "data: its training split")
     if found.val is not None:
         require_dataset(found.val, found.class_names, "data: its validation split")
+    if found.test is not None:
+        require_dataset(found.test, found.class_names, "data: its test split")
     for name, count in zip(found.class_names, found.count_per_class(found.train), strict=True):
         require(count > 0, f"data: class {name!r}", "in the training split too", "no picture")
     return found
