@@ -1,54 +1,17 @@
 """Group `data`: where the images come from and how they are loaded."""
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 from omegaconf import MISSING
 
-from pochitrain.config.validators import Choice, Node, Numbers, Range, Rule, Seed, check_fields
+from pochitrain.config.loader import Color, LoaderConfig
+from pochitrain.config.table import TableConfig, check_table
+from pochitrain.config.validators import Choice, Node, Range, Seed, check_fields
 from pochitrain.error import require
 
-MAX_NUM_WORKERS = max(64, 4 * (os.cpu_count() or 1))
-"""More processes would only compete for the cores; thousands can bring a machine down."""
 Fraction = Range(gt=0, lt=1)
-Color = Numbers("3 integers from 0 to 255 (red, green, blue)", Range(ge=0, le=255), count=3)
-
-
-OnOffAuto = Rule(
-    "one of auto, on, off", lambda value: value in ("auto", "on", "off", "True", "False")
-)
-"""True and False are what YAML makes of `on` and `off` without quotes."""
-
-
-@dataclass
-class LoaderConfig:
-    """How batches are made. Only batch_size, cache_px and balanced_sampling affect the results."""
-
-    batch_size: Annotated[int, Range(ge=1)] = "${batch_size}"  # type: ignore[assignment]  # interpolation
-    num_workers: Annotated[
-        int | None,
-        Range(ge=0, remedy="0 loads in the main process."),
-        Range(le=MAX_NUM_WORKERS, remedy="Leave it null to choose by the cores of this machine."),
-    ] = None
-    """Loader processes; null = automatic: half the cores, 0 where that would not be faster."""
-    pin_memory: bool | None = None
-    """Page-locked host memory; null = on where a GPU is used."""
-    infer_pin_memory: bool | None = None
-    """The same for validation and inference; null = as pin_memory."""
-    non_blocking: bool = True
-    """Copy to the GPU without waiting."""
-    cache: Annotated[str, OnOffAuto] = "auto"
-    """Keep decoded images in files, for later epochs and runs. auto: where they fit; on: or it is
-    an error; off. The result is the same."""
-    cache_gb: Annotated[float, Range(ge=0)] = 8.0
-    """GB (10^9 bytes) that all such files together may take in the user's cache directory."""
-    cache_px: Annotated[int | None, Range(ge=8)] = None
-    """Shorter side in pixels that larger images are reduced to before a RandomResizedCrop, so that
-    they take less room; null = they keep their size."""
-    balanced_sampling: bool = False
-    """Draw every class equally often (with replacement) instead of each image once."""
 
 
 @dataclass
@@ -79,15 +42,14 @@ class FolderConfig(LoaderConfig):
     """RGB, 0-255: what transparent pixels are composited on."""
 
 
-LOADER_FIELDS = tuple(LoaderConfig.__dataclass_fields__)
-
-
 def check_data(node: Node, root: Node) -> None:
     """Check the loader settings, and that no validation image is a training image.
 
     A user's kind of data may have loader settings too.
     """
     check_fields(LoaderConfig, node, "data.")
+    if node.get("_target_") == TableConfig._target_:
+        check_table(node, root)
     if node.get("_target_") != FolderConfig._target_ or node["val_root"] is None:
         return
     require(
@@ -123,9 +85,11 @@ def find_shared_folder(train_root: Path, val_root: Path) -> Path | None:
 def has_validation(root: Node) -> bool:
     """Whether the run will have validation images, judging by the config alone."""
     node = root["data"]
+    if node.get("_target_") == TableConfig._target_:
+        return any(node[key] is not None for key in ("split_column", "val_fraction", "num_folds"))
     if "val_root" not in node:  # digits, or a source of the user's own
         return True
     return node["val_root"] is not None or node.get("val_fraction") is not None
 
 
-SCHEMAS = {"digits": DigitsConfig, "folder": FolderConfig}
+SCHEMAS = {"digits": DigitsConfig, "folder": FolderConfig, "table": TableConfig}

@@ -22,7 +22,10 @@ Labels = Sequence[int] | NDArray[np.integer[Any]]
 
 
 class ImageDataset(Protocol):
-    """A sequence of labelled images."""
+    """A sequence of labelled images.
+
+    One with an attribute `sample_weights` (see `weights_of`) says how much each counts in training.
+    """
 
     @property
     def labels(self) -> Labels:
@@ -49,6 +52,12 @@ class ImageDataset(Protocol):
         ...
 
 
+def weights_of(dataset: ImageDataset) -> NDArray[np.float32] | None:
+    """How much each image counts in the training loss, shape (N,), > 0; None = all the same."""
+    weights = getattr(dataset, "sample_weights", None)
+    return None if weights is None else np.asarray(weights, np.float32)
+
+
 @dataclass
 class Subset:
     """Some images of another set, in the given order."""
@@ -60,6 +69,8 @@ class Subset:
         self.indices = np.asarray(self.indices, np.int64)
         self.labels = np.asarray(self.base.labels, np.int32)[self.indices]
         self.in_memory = self.base.in_memory
+        weights = weights_of(self.base)
+        self.sample_weights = None if weights is None else weights[self.indices]
 
     def position(self, index: int) -> int:
         """Of image `index` in the other set."""
@@ -89,6 +100,7 @@ class DataSplits:
     """Unreadable images that were left out (`data.on_error=skip`): "path: reason"."""
     warnings: list[str] = field(default_factory=list)
     """Warnings to show."""
+    test: ImageDataset | None = None
     test: ImageDataset | None = None
     """Images on which the best model is tested once, at the end; nothing else may see them."""
 
@@ -136,10 +148,16 @@ def require_dataset(dataset: ImageDataset, class_names: list[str], what: str) ->
     wrong = labels[~np.isin(labels, np.arange(len(class_names)))].tolist()
     rule = f"labelled by indices into its {len(class_names)} class names"
     require(not wrong, what, rule, next(iter(wrong), None))
+    weights = weights_of(dataset)
+    if weights is not None:
+        ok = weights.shape == (len(dataset),) and bool((weights > 0).all())
+        rule = "with sample_weights > 0, one for each picture"
+        require(ok and bool(np.isfinite(weights).all()), what, rule, f"shape {weights.shape}")
 
 
 def fingerprint(data: DataSplits) -> str:
-    """A hash of the file names and classes of all images, in order; not of where they are."""
+    """A hash of the file names, classes and weights of all images, in order; not of where they
+    are."""
     digest = blake2b(digest_size=16)
 
     def add(split: ImageDataset) -> None:
@@ -155,6 +173,8 @@ def fingerprint(data: DataSplits) -> str:
         digest.update(b"split\n")
         if split is not None:
             add(split)
+            weights = weights_of(split)
+            digest.update(b"" if weights is None else weights.tobytes())
     return digest.hexdigest()
 
 

@@ -33,17 +33,23 @@ class ImageFolderDataset:
     in_memory = False
 
     def __init__(
-        self, paths: Sequence[str], labels: Labels, background: tuple[int, int, int] = WHITE
+        self,
+        paths: Sequence[str],
+        labels: Labels,
+        background: tuple[int, int, int] = WHITE,
+        weights: NDArray[np.float32] | None = None,
     ) -> None:
         """Hold the files.
 
         Args:
             labels: class index of each, or -1.
             background: RGB, 0-255, behind transparent pixels.
+            weights: how much each counts in the training loss; None = all the same.
         """
         self.paths = paths if isinstance(paths, PathList) else PathList.of(paths)
         self.labels: NDArray[np.int32] = np.asarray(labels, np.int32)
         self.background = background
+        self.sample_weights = weights
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -60,7 +66,10 @@ class ImageFolderDataset:
 
     def take(self, indices: NDArray[np.int64]) -> "ImageFolderDataset":
         """The images at `indices`, in that order."""
-        return ImageFolderDataset(self.paths.take(indices), self.labels[indices], self.background)
+        weights = None if self.sample_weights is None else self.sample_weights[indices]
+        return ImageFolderDataset(
+            self.paths.take(indices), self.labels[indices], self.background, weights
+        )
 
 
 def open_folder(
@@ -220,6 +229,20 @@ def drop_unreadable(
         ConfigError: naming all unreadable files, or a class that would be left without images.
     """
     bad = find_unreadable(index, all_pixels=on_error == "skip")
+    return drop_images(dataset, bad, class_names, on_error)
+
+
+def drop_images(
+    dataset: ImageFolderDataset, bad: dict[int, str], class_names: list[str], on_error: str
+) -> tuple[ImageFolderDataset, list[str]]:
+    """The images that are not `bad`, and "path: reason" for each of these.
+
+    Args:
+        bad: position of an image -> why it cannot be read.
+
+    Raises:
+        ConfigError: as `drop_unreadable`.
+    """
     if not bad:
         return dataset, []
     lines = [f"{dataset.paths[i]}: {reason}" for i, reason in sorted(bad.items())]

@@ -6,6 +6,7 @@ CSV is read by the standard library and not by pandas, which does not say in whi
 
 import codecs
 import csv
+import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,10 @@ class TableFile:
         """What messages count."""
         return "row" if self.text is None else "line"
 
+    def name(self, key: str) -> str:
+        """How messages call a key that belongs to the table."""
+        return f"data.{key}" if self.key == "data.table" else f"{self.key}: its {key}"
+
     @property
     def is_result(self) -> bool:
         """Whether it was written by an inference."""
@@ -70,10 +75,9 @@ class TableFile:
             ConfigError: for a row with more or fewer cells than the header, or a column that holds
                 neither text nor numbers.
         """
-        if self.text is None:
-            columns = read_parquet_columns(self, names)
-        else:
+        if self.text is not None:
             return read_csv_columns(self, self.text, names)
+        columns = read_parquet_columns(self, names)
         rows = list(zip(*columns.values(), strict=True))
         kept = [i for i, row in enumerate(rows) if any(row)]
         found = {name: [column[i] for i in kept] for name, column in columns.items()}
@@ -159,8 +163,8 @@ def records(file: TableFile, text: str) -> Iterator[tuple[int, list[str]]]:
     Raises:
         ConfigError: for a quotation mark that is never closed, and the like.
     """
-    lines = text.splitlines(keepends=True) if "\0" in text else text.split("\n")
-    reader = csv.reader((f"{line}\n" for line in lines), delimiter=file.separator, strict=True)
+    lines = io.StringIO(text, newline="")  # line ends stay as they are, inside of cells too
+    reader = csv.reader(lines, delimiter=file.separator, strict=True)
     begin = 1
     try:
         for cells in reader:

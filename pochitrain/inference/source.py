@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from pochitrain.config.component import Components
-from pochitrain.config.data import LOADER_FIELDS
+from pochitrain.config.loader import LOADER_FIELDS
 from pochitrain.data.dataset import DataSplits, ImageDataset, fingerprint
 from pochitrain.data.folder import (
     ImageFolderDataset,
