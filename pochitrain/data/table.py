@@ -1,4 +1,4 @@
-"""`data=table`: labelled images, and which of them are for what, from a CSV, TSV or Parquet file."""
+"""`data=table`: labelled images, and which are for what, from a CSV, TSV or Parquet file."""
 
 import math
 import re
@@ -76,7 +76,8 @@ def open_table(
         verify: check every image once before training, as `open_folder` does.
 
     Raises:
-        ConfigError: a table that cannot be read or contradicts itself, missing or unreadable images.
+        ConfigError: a table that cannot be read or contradicts itself; images that are missing or
+            unreadable.
     """
     file = open_table_file(table, "data.table", encoding)
     others = {

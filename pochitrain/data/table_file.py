@@ -59,7 +59,9 @@ class TableFile:
 
     def name(self, key: str) -> str:
         """How messages call a key that belongs to the table."""
-        return f"data.{key}" if self.key == "data.table" else f"{self.key}: its {key}"
+        if self.key == "data.table":
+            return f"data.{key}"
+        return "--root" if key == "root" else f"the {key} of {self.key}"
 
     @property
     def is_result(self) -> bool:

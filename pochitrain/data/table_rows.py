@@ -172,9 +172,10 @@ def find_column(
 
 def no_column(file: TableFile, key: str, names: Sequence[str]) -> str:
     """The message for a table without any of the columns that are found by name."""
+    remedy = f" Say which it is: data.{key}=NAME." if file.key == "data.table" else ""
     return (
-        f"{file.name(key)} must be given: {file.path!r} has none of the columns "
-        f"{', '.join(names)}. Columns: {shorten_list(file.header)}."
+        f"{file.key} must be a table with a column called {', '.join(names[:-1])} or {names[-1]}, "
+        f"got {file.path!r} with {shorten_list(file.header)}.{remedy}"
     )
 
 
@@ -258,8 +259,8 @@ def describe_missing(rows: TableRows) -> str:
         f"are not: {rows.show(missing, paths)}."
     )
     if rows.paths.prefix or not any(map(os.path.isabs, paths)):
-        text += f" They are looked up from {os.path.abspath(rows.paths.prefix)!r}"
-        text += f" ({file.name('root')} is another folder)."
+        text += f" They are looked up from {os.path.abspath(rows.paths.prefix)!r}; "
+        text += f"{file.name('root')} changes that."
     if os.sep == "/" and any("\\" in paths[i] for i in missing):
         text += " Write / between folders."
     return text

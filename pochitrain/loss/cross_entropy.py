@@ -46,21 +46,31 @@ class CrossEntropy(nn.Module):
         total, weight = self.sums(logits_BC, target)
         return total / weight
 
-    def sums(self, logits_BC: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Total loss and total weight, scalars; summed over batches, they give the exact mean."""
-        total = F.cross_entropy(
+    def sums(
+        self, logits_BC: Tensor, target: Tensor, sample_weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Total loss and total weight, scalars; summed over batches, they give the exact mean.
+
+        Args:
+            sample_weights: float32, shape (B,), multiplied with those of the classes; None = 1.
+        """
+        loss = F.cross_entropy(
             logits_BC,
             target,
             weight=self.weight,
-            reduction="sum",
+            reduction="sum" if sample_weights is None else "none",
             label_smoothing=self.label_smoothing,
         )
         if self.weight is None:
-            return total, total.new_full((), len(target))  # new_tensor would wait for a GPU
+            if sample_weights is None:
+                return loss, loss.new_full((), len(target))  # new_tensor would wait for a GPU
+            return (loss * sample_weights).sum(), sample_weights.sum()
         per_sample = (
             target.to(self.weight) @ self.weight if target.ndim == 2 else self.weight[target]
         )
-        return total, per_sample.sum()
+        if sample_weights is None:
+            return loss, per_sample.sum()
+        return (loss * sample_weights).sum(), (per_sample * sample_weights).sum()
 
 
 def build_cross_entropy(
