@@ -78,10 +78,10 @@ def refuse_strategy(words: list[str], prog: str) -> None:
 def overrides(folder: str, minutes: float, typed: list[str]) -> list[str]:
     """What the command adds to the overrides that were typed."""
     words = ["strategy=budget", f"budget.minutes={minutes:g}"]
-    data, key = (
-        ("table", "table") if folder.lower().endswith(SUFFIXES) else ("folder", "train_root")
-    )
-    words += [f"data={data}", f"data.{key}={quote_override(str(Path(folder)))}"]
+    is_table = folder.lower().endswith(SUFFIXES)
+    where = "data.table" if is_table else "data.train_root"
+    words.append("data=table" if is_table else "data=folder")
+    words.append(f"{where}={quote_override(str(Path(folder)))}")
     keys = {word.partition("=")[0] for word in typed}
     if not keys & {f"data.{key}" for key in VALIDATION}:
         words.append("data.val_fraction=0.2")

@@ -54,7 +54,7 @@ class TableRows:
 
     def show(self, positions: Sequence[int] | Int64s, seen: Sequence[str]) -> str:
         """Some lines and what stands there, for messages."""
-        rows = [(int(self.numbers[i]), seen[int(i)]) for i in positions]
+        rows = sorted((int(self.numbers[i]), seen[int(i)]) for i in positions)
         return f"{self.file.show(rows)} of {self.file.path!r}"
 
     def column(self, key: str) -> list[str]:
@@ -139,7 +139,8 @@ def read_rows(
         )
     paths, prefix = locate_files(columns[image], file, root)
     stamps = look_up(paths, prefix)
-    kept, repeated = find_repeated(file, numbers, paths, cells)
+    whole = [os.path.normpath(prefix + path) for path in paths]
+    kept, repeated = find_repeated(file, numbers, whole, cells)
     rows = TableRows(
         file,
         numbers,

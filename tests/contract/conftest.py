@@ -11,6 +11,15 @@ from pochitrain.config.registry import register_config, register_transforms_of_d
 from pochitrain.paths import config_directory
 
 
+def list_images(root: Path) -> Path:
+    """A table of the images in class folders."""
+    images = sorted(root.rglob("*.png"))
+    table = root.parent / "labels.csv"
+    lines = [f"{path.relative_to(root.parent)},{path.parent.name}\n" for path in images]
+    table.write_text("image,label\n" + "".join(lines), encoding="utf-8")
+    return table
+
+
 @pytest.fixture
 def composed(
     tmp_path: Path, make_folder: Callable[..., Path]
@@ -21,6 +30,7 @@ def composed(
     root = make_folder(tmp_path / "photos", {"a": 4, "b": 6})
     values = {
         "data.train_root": str(root),
+        "data.table": str(list_images(root)),
         "model.name": "resnet18",  # of torchvision and of timm
         "loss.class_weights": "[1.0,2.0]",
     }
