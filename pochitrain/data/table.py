@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pochitrain.data.dataset import DataSplits, ImageDataset, Subset
 from pochitrain.data.folder import ImageFolderDataset, drop_images
-from pochitrain.data.split import SplitRule, split_indices
+from pochitrain.data.split import SplitIndices, SplitRule, split_indices
 from pochitrain.data.table_file import Int64s, open_table_file
 from pochitrain.data.table_rows import (
     LABEL,
@@ -92,25 +92,25 @@ def open_table(
     if len(rows.missing) == len(rows) or (len(rows.missing) and on_error == "error"):
         raise ConfigError(describe_missing(rows))
     class_names, rows, images = label_images(rows, background)
-    parts = read_splits(rows) if split_column is not None else None
+    if split_column is not None:
+        read_splits(rows)  # its mistakes are said before pictures are checked, which takes time
     bad = find_unreadable(rows.index(), all_pixels=on_error == "skip") if verify else {}
     bad |= dict.fromkeys(rows.missing.tolist(), "no such file")
-    kept = np.setdiff1d(np.arange(len(rows)), list(bad))
     images, skipped = drop_images(images, bad, class_names, on_error)
-    if parts is not None:
-        found = {split: np.flatnonzero(parts[kept] == split) for split in ("train", "val", "test")}
+    rows = rows.take(np.setdiff1d(np.arange(len(rows)), list(bad)))
+    if split_column is not None:
+        found = read_splits(rows)
     else:
         rule = SplitRule(val_fraction, test_fraction, num_folds, fold, seed)
-        found = divide(rows.take(kept), images, rule, class_names)
-    warnings = describe_repeated(rows)
-    if len(found["train"]) == len(images):
-        return DataSplits(images, None, class_names, skipped, warnings)
+        found = divide(rows, images, rule, class_names)
 
-    def subset(split: str) -> ImageDataset | None:
-        return Subset(images, found[split]) if len(found[split]) else None
+    def part(indices: Int64s | None) -> ImageDataset | None:
+        return None if indices is None else Subset(images, indices)
 
-    train = Subset(images, found["train"])
-    return DataSplits(train, subset("val"), class_names, skipped, warnings, subset("test"))
+    is_divided = found.val is not None or found.test is not None
+    train = Subset(images, found.train) if is_divided else images
+    val, test = part(found.val), part(found.test)
+    return DataSplits(train, val, class_names, skipped, describe_repeated(rows), test)
 
 
 def label_images(
@@ -157,8 +157,8 @@ def read_weights(rows: TableRows) -> NDArray[np.float32] | None:
     return None if bool((weights == weights[0]).all()) else scaled
 
 
-def read_splits(rows: TableRows) -> NDArray[np.str_]:
-    """The split of each image, shape (N,).
+def read_splits(rows: TableRows) -> SplitIndices:
+    """The splits that a column says.
 
     Raises:
         ConfigError: for another word than those of SPLITS, or nothing to train on.
@@ -170,23 +170,23 @@ def read_splits(rows: TableRows) -> NDArray[np.str_]:
             f"{rows.file.name('split_column')} must say train in some rows, got none in "
             f"{rows.file.path!r}."
         )
-    return found
+    val, test = (np.flatnonzero(found == split) for split in ("val", "test"))
+    return SplitIndices(
+        np.flatnonzero(found == "train"), val if len(val) else None, test if len(test) else None
+    )
 
 
 def divide(
     rows: TableRows, images: ImageFolderDataset, rule: SplitRule, class_names: list[str]
-) -> dict[str, Int64s]:
-    """Split -> positions of its images.
+) -> SplitIndices:
+    """The splits that a rule says.
 
     Raises:
         ConfigError: as `split_indices`; for an image without a group or a time.
     """
     groups = rows.column("group_by") if "group_by" in rows.cells else None
     times = read_times(rows) if "split_by_time" in rows.cells else None
-    found = split_indices(images.labels, rule, groups, times, class_names)
-    none = np.zeros(0, np.int64)
-    parts = {"train": found.train, "val": found.val, "test": found.test}
-    return {split: none if part is None else part for split, part in parts.items()}
+    return split_indices(images.labels, rule, groups, times, class_names)
 
 
 def read_times(rows: TableRows) -> NDArray[np.float64]:

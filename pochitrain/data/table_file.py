@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pochitrain.config.model import require_package
-from pochitrain.config.table import SUFFIXES, TABLE_SUFFIXES
+from pochitrain.config.table import SUFFIXES, TABLE_SUFFIXES, is_encoding
 from pochitrain.error import ConfigError, require
 from pochitrain.text import first_line, restore_cell, shorten_list
 
@@ -131,6 +131,7 @@ def decode(data: bytes, path: str, key: str, encoding: str) -> str:
     Raises:
         ConfigError: naming the line that is in another encoding.
     """
+    require(is_encoding(encoding), "data.encoding", "an encoding of Python", encoding)
     used = codecs.lookup(encoding).name
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         used = "utf-16"  # what Excel calls Unicode text

@@ -95,7 +95,7 @@ def open_listed(classifier: Classifier, table: str, root: str | None) -> Source:
     Raises:
         ConfigError: for a table with mistakes, missing files or unknown classes.
     """
-    node = classifier.config["data"]
+    node = classifier.config.get("data") or {}
     file = open_table_file(table, "--data", node.get("encoding") or "utf-8")
     given = {key: node.get(key) for key in ("image_column", LABEL)}
     image, label = (name if name in file.header else None for name in given.values())
