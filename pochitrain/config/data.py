@@ -7,6 +7,7 @@ from typing import Annotated
 from omegaconf import MISSING
 
 from pochitrain.config.loader import Color, LoaderConfig
+from pochitrain.config.shards import ShardsConfig, check_shards
 from pochitrain.config.table import TableConfig, check_table
 from pochitrain.config.validators import Choice, Node, Range, Seed, check_fields
 from pochitrain.error import require
@@ -50,6 +51,8 @@ def check_data(node: Node, root: Node) -> None:
     check_fields(LoaderConfig, node, "data.")
     if node.get("_target_") == TableConfig._target_:
         check_table(node, root)
+    if node.get("_target_") == ShardsConfig._target_:
+        check_shards(node)
     if node.get("_target_") != FolderConfig._target_ or node["val_root"] is None:
         return
     require(
@@ -85,11 +88,17 @@ def find_shared_folder(train_root: Path, val_root: Path) -> Path | None:
 def has_validation(root: Node) -> bool:
     """Whether the run will have validation images, judging by the config alone."""
     node = root["data"]
-    if node.get("_target_") == TableConfig._target_:
-        return any(node[key] is not None for key in ("split_column", "val_fraction", "num_folds"))
+    if node.get("_target_") in (TableConfig._target_, ShardsConfig._target_):
+        keys = ("split_column", "val_shards", "val_fraction", "num_folds")
+        return any(node.get(key) is not None for key in keys)
     if "val_root" not in node:  # digits, or a source of the user's own
         return True
     return node["val_root"] is not None or node.get("val_fraction") is not None
 
 
-SCHEMAS = {"digits": DigitsConfig, "folder": FolderConfig, "table": TableConfig}
+SCHEMAS = {
+    "digits": DigitsConfig,
+    "folder": FolderConfig,
+    "table": TableConfig,
+    "shards": ShardsConfig,
+}

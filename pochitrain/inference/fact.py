@@ -108,7 +108,9 @@ RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("data.root", "a path", is_text_or_none),
     ("data.table", "a path", is_text_or_none),
     ("data.train_root", "a path", is_text_or_none),
+    ("data.train_shards", "a path", is_text_or_none),
     ("data.val_root", "a path", is_text_or_none),
+    ("data.val_shards", "a path", is_text_or_none),
     ("confusion_matrix", "a mapping", lambda value: isinstance(value, Mapping)),
 )
 """(key, rule, check) of the settings that inference reads."""

@@ -1,5 +1,6 @@
 """The images to classify, with their true classes if these are known."""
 
+import glob
 import json
 import os
 from collections.abc import Callable
@@ -157,6 +158,9 @@ def open_validation(classifier: Classifier) -> ImageDataset:
         node["table"] = find_path(node["table"], classifier.source, "data.table", Path.is_file)
         if node.get("root") is not None:
             node["root"] = find_folder(node["root"], classifier.source, "data.root")
+    for key in ("train_shards", "val_shards"):
+        if node.get(key) is not None:
+            node[key] = find_path(node[key], classifier.source, f"data.{key}", matches)
     if node.get("on_error") == "error":
         node["verify"] = (
             False  # training verified them; an image that cannot be read now is reported
@@ -222,6 +226,11 @@ def label_files(root: Path, folders: dict[str, str], classifier: Classifier) -> 
 def find_folder(folder: str, checkpoint: Path, key: str) -> str:
     """As `find_path`, for a folder."""
     return find_path(folder, checkpoint, key, Path.is_dir)
+
+
+def matches(pattern: Path) -> bool:
+    """Whether there is a path that matches, as `read_shards` reads it."""
+    return bool(glob.glob(str(pattern), recursive=True))
 
 
 def find_path(path: str, checkpoint: Path, key: str, is_there: Callable[[Path], bool]) -> str:

@@ -176,6 +176,16 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
         "data=folder",
         "data.train_root must be given, it has no default. Add data.train_root=... to the command.",
     ),
+    ("data=shards", "data.train_shards must be given, it has no default. Add ..."),
+    (
+        "data=shards data.train_shards=a.tar data.val_shards=b.tar data.val_fraction=0.2",
+        "data.val_fraction must be null with data.val_shards: validation pictures come from one "
+        "place, got 0.2.",
+    ),
+    (
+        "data=shards data.train_shards=a.tar monitor=val_loss",
+        "monitor must be one of train_loss, ...",
+    ),
     ("data=table", "data.table must be given, it has no default. Add data.table=... to ..."),
     ("data=table data.table=", "data.table must be a file, got ''."),
     (

@@ -1,5 +1,7 @@
 """Composes the config as the command line does, with the values that an option demands."""
 
+import io
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +22,19 @@ def list_images(root: Path) -> Path:
     return table
 
 
+def pack_images(root: Path) -> Path:
+    """A tar file of the images in class folders."""
+    shard = root.parent / "train-0.tar"
+    with tarfile.open(shard, "w") as tar:
+        for path in sorted(root.rglob("*.png")):
+            label = path.parent.name.encode()
+            entry = tarfile.TarInfo(f"{path.parent.name}/{path.stem}.cls")
+            entry.size = len(label)
+            tar.addfile(entry, io.BytesIO(label))
+            tar.add(path, f"{path.parent.name}/{path.name}")
+    return shard
+
+
 @pytest.fixture
 def composed(
     tmp_path: Path, make_folder: Callable[..., Path]
@@ -31,6 +46,7 @@ def composed(
     values = {
         "data.train_root": str(root),
         "data.table": str(list_images(root)),
+        "data.train_shards": str(pack_images(root)),
         "model.name": "resnet18",  # of torchvision and of timm
         "loss.class_weights": "[1.0,2.0]",
     }

@@ -36,6 +36,7 @@ ROWS = [
 MANDATORY = {
     "data=folder": "data.train_root=photos",
     "data=table": "data.table=labels.csv",
+    "data=shards": "data.train_shards=train.tar",
     "model=torchvision": "model.name=squeezenet1_1",
     "model=timm": "model.name=test_resnet",
     "loss=manual": "loss.class_weights=[1.0,2.0]",

@@ -28,7 +28,9 @@ CHANGEABLE = (
     "data.root",
     "data.table",
     "data.train_root",
+    "data.train_shards",
     "data.val_root",
+    "data.val_shards",
     "data.verify",
     "device",
     "epochs",
@@ -45,7 +47,14 @@ CHANGEABLE = (
 """Keys that do not change the result, so a resumed run may change them (epochs: only increase).
 The dataset may move: its images are compared by names and classes."""
 
-CHANGEABLE_BY_NAME = ("data.root", "data.table", "data.train_root", "data.val_root")
+CHANGEABLE_BY_NAME = (
+    "data.root",
+    "data.table",
+    "data.train_root",
+    "data.train_shards",
+    "data.val_root",
+    "data.val_shards",
+)
 """Of these, the keys that only resume=RUN may change. For resume=auto, another dataset means
 another run."""
 
