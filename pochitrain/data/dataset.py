@@ -91,6 +91,10 @@ class DataSplits:
     """Warnings to show."""
     test: ImageDataset | None = None
     """Images on which the best model is tested once, at the end; nothing else may see them."""
+    division: str = ""
+    """How the images were divided, for the person, where that is not the usual part."""
+    group_digest: str = ""
+    """Hash of the groups that decided how the images were divided; empty without groups."""
 
     def count_per_class(self, split: ImageDataset) -> list[int]:
         counts = np.bincount(np.asarray(split.labels), minlength=len(self.class_names))
@@ -139,7 +143,10 @@ def require_dataset(dataset: ImageDataset, class_names: list[str], what: str) ->
 
 
 def fingerprint(data: DataSplits) -> str:
-    """A hash of the file names and classes of all images, in order; not of where they are."""
+    """A hash of the file names and classes of all images, in order; not of where they are.
+
+    The test images do not count: no training depends on them. The groups do, if there are any.
+    """
     digest = blake2b(digest_size=16)
 
     def add(split: ImageDataset) -> None:
@@ -155,6 +162,7 @@ def fingerprint(data: DataSplits) -> str:
         digest.update(b"split\n")
         if split is not None:
             add(split)
+    digest.update(data.group_digest.encode())
     return digest.hexdigest()
 
 

@@ -103,6 +103,8 @@ def open_validation(classifier: Classifier) -> ImageDataset:
         return open_validation_root(classifier, node["val_root"])
     if node.get("train_root") is not None:
         node["train_root"] = find_folder(node["train_root"], classifier.source, "data.train_root")
+    if "test_root" in node:
+        node["test_root"] = None  # it decides nothing about validation, and may be elsewhere
     if node.get("on_error") == "error":
         node["verify"] = (
             False  # training verified them; an image that cannot be read now is reported

@@ -25,6 +25,7 @@ CHANGEABLE = (
     "data.num_workers",
     "data.on_error",
     "data.pin_memory",
+    "data.test_root",
     "data.train_root",
     "data.val_root",
     "data.verify",
@@ -43,7 +44,7 @@ CHANGEABLE = (
 """Keys that do not change the result, so a resumed run may change them (epochs: only increase).
 The dataset may move: its images are compared by names and classes."""
 
-CHANGEABLE_BY_NAME = ("data.train_root", "data.val_root")
+CHANGEABLE_BY_NAME = ("data.test_root", "data.train_root", "data.val_root")
 """Of these, the keys that only resume=RUN may change. For resume=auto, another dataset means
 another run."""
 
