@@ -2,12 +2,23 @@
 
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from pochitrain.config.validators import Node, Range, Seed, require_regex
 from pochitrain.error import require
 
 Fraction = Range(gt=0, lt=1)
+
+
+@dataclass(frozen=True)
+class GroupPattern:
+    """A regular expression with at most one ( )."""
+
+    def check(self, key: str, value: Any, kind: Any) -> None:
+        require_regex(value, key)
+        rule = "a regular expression with at most one ( ), which is the group of a picture"
+        remedy = "Write (?: ) for the others."
+        require(re.compile(value).groups <= 1, key, rule, value, remedy)
 
 
 @dataclass
@@ -44,7 +55,7 @@ def check_split(node: Node, default_fraction: float | None = None) -> None:
     Raises:
         ConfigError: for the first rule that is broken.
     """
-    folds, fold, val = node["num_folds"], node["fold"], node["val_fraction"]
+    folds, fold, val = node.get("num_folds"), node.get("fold"), node["val_fraction"]
     all_folds = (
         "All of them, one after another: --multirun data.num_folds={} 'data.fold=range(0,{})'."
     )
@@ -57,7 +68,7 @@ def check_split(node: Node, default_fraction: float | None = None) -> None:
         require(fold is not None and fold < folds, "data.fold", rule, fold, remedy)
         rule = "null with data.num_folds, whose fold is what is validated on"
         require(val in (None, default_fraction), "data.val_fraction", rule, val)
-    test = node["test_fraction"]
+    test = node.get("test_fraction")
     used = 1 / folds * (1 - (test or 0)) if folds is not None else val or 0.0
     if test is not None:
         rule = f"< {1 - used:g}, so that some pictures are left to train on"
@@ -72,18 +83,3 @@ def check_split(node: Node, default_fraction: float | None = None) -> None:
     require(group is None or time is None, "data.split_by_time", rule, time)
     rule = "null with data.num_folds: folds have no order in time"
     require(time is None or folds is None, "data.split_by_time", rule, time)
-
-
-def check_group_pattern(pattern: str | None) -> None:
-    """Check that data.group_by compiles as a regular expression with at most one group.
-
-    Raises:
-        ConfigError: if not.
-    """
-    if pattern is None:
-        return
-    require_regex(pattern, "data.group_by")
-    num_groups = re.compile(pattern).groups
-    rule = "a regular expression with at most one group in ( ), which is the group of the picture"
-    remedy = "Write (?: ) for the others."
-    require(num_groups <= 1, "data.group_by", rule, pattern, remedy)

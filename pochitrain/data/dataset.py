@@ -101,8 +101,11 @@ class DataSplits:
     warnings: list[str] = field(default_factory=list)
     """Warnings to show."""
     test: ImageDataset | None = None
-    test: ImageDataset | None = None
     """Images on which the best model is tested once, at the end; nothing else may see them."""
+    division: str = ""
+    """How the images were divided, for the person, where that is not the usual part."""
+    group_digest: str = ""
+    """Hash of the groups that decided how the images were divided; empty without groups."""
 
     def count_per_class(self, split: ImageDataset) -> list[int]:
         counts = np.bincount(np.asarray(split.labels), minlength=len(self.class_names))
@@ -156,8 +159,10 @@ def require_dataset(dataset: ImageDataset, class_names: list[str], what: str) ->
 
 
 def fingerprint(data: DataSplits) -> str:
-    """A hash of the file names, classes and weights of all images, in order; not of where they
-    are."""
+    """A hash of the file names, classes and weights of all images, in order; not of where they are.
+
+    The test images do not count: no training depends on them. The groups do, if there are any.
+    """
     digest = blake2b(digest_size=16)
 
     def add(split: ImageDataset) -> None:
@@ -175,6 +180,7 @@ def fingerprint(data: DataSplits) -> str:
             add(split)
             weights = weights_of(split)
             digest.update(b"" if weights is None else weights.tobytes())
+    digest.update(data.group_digest.encode())
     return digest.hexdigest()
 
 

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pochitrain.data.dataset import DataSplits, Subset
+from pochitrain.data.dataset import DataSplits
+from pochitrain.data.divide import divide
 from pochitrain.data.folder import ImageFolderDataset, drop_images
 from pochitrain.data.index import EXTENSIONS, UNKNOWN, FolderIndex, PathList, file_stamp, load_index
 from pochitrain.data.progress import WaitDisplay
 from pochitrain.data.shard_index import NUM_SHOWN, Shard, open_shard
-from pochitrain.data.split import SplitRule, split_indices
+from pochitrain.data.split import SplitRule
 from pochitrain.data.table import sort_classes
 from pochitrain.data.verify import find_unreadable
 from pochitrain.error import ConfigError
@@ -84,11 +85,9 @@ def open_shards(
         val = images_of(val_part, "data.val_shards")
         return DataSplits(train, val, class_names, skipped)
     rule = SplitRule(val_fraction, test_fraction, num_folds, fold, seed)
-    found = split_indices(train.labels, rule, class_names=class_names)
-    if found.val is None and found.test is None:
-        return DataSplits(train, None, class_names, skipped)
-    parts = [part if part is None else Subset(train, part) for part in (found.val, found.test)]
-    return DataSplits(Subset(train, found.train), parts[0], class_names, skipped, test=parts[1])
+    data = divide(train, class_names, rule)
+    data.skipped = skipped
+    return data
 
 
 def refuse_shared(train: Sequence[Shard], val: Sequence[Shard]) -> None:

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from pochitrain.data.dataset import DataSplits, ImageDataset, Subset
+from pochitrain.data.dataset import DataSplits, Subset
+from pochitrain.data.divide import divide
 from pochitrain.data.folder import ImageFolderDataset, drop_images
-from pochitrain.data.split import SplitIndices, SplitRule, split_indices
-from pochitrain.data.table_file import Int64s, open_table_file
+from pochitrain.data.split import SplitRule
+from pochitrain.data.table_file import open_table_file
 from pochitrain.data.table_rows import (
     LABEL,
     LABEL_NAMES,
@@ -99,18 +100,14 @@ def open_table(
     images, skipped = drop_images(images, bad, class_names, on_error)
     rows = rows.take(np.setdiff1d(np.arange(len(rows)), list(bad)))
     if split_column is not None:
-        found = read_splits(rows)
+        data = split_by_column(rows, images, class_names)
     else:
         rule = SplitRule(val_fraction, test_fraction, num_folds, fold, seed)
-        found = divide(rows, images, rule, class_names)
-
-    def part(indices: Int64s | None) -> ImageDataset | None:
-        return None if indices is None else Subset(images, indices)
-
-    is_divided = found.val is not None or found.test is not None
-    train = Subset(images, found.train) if is_divided else images
-    val, test = part(found.val), part(found.test)
-    return DataSplits(train, val, class_names, skipped, describe_repeated(rows), test)
+        groups = rows.column("group_by") if group_by is not None else None
+        times = read_times(rows) if split_by_time is not None else None
+        data = divide(images, class_names, rule, groups, times)
+    data.skipped, data.warnings = skipped, describe_repeated(rows)
+    return data
 
 
 def label_images(
@@ -157,36 +154,34 @@ def read_weights(rows: TableRows) -> NDArray[np.float32] | None:
     return None if bool((weights == weights[0]).all()) else scaled
 
 
-def read_splits(rows: TableRows) -> SplitIndices:
-    """The splits that a column says.
+def split_by_column(
+    rows: TableRows, images: ImageFolderDataset, class_names: list[str]
+) -> DataSplits:
+    """The splits that a column says."""
+    words = np.array(read_splits(rows))
+    train, val, test = (
+        Subset(images, np.flatnonzero(words == split)) for split in ("train", "val", "test")
+    )
+    return DataSplits(
+        train, val if len(val) else None, class_names, [], test=test if len(test) else None
+    )
+
+
+def read_splits(rows: TableRows) -> list[str]:
+    """The split of each image.
 
     Raises:
         ConfigError: for another word than those of SPLITS, or nothing to train on.
     """
-    found = np.array([SPLITS.get(c.lower(), "") for c in rows.column("split_column")])
-    refuse(rows, "split_column", "train, val or test in every row", found == "")
-    if not (found == "train").any():
+    found = [SPLITS.get(cell.lower(), "") for cell in rows.column("split_column")]
+    wrong = np.array([not split for split in found])
+    refuse(rows, "split_column", "train, val or test in every row", wrong)
+    if "train" not in found:
         raise ConfigError(
             f"{rows.file.name('split_column')} must say train in some rows, got none in "
             f"{rows.file.path!r}."
         )
-    val, test = (np.flatnonzero(found == split) for split in ("val", "test"))
-    return SplitIndices(
-        np.flatnonzero(found == "train"), val if len(val) else None, test if len(test) else None
-    )
-
-
-def divide(
-    rows: TableRows, images: ImageFolderDataset, rule: SplitRule, class_names: list[str]
-) -> SplitIndices:
-    """The splits that a rule says.
-
-    Raises:
-        ConfigError: as `split_indices`; for an image without a group or a time.
-    """
-    groups = rows.column("group_by") if "group_by" in rows.cells else None
-    times = read_times(rows) if "split_by_time" in rows.cells else None
-    return split_indices(images.labels, rule, groups, times, class_names)
+    return found
 
 
 def read_times(rows: TableRows) -> NDArray[np.float64]:

@@ -161,6 +161,8 @@ def open_validation(classifier: Classifier) -> ImageDataset:
     for key in ("train_shards", "val_shards"):
         if node.get(key) is not None:
             node[key] = find_path(node[key], classifier.source, f"data.{key}", matches)
+    if "test_root" in node:
+        node["test_root"] = None  # it decides nothing about validation, and may be elsewhere
     if node.get("on_error") == "error":
         node["verify"] = (
             False  # training verified them; an image that cannot be read now is reported

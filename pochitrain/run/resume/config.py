@@ -27,6 +27,7 @@ CHANGEABLE = (
     "data.pin_memory",
     "data.root",
     "data.table",
+    "data.test_root",
     "data.train_root",
     "data.train_shards",
     "data.val_root",
@@ -50,6 +51,7 @@ The dataset may move: its images are compared by names and classes."""
 CHANGEABLE_BY_NAME = (
     "data.root",
     "data.table",
+    "data.test_root",
     "data.train_root",
     "data.train_shards",
     "data.val_root",
