@@ -120,15 +120,16 @@ def find_shared_folder(other: Path, root: Path) -> Path | None:
     return None
 
 
+WITHOUT_VALIDATION = (FolderConfig._target_, TableConfig._target_, ShardsConfig._target_)
+"""Targets that give no validation images unless a key asks for them."""
+
+
 def has_validation(root: Node) -> bool:
     """Whether the run will have validation images, judging by the config alone."""
     node = root["data"]
-    if node.get("_target_") in (TableConfig._target_, ShardsConfig._target_):
-        keys = ("split_column", "val_shards", "val_fraction", "num_folds")
-        return any(node.get(key) is not None for key in keys)
-    if "val_root" not in node:  # digits, or a source of the user's own
-        return True
-    keys = ("val_root", "val_fraction", "num_folds")
+    keys = ["val_root", "val_shards", "split_column", "val_fraction", "num_folds"]
+    if node.get("_target_") not in WITHOUT_VALIDATION and "val_root" not in node:
+        return True  # digits, or a source of the user's own
     return any(node.get(key) is not None for key in keys)
 
 
