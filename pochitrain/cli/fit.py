@@ -4,16 +4,22 @@ import argparse
 from pathlib import Path
 
 from pochitrain.cli.flag import FlagParser
+from pochitrain.config.table import SUFFIXES
 from pochitrain.error import ConfigError
 from pochitrain.text import quote_override
 
 DESCRIPTION = """Train the best model that fits into a given time on the class folders in DIR.
 
 The same as python train.py strategy=budget budget.minutes=5 data=folder data.train_root=DIR, with a
-fifth of the pictures for validation unless data.val_fraction or data.val_root says otherwise."""
+fifth of the pictures for validation unless a key of data says otherwise (val_fraction, val_root,
+num_folds, split_column). DIR may be a table: data=table data.table=labels.csv."""
 
 WITH_VALUE = ("--cfg", "-c", "--config-dir", "-cd", "--package", "-p")
 """Flags of Hydra whose value may be the next word."""
+
+
+VALIDATION = ("val_fraction", "val_root", "num_folds", "split_column")
+"""Keys of data that say which pictures are for validation."""
 
 
 def run(argv: list[str], prog: str) -> None:
@@ -36,7 +42,9 @@ def run(argv: list[str], prog: str) -> None:
     ]
     if len(folders) != 1:
         seen = ", ".join(folders) or "nothing"
-        raise ConfigError(f"{prog} DIR must be one folder of class folders, got {seen}.")
+        raise ConfigError(
+            f"{prog} DIR must be one folder of class folders or one table, got {seen}."
+        )
     if {"-m", "--multirun"} & set(rest):
         raise ConfigError(f"{prog} trains one model, got --multirun. Leave it out.")
     rest.remove(folders[0])
@@ -69,9 +77,12 @@ def refuse_strategy(words: list[str], prog: str) -> None:
 
 def overrides(folder: str, minutes: float, typed: list[str]) -> list[str]:
     """What the command adds to the overrides that were typed."""
-    words = ["strategy=budget", f"budget.minutes={minutes:g}", "data=folder"]
-    words.append(f"data.train_root={quote_override(str(Path(folder)))}")
+    words = ["strategy=budget", f"budget.minutes={minutes:g}"]
+    is_table = folder.lower().endswith(SUFFIXES)
+    where = "data.table" if is_table else "data.train_root"
+    words.append("data=table" if is_table else "data=folder")
+    words.append(f"{where}={quote_override(str(Path(folder)))}")
     keys = {word.partition("=")[0] for word in typed}
-    if not keys & {"data.val_fraction", "data.val_root"}:
+    if not keys & {f"data.{key}" for key in VALIDATION}:
         words.append("data.val_fraction=0.2")
     return words

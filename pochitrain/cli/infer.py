@@ -18,7 +18,11 @@ def build_parser(prog: str) -> FlagParser:
     parser.add_argument(
         "--data",
         metavar="DIR|FILE",
-        help="folder (with class folders: scored) or picture; default: the run's validation data",
+        help="folder (with class folders: scored), picture, or table (.csv, .tsv, .parquet; with a "
+        "column of classes: scored); default: the run's validation data",
+    )
+    parser.add_argument(
+        "--root", metavar="DIR", help="where paths in a table begin; default: at the table"
     )
     parser.add_argument("--output", metavar="DIR", help="default: inference in the run directory")
     parser.add_argument("--batch-size", type=positive, metavar="N", help="default: as in training")

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pochitrain.config.data import LOADER_FIELDS, LoaderConfig
+from pochitrain.config.loader import LOADER_FIELDS, LoaderConfig
 from pochitrain.config.target_allowlist import (
     TrustedFiles,
     allowed_targets,

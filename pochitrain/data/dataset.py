@@ -22,7 +22,10 @@ Labels = Sequence[int] | NDArray[np.integer[Any]]
 
 
 class ImageDataset(Protocol):
-    """A sequence of labelled images."""
+    """A sequence of labelled images.
+
+    One with an attribute `sample_weights` (see `weights_of`) says how much each counts in training.
+    """
 
     @property
     def labels(self) -> Labels:
@@ -49,6 +52,12 @@ class ImageDataset(Protocol):
         ...
 
 
+def weights_of(dataset: ImageDataset) -> NDArray[np.float32] | None:
+    """How much each image counts in the training loss, shape (N,), > 0; None = all the same."""
+    weights = getattr(dataset, "sample_weights", None)
+    return None if weights is None else np.asarray(weights, np.float32)
+
+
 @dataclass
 class Subset:
     """Some images of another set, in the given order."""
@@ -60,6 +69,8 @@ class Subset:
         self.indices = np.asarray(self.indices, np.int64)
         self.labels = np.asarray(self.base.labels, np.int32)[self.indices]
         self.in_memory = self.base.in_memory
+        weights = weights_of(self.base)
+        self.sample_weights = None if weights is None else weights[self.indices]
 
     def position(self, index: int) -> int:
         """Of image `index` in the other set."""
@@ -80,7 +91,7 @@ class Subset:
 
 @dataclass
 class DataSplits:
-    """The splits of a data set. Labels of both index into `class_names`."""
+    """The splits of a data set. Labels of all index into `class_names`."""
 
     train: ImageDataset
     val: ImageDataset | None
@@ -89,6 +100,12 @@ class DataSplits:
     """Unreadable images that were left out (`data.on_error=skip`): "path: reason"."""
     warnings: list[str] = field(default_factory=list)
     """Warnings to show."""
+    test: ImageDataset | None = None
+    """Images on which the best model is tested once, at the end; nothing else may see them."""
+    division: str = ""
+    """How the images were divided, for the person, where that is not the usual part."""
+    group_digest: str = ""
+    """Hash of the groups that decided how the images were divided; empty without groups."""
 
     def count_per_class(self, split: ImageDataset) -> list[int]:
         counts = np.bincount(np.asarray(split.labels), minlength=len(self.class_names))
@@ -109,6 +126,8 @@ def require_splits(found: object) -> DataSplits:
     require_dataset(found.train, found.class_names, "data: its training split")
     if found.val is not None:
         require_dataset(found.val, found.class_names, "data: its validation split")
+    if found.test is not None:
+        require_dataset(found.test, found.class_names, "data: its test split")
     for name, count in zip(found.class_names, found.count_per_class(found.train), strict=True):
         require(count > 0, f"data: class {name!r}", "in the training split too", "no picture")
     return found
@@ -132,10 +151,18 @@ def require_dataset(dataset: ImageDataset, class_names: list[str], what: str) ->
     wrong = labels[~np.isin(labels, np.arange(len(class_names)))].tolist()
     rule = f"labelled by indices into its {len(class_names)} class names"
     require(not wrong, what, rule, next(iter(wrong), None))
+    weights = weights_of(dataset)
+    if weights is not None:
+        ok = weights.shape == (len(dataset),) and bool((weights > 0).all())
+        rule = "with sample_weights > 0, one for each picture"
+        require(ok and bool(np.isfinite(weights).all()), what, rule, f"shape {weights.shape}")
 
 
 def fingerprint(data: DataSplits) -> str:
-    """A hash of the file names and classes of all images, in order; not of where they are."""
+    """A hash of the file names, classes and weights of all images, in order; not of where they are.
+
+    The test images do not count: no training depends on them. The groups do, if there are any.
+    """
     digest = blake2b(digest_size=16)
 
     def add(split: ImageDataset) -> None:
@@ -151,6 +178,9 @@ def fingerprint(data: DataSplits) -> str:
         digest.update(b"split\n")
         if split is not None:
             add(split)
+            weights = weights_of(split)
+            digest.update(b"" if weights is None else weights.tobytes())
+    digest.update(data.group_digest.encode())
     return digest.hexdigest()
 
 

@@ -1,5 +1,6 @@
 """Any image file to 8-bit RGB, the way a person sees it."""
 
+import io
 import os
 import stat
 import threading
@@ -11,6 +12,8 @@ from typing import IO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from pochitrain.data.member import find_member, read_member
 
 MAX_PIXELS = 178_956_970
 """Larger images are refused as decompression bombs (Pillow's limit, 13,400 x 13,400)."""
@@ -98,6 +101,8 @@ def open_image(source: str | Path | IO[bytes]) -> Image.Image:
         UnreadableImageError: for a pipe or a device, which could be waited for or read for ever.
         Exception: whatever Pillow raises.
     """
+    if isinstance(source, str) and (member := find_member(source)) is not None:
+        return Image.open(io.BytesIO(read_member(member)), formats=OPENED)
     if isinstance(source, (str, Path)) and not stat.S_ISREG(os.stat(source).st_mode):
         raise UnreadableImageError("not a file")
     return Image.open(source, formats=OPENED)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pochitrain.data.dataset import DataSplits, Subset
-from pochitrain.data.split import stratified_split
+from pochitrain.data.dataset import DataSplits
+from pochitrain.data.divide import divide
+from pochitrain.data.split import SplitRule
 
 
 @dataclass
@@ -34,15 +35,26 @@ class Digits:
         return f"digits[{index}]"
 
 
-def open_digits(*, image_size: int, val_fraction: float, seed: int) -> DataSplits:
+def open_digits(
+    *,
+    image_size: int,
+    val_fraction: float | None,
+    seed: int,
+    test_fraction: float | None = None,
+    num_folds: int | None = None,
+    fold: int | None = None,
+) -> DataSplits:
     """The 1,797 handwritten digits of 43 people that scikit-learn ships.
 
     Source: Alpaydin & Kaynak, Optical Recognition of Handwritten Digits, UCI 1998 (8 x 8 px).
 
     Args:
         image_size: side in pixels that the 8 x 8 images are enlarged to (bicubic).
-        val_fraction: part of each class that is kept for validation.
+        val_fraction: part of each class that is kept for validation; not used with `num_folds`.
         seed: of the split.
+        test_fraction: part of each class that is kept for the test at the end.
+        num_folds: divide into so many parts, of which number `fold` is for validation.
+        fold: from 0.
     """
     grey_levels, labels = read_digits()
     pixels = np.round(grey_levels * (255 / 16)).astype(np.uint8)
@@ -52,9 +64,8 @@ def open_digits(*, image_size: int, val_fraction: float, seed: int) -> DataSplit
         for grey in pixels
     ]
     digits = Digits(images, labels)
-    train, val = stratified_split(digits.labels, val_fraction, seed)
-    names = [str(digit) for digit in range(10)]
-    return DataSplits(Subset(digits, train), Subset(digits, val), names, skipped=[])
+    rule = SplitRule(None if num_folds else val_fraction, test_fraction, num_folds, fold, seed)
+    return divide(digits, [str(digit) for digit in range(10)], rule)
 
 
 def read_digits() -> tuple[NDArray[np.float64], list[int]]:

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pochitrain.data.dataset import DataSplits, Labels, Subset
+from pochitrain.data.dataset import DataSplits, Labels
 from pochitrain.data.decode import decode_rgb, upright_size
+from pochitrain.data.divide import divide
+from pochitrain.data.group import groups_of_paths
 from pochitrain.data.index import (
     EXTENSIONS,
     FolderIndex,
@@ -19,7 +21,8 @@ from pochitrain.data.index import (
     open_index,
     walk,
 )
-from pochitrain.data.split import stratified_split
+from pochitrain.data.picture_time import times_of_paths
+from pochitrain.data.split import SplitRule
 from pochitrain.data.verify import find_unreadable
 from pochitrain.error import ConfigError
 from pochitrain.text import shorten_list
@@ -33,17 +36,23 @@ class ImageFolderDataset:
     in_memory = False
 
     def __init__(
-        self, paths: Sequence[str], labels: Labels, background: tuple[int, int, int] = WHITE
+        self,
+        paths: Sequence[str],
+        labels: Labels,
+        background: tuple[int, int, int] = WHITE,
+        weights: NDArray[np.float32] | None = None,
     ) -> None:
         """Hold the files.
 
         Args:
             labels: class index of each, or -1.
             background: RGB, 0-255, behind transparent pixels.
+            weights: how much each counts in the training loss; None = all the same.
         """
         self.paths = paths if isinstance(paths, PathList) else PathList.of(paths)
         self.labels: NDArray[np.int32] = np.asarray(labels, np.int32)
         self.background = background
+        self.sample_weights = weights
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -60,25 +69,39 @@ class ImageFolderDataset:
 
     def take(self, indices: NDArray[np.int64]) -> "ImageFolderDataset":
         """The images at `indices`, in that order."""
-        return ImageFolderDataset(self.paths.take(indices), self.labels[indices], self.background)
+        weights = None if self.sample_weights is None else self.sample_weights[indices]
+        return ImageFolderDataset(
+            self.paths.take(indices), self.labels[indices], self.background, weights
+        )
 
 
 def open_folder(
     *,
     train_root: str,
     val_root: str | None = None,
+    test_root: str | None = None,
     val_fraction: float | None = None,
+    test_fraction: float | None = None,
+    num_folds: int | None = None,
+    fold: int | None = None,
+    group_by: str | None = None,
+    split_by_time: str | None = None,
     seed: int = 0,
     on_error: str = "error",
     background: tuple[int, int, int] = (255, 255, 255),
     verify: bool = True,
 ) -> DataSplits:
-    """Index the images below `train_root` and, where given, `val_root`.
+    """Index the images below `train_root` and, where given, `val_root` and `test_root`.
 
-    Validation classes are mapped by name onto the training classes.
+    Validation and test classes are mapped by name onto the training classes.
 
     Args:
         val_fraction: instead of `val_root`: part of each class that is kept for validation.
+        test_fraction: instead of `test_root`: part of each class that is kept for the test.
+        num_folds: instead of `val_fraction`: divide into so many parts; see `fold`.
+        fold: which of them is for validation, from 0.
+        group_by: regular expression; see `data.group.groups_of_paths`. No group is divided.
+        split_by_time: "exif" or "file": the newest images of each class are held out.
         seed: of that split.
         on_error: "error" names every unreadable image at once; "skip" trains without them.
         background: RGB, 0-255, behind transparent pixels.
@@ -86,37 +109,56 @@ def open_folder(
             look at its first bytes only, where `on_error` is "error" and the set is large.
 
     Raises:
-        ConfigError: missing or empty folders, unknown classes, unreadable images.
+        ConfigError: missing or empty folders, unknown classes, unreadable images, images without a
+            group or time, or a class that is too small for the split.
     """
     rgb = (int(background[0]), int(background[1]), int(background[2]))
     index = open_root(train_root, "data.train_root")
     class_names = index.folders
     train = label_images(index, class_names, "data.train_root", rgb)
     warnings = describe_loose_names(index.loose, "data.train_root")
-    val = val_index = None
-    if val_root is not None:
-        val_index = open_root(val_root, "data.val_root")
-        matched = match_classes(val_index.folders, class_names)
-        unknown = [name for name in val_index.folders if matched[name] is None]
-        if unknown:
-            raise ConfigError(
-                f"data.val_root must only hold classes of data.train_root, got "
-                f"{', '.join(map(repr, unknown))} in {val_root!r}. "
-                f"Classes: {shorten_list(class_names)}."
-            )
-        val = label_images(val_index, class_names, "data.val_root", rgb)
-        warnings += describe_loose_names(val_index.loose, "data.val_root")
+    others: dict[str, tuple[ImageFolderDataset, FolderIndex]] = {}
+    for key, root in (("data.val_root", val_root), ("data.test_root", test_root)):
+        if root is not None:
+            others[key] = open_other_root(root, key, class_names, rgb)
+            warnings += describe_loose_names(others[key][1].loose, key)
     skipped: list[str] = []
     if verify:
         train, skipped = drop_unreadable(train, index, class_names, on_error)
-        if val is not None and val_index is not None:
-            val, more = drop_unreadable(val, val_index, class_names, on_error)
+        for key, (dataset, listed) in others.items():
+            kept, more = drop_unreadable(dataset, listed, class_names, on_error)
+            others[key] = (kept, listed)
             skipped += more
-    if val_fraction is None:
-        return DataSplits(train, val, class_names, skipped, warnings)
-    indices = stratified_split(train.labels, val_fraction, seed)
-    parts = [Subset(train, chosen) for chosen in indices]
-    return DataSplits(parts[0], parts[1], class_names, skipped, warnings)
+    rule = SplitRule(None if num_folds else val_fraction, test_fraction, num_folds, fold, seed)
+    groups = None if group_by is None else groups_of_paths(train.paths, index.root, group_by)
+    times = None if split_by_time is None else times_of_paths(train.paths, split_by_time)
+    data = divide(train, class_names, rule, groups, times)
+    data.skipped, data.warnings = skipped, warnings
+    if val_root is not None:
+        data.val = others["data.val_root"][0]
+    if test_root is not None:
+        data.test = others["data.test_root"][0]
+    return data
+
+
+def open_other_root(
+    root: str, key: str, class_names: list[str], background: tuple[int, int, int]
+) -> tuple[ImageFolderDataset, FolderIndex]:
+    """The images below a root that may only hold classes of the training.
+
+    Raises:
+        ConfigError: for another class, or a missing or empty folder.
+    """
+    index = open_root(root, key)
+    matched = match_classes(index.folders, class_names)
+    unknown = [name for name in index.folders if matched[name] is None]
+    if unknown:
+        raise ConfigError(
+            f"{key} must only hold classes of data.train_root, got "
+            f"{', '.join(map(repr, unknown))} in {root!r}. "
+            f"Classes: {shorten_list(class_names)}."
+        )
+    return label_images(index, class_names, key, background), index
 
 
 def open_root(root: str | Path, key: str) -> FolderIndex:
@@ -220,6 +262,20 @@ def drop_unreadable(
         ConfigError: naming all unreadable files, or a class that would be left without images.
     """
     bad = find_unreadable(index, all_pixels=on_error == "skip")
+    return drop_images(dataset, bad, class_names, on_error)
+
+
+def drop_images(
+    dataset: ImageFolderDataset, bad: dict[int, str], class_names: list[str], on_error: str
+) -> tuple[ImageFolderDataset, list[str]]:
+    """The images that are not `bad`, and "path: reason" for each of these.
+
+    Args:
+        bad: position of an image -> why it cannot be read.
+
+    Raises:
+        ConfigError: as `drop_unreadable`.
+    """
     if not bad:
         return dataset, []
     lines = [f"{dataset.paths[i]}: {reason}" for i, reason in sorted(bad.items())]

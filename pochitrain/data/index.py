@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pochitrain.atomic import write_with
+from pochitrain.data.member import find_member, member_stamp
 from pochitrain.data.progress import WaitDisplay
 from pochitrain.paths import cache_directory
 
@@ -269,6 +270,8 @@ def leads_back(path: str) -> bool:
 
 def file_stamp(path: str) -> tuple[int, int]:
     """Size in bytes and time of change in ns; (-1, 0) for a file that is gone."""
+    if (member := find_member(path)) is not None:
+        return member_stamp(member)
     try:
         status = os.stat(path)
     except OSError:

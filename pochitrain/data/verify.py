@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pochitrain.data.decode import UnreadableImageError, decode_rgb, without_warnings
 from pochitrain.data.index import DECODED, HEADER_READ, SUSPECT, FolderIndex
+from pochitrain.data.member import find_member, read_member
 from pochitrain.data.progress import WaitDisplay
 
 SMALL_FILES = 10_000
@@ -85,12 +86,19 @@ def reason_unreadable(path: str) -> str | None:
 def reason_no_picture(path: str) -> str | None:
     """Why a file is no image, by its first bytes; one that begins oddly is decoded."""
     try:
-        file = os.open(path, OPEN_FLAGS)
-        try:
-            if os.read(file, 16).startswith(SIGNATURES):
-                return None
-        finally:
-            os.close(file)
+        if first_bytes(path).startswith(SIGNATURES):
+            return None
     except OSError:
         pass
     return reason_unreadable(path)
+
+
+def first_bytes(path: str) -> bytes:
+    """Up to 16 bytes of a file, or of a file in a tar file."""
+    if (member := find_member(path)) is not None:
+        return read_member(member, 16)
+    file = os.open(path, OPEN_FLAGS)
+    try:
+        return os.read(file, 16)
+    finally:
+        os.close(file)

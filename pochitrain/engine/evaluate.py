@@ -11,14 +11,20 @@ from pochitrain.engine.state import RunningMetrics
 from pochitrain.metric.metric import Evaluation
 
 
-def loss_sums(criterion: nn.Module, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def loss_sums(
+    criterion: nn.Module, logits: Tensor, labels: Tensor, sample_weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Total loss and total weight of a batch, scalars, for any criterion.
 
     A criterion without a method `sums` is assumed to return the mean over the batch.
+
+    Args:
+        sample_weights: float32, shape (B,), for training only; evaluation counts every image once.
     """
     if hasattr(criterion, "sums"):
-        sums: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = getattr(criterion, "sums")
-        return sums(logits, labels)
+        sums: Callable[..., tuple[Tensor, Tensor]] = getattr(criterion, "sums")
+        return sums(logits, labels, *([] if sample_weights is None else [sample_weights]))
+    assert sample_weights is None, "build_criterion gives every loss a method sums"
     mean = criterion(logits, labels)
     num_samples = mean.new_full((), len(labels))  # new_tensor would wait for a GPU
     return mean * num_samples, num_samples

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from pochitrain.data.dataset import weights_of
 from pochitrain.data.loader import Batch, EpochLoader
 from pochitrain.engine.device import Precision
 from pochitrain.engine.evaluate import loss_sums
@@ -26,7 +27,7 @@ class GradientAccumulator:
 
     A step takes `batches_per_step` batches (fewer at the end of an epoch), and each batch is
     computed in `state.num_microbatches` parts. Whatever the division, the gradient is that of total
-    loss / total weight, so class weights and smaller batches are accounted for.
+    loss / total weight, so weights of classes and images and smaller batches are accounted for.
     """
 
     def __init__(
@@ -49,6 +50,9 @@ class GradientAccumulator:
         self.batch_size = loader.batches.batch_size
         self.num_batches = len(loader)
         self.samples_per_step = count_samples_per_step(loader, batches_per_step)
+        weights = weights_of(loader.dataset)
+        self.sample_weights = None if weights is None else torch.from_numpy(weights)
+        """Of every training image, on the CPU, float32, shape (N,)."""
         self.total_weight: Tensor | float = 0.0
         """Weight of the losses in the step so far; used only with several batches per step."""
         self.sums_at_start = state.sums.values.clone()
@@ -89,7 +93,7 @@ class GradientAccumulator:
         images, labels, _ = part
         with self.precision.autocast():
             logits = self.state.model(images)
-            loss, weight = loss_sums(self.criterion, logits, labels)
+            loss, weight = loss_sums(self.criterion, logits, labels, self.weights_in(part))
         if not self.loss_check.accept(loss, batch, self.state):
             return
         if self.batches_per_step > 1:  # the total weight is not known yet: see average()
@@ -108,9 +112,16 @@ class GradientAccumulator:
         self.state.optimizer.zero_grad(set_to_none=True)
 
     def weight_of(self, batch: Batch, num_classes: int) -> Tensor:
-        """Total weight of the loss of a whole batch. It depends only on the labels."""
+        """Total weight of the loss of a whole batch. It depends only on labels and weights."""
         blank = torch.zeros(len(batch.labels), num_classes, device=batch.labels.device)
-        return loss_sums(self.criterion, blank, batch.labels)[1]
+        return loss_sums(self.criterion, blank, batch.labels, self.weights_in(batch))[1]
+
+    def weights_in(self, batch: Batch) -> Tensor | None:
+        """Weight of each image of a batch, on its device; None = all the same."""
+        if self.sample_weights is None:
+            return None
+        chosen = self.sample_weights[batch.indices.cpu()]
+        return chosen.to(batch.labels.device, non_blocking=True)
 
     def samples_of_step(self, batch: int) -> int:
         """Number of samples in the optimizer step of batch number `batch` (0-based) of an epoch."""

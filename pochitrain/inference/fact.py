@@ -104,8 +104,13 @@ RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("channels_last", "true or false", lambda value: isinstance(value, bool)),
     ("model", "a mapping", lambda value: isinstance(value, Mapping)),
     ("data.background", "three integers from 0 to 255", is_color),
+    ("data.encoding", "a name", is_text_or_none),
+    ("data.root", "a path", is_text_or_none),
+    ("data.table", "a path", is_text_or_none),
     ("data.train_root", "a path", is_text_or_none),
+    ("data.train_shards", "a path", is_text_or_none),
     ("data.val_root", "a path", is_text_or_none),
+    ("data.val_shards", "a path", is_text_or_none),
     ("confusion_matrix", "a mapping", lambda value: isinstance(value, Mapping)),
 )
 """(key, rule, check) of the settings that inference reads."""

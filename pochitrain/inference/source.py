@@ -1,15 +1,18 @@
 """The images to classify, with their true classes if these are known."""
 
+import glob
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from omegaconf import OmegaConf
 
 from pochitrain.config.component import Components
-from pochitrain.config.data import LOADER_FIELDS
+from pochitrain.config.loader import LOADER_FIELDS
 from pochitrain.data.dataset import DataSplits, ImageDataset, fingerprint
 from pochitrain.data.folder import (
     ImageFolderDataset,
@@ -19,7 +22,9 @@ from pochitrain.data.folder import (
     match_classes,
 )
 from pochitrain.data.index import EXTENSIONS
-from pochitrain.error import ConfigError
+from pochitrain.data.table_file import is_table, open_table_file
+from pochitrain.data.table_rows import LABEL, describe_missing, describe_repeated, read_rows
+from pochitrain.error import ConfigError, require
 from pochitrain.inference.classifier import Classifier, build
 
 REMEDY = "Give pictures with --data DIR."
@@ -35,24 +40,38 @@ class Source:
     origin: str
     """Description for the summary: a path, or the validation data of the run."""
     warnings: list[str] = field(default_factory=list)
+    is_picture: bool = False
+    """Whether it is a single image, given as such."""
 
 
-def open_source(classifier: Classifier, data: str | None) -> Source:
-    """The images below `data`; None = the validation images of the training run.
+def open_source(classifier: Classifier, data: str | None, table_root: str | None = None) -> Source:
+    """The images below `data` or listed in it; None = the validation images of the training run.
 
-    A folder is labelled if it has subfolders named like classes of the model.
+    A folder is labelled if it has subfolders named like classes of the model, a table if it has a
+    column of classes.
+
+    Args:
+        table_root: folder that relative paths in a table are looked up from; see `read_rows`.
 
     Raises:
-        ConfigError: no such path, no images in it, folders of unknown classes beside known ones,
-            or validation data that has moved or changed.
+        ConfigError: no such path, no images in it, unknown classes beside known ones, a table with
+            mistakes, or validation data that has moved or changed.
     """
+    is_listed = data is not None and is_table(data)
+    rule = "left out without a table as --data"
+    require(is_listed or table_root is None, "--root", rule, table_root)
     if data is None:
         return Source(open_validation(classifier), True, "validation data of the run")
     root = Path(data)
+    if is_listed and not root.is_dir():
+        return open_listed(classifier, data, table_root)
     if root.is_file():
-        return Source(files_without_labels([str(root)], classifier), False, str(root))
+        dataset = files_without_labels([str(root)], classifier)
+        return Source(dataset, False, str(root), is_picture=True)
     if not root.is_dir():
-        raise ConfigError(f"--data must be a folder or a picture, got {data!r}: not there.")
+        raise ConfigError(
+            f"--data must be a folder, a picture or a table, got {data!r}: not there."
+        )
     folders = list_folders(root)
     names = classifier.class_names
     matched = match_classes(folders, names)
@@ -67,6 +86,38 @@ def open_source(classifier: Classifier, data: str | None) -> Source:
         )
     loose = describe_loose(root, "--data")
     return Source(label_files(root, known, classifier), True, str(root), loose)
+
+
+def open_listed(classifier: Classifier, table: str, root: str | None) -> Source:
+    """The images of a table, in its order; with their classes, if it has a column of these.
+
+    Columns have the names that the training run used, where they are there.
+
+    Raises:
+        ConfigError: for a table with mistakes, missing files or unknown classes.
+    """
+    node = classifier.config.get("data") or {}
+    file = open_table_file(table, "--data", node.get("encoding") or "utf-8")
+    given = {key: node.get(key) for key in ("image_column", LABEL)}
+    image, label = (name if name in file.header else None for name in given.values())
+    rows = read_rows(file, image, label, root=root)
+    if len(rows.missing):
+        raise ConfigError(describe_missing(rows))
+    labels = np.full(len(rows), -1)
+    is_labelled = any(rows.cells.get(LABEL, []))
+    if is_labelled:
+        names, cells = classifier.class_names, rows.column(LABEL)
+        matched = match_classes(sorted(set(cells)), names)
+        unknown = [i for i, cell in enumerate(cells) if matched[cell] is None]
+        if unknown:
+            raise ConfigError(
+                f"--data must only hold classes of the model ({', '.join(names[:20])}), got "
+                f"{rows.show(unknown, cells)}."
+            )
+        position = {cell: names.index(str(name)) for cell, name in matched.items()}
+        labels = np.array([position[cell] for cell in cells])
+    dataset = ImageFolderDataset(rows.paths, labels, classifier.background)
+    return Source(dataset, is_labelled, table, describe_repeated(rows))
 
 
 def unlabelled(root: Path, classifier: Classifier) -> ImageFolderDataset:
@@ -103,6 +154,15 @@ def open_validation(classifier: Classifier) -> ImageDataset:
         return open_validation_root(classifier, node["val_root"])
     if node.get("train_root") is not None:
         node["train_root"] = find_folder(node["train_root"], classifier.source, "data.train_root")
+    if node.get("table") is not None:
+        node["table"] = find_path(node["table"], classifier.source, "data.table", Path.is_file)
+        if node.get("root") is not None:
+            node["root"] = find_folder(node["root"], classifier.source, "data.root")
+    for key in ("train_shards", "val_shards"):
+        if node.get(key) is not None:
+            node[key] = find_path(node[key], classifier.source, f"data.{key}", matches)
+    if "test_root" in node:
+        node["test_root"] = None  # it decides nothing about validation, and may be elsewhere
     if node.get("on_error") == "error":
         node["verify"] = (
             False  # training verified them; an image that cannot be read now is reported
@@ -166,17 +226,27 @@ def label_files(root: Path, folders: dict[str, str], classifier: Classifier) -> 
 
 
 def find_folder(folder: str, checkpoint: Path, key: str) -> str:
-    """Find a data folder of the config, relative to where the run was started, else to here.
+    """As `find_path`, for a folder."""
+    return find_path(folder, checkpoint, key, Path.is_dir)
+
+
+def matches(pattern: Path) -> bool:
+    """Whether there is a path that matches, as `read_shards` reads it."""
+    return bool(glob.glob(str(pattern), recursive=True))
+
+
+def find_path(path: str, checkpoint: Path, key: str, is_there: Callable[[Path], bool]) -> str:
+    """Find a path of the config, relative to where the run was started, else to here.
 
     Raises:
         ConfigError: if it is in neither place; `key` is its key, for the message.
     """
     started = training_folder(checkpoint)
     for base in (started, Path()):
-        if base is not None and (base / folder).is_dir():
-            return str(base / folder)
+        if base is not None and is_there(base / path):
+            return str(base / path)
     raise ConfigError(
-        f"{key} of the run, {folder!r}, is not there (looked from "
+        f"{key} of the run, {path!r}, is not there (looked from "
         f"{'' if started is None else f'{str(started)!r} and '}{os.getcwd()!r}). {REMEDY}"
     )
 

@@ -44,13 +44,22 @@ class SummedLoss(nn.Module):
         total, weight = self.sums(logits_BC, target)
         return total / weight
 
-    def sums(self, logits_BC: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def sums(
+        self, logits_BC: Tensor, target: Tensor, sample_weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Total loss and total weight of a batch.
 
         Args:
             target: class indices, int64, shape (B,); or class probabilities, shape (B, C).
+            sample_weights: float32, shape (B,), multiplied with those of the classes; None = 1.
+                The module must then give a loss for each sample.
+
+        Raises:
+            ValueError: if it does not.
         """
         result = self.module(logits_BC, target)
+        if sample_weights is not None:
+            return self.weighted_sums(result, target, sample_weights)
         weight = self.total_weight(result, target)
         if result.ndim > 0:
             return result.sum(), weight
@@ -60,14 +69,33 @@ class SummedLoss(nn.Module):
 
     def total_weight(self, result: Tensor, target: Tensor) -> Tensor:
         """Total weight of the batch with loss `result`, a scalar of its dtype and device."""
-        averages_by_weight = isinstance(self.module, (nn.CrossEntropyLoss, nn.NLLLoss))
-        if not averages_by_weight or self.weight is None or target.ndim > 1:
+        if not self.averages_by_weight or self.weight is None or target.ndim > 1:
             return result.new_tensor(float(len(target)))
         return self.weight[target].sum()
 
+    @property
+    def averages_by_weight(self) -> bool:
+        """Whether torch divides by the weights of the classes that occur."""
+        return isinstance(self.module, (nn.CrossEntropyLoss, nn.NLLLoss))
+
+    def weighted_sums(
+        self, losses_B: Tensor, target: Tensor, sample_weights_B: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As `sums`, of the losses of the samples."""
+        if losses_B.shape != (len(target),):
+            raise ValueError(f"its result has shape {tuple(losses_B.shape)}, not ({len(target)},)")
+        total = (losses_B * sample_weights_B).sum()
+        if not self.averages_by_weight or self.weight is None or target.ndim > 1:
+            return total, sample_weights_B.sum()
+        return total, (self.weight[target] * sample_weights_B).sum()
+
 
 def build_criterion(
-    parts: Components, num_images_per_class: Sequence[int], *, soft_labels: bool = False
+    parts: Components,
+    num_images_per_class: Sequence[int],
+    *,
+    soft_labels: bool = False,
+    sample_weights: bool = False,
 ) -> nn.Module:
     """Build the loss of group `loss`, with a method `sums` (see SummedLoss), and try it once.
 
@@ -76,9 +104,10 @@ def build_criterion(
     Args:
         num_images_per_class: in the training split.
         soft_labels: whether it must accept class probabilities too (mixup).
+        sample_weights: whether it must accept a weight for each sample.
 
     Raises:
-        ConfigError: if it is not a classification loss.
+        ConfigError: if it is not a classification loss, or cannot be weighted by sample.
     """
     num_classes = len(num_images_per_class)
     node = own_arguments(parts.cfg.loss)
@@ -102,8 +131,13 @@ def build_criterion(
     rule = f"outside the class indices 0 to {num_classes - 1}"
     require(not 0 <= ignored < num_classes, "loss.ignore_index", rule, ignored)
     if not hasattr(criterion, "sums"):
+        if sample_weights and hasattr(criterion, "reduction"):
+            # A loss for each sample; where there are no weights (validation), it is summed.
+            setattr(criterion, "reduction", "none")
         criterion = SummedLoss(criterion)
     try_criterion(criterion, name, num_classes, soft_labels)
+    if sample_weights:
+        try_sample_weights(criterion, name, num_classes)
     return criterion
 
 
@@ -154,3 +188,19 @@ def try_criterion(criterion: nn.Module, name: str, num_classes: int, soft_labels
                 f"loss must be computable from logits, shape (B, C), and {kind}, got {name}, which "
                 f"is not: {reason}."
             )
+
+
+def try_sample_weights(criterion: nn.Module, name: str, num_classes: int) -> None:
+    """Compute the loss of a few samples with weights, before training starts.
+
+    Raises:
+        ConfigError: if that fails.
+    """
+    logits, labels = torch.zeros(num_classes, num_classes), torch.arange(num_classes)
+    try:
+        criterion.sums(logits, labels, torch.ones(num_classes))  # type: ignore[operator]
+    except Exception as error:
+        raise ConfigError(
+            "data.weight_column must be null with a loss that does not give one number for each "
+            f"picture (reduction=none), got {name}: {type(error).__name__}: {first_line(error)}."
+        ) from error

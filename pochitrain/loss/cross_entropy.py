@@ -46,25 +46,36 @@ class CrossEntropy(nn.Module):
         total, weight = self.sums(logits_BC, target)
         return total / weight
 
-    def sums(self, logits_BC: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Total loss and total weight, scalars; summed over batches, they give the exact mean."""
-        total = F.cross_entropy(
+    def sums(
+        self, logits_BC: Tensor, target: Tensor, sample_weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Total loss and total weight, scalars; summed over batches, they give the exact mean.
+
+        Args:
+            sample_weights: float32, shape (B,), multiplied with those of the classes; None = 1.
+        """
+        losses = F.cross_entropy(
             logits_BC,
             target,
             weight=self.weight,
-            reduction="sum",
+            reduction="sum" if sample_weights is None else "none",
             label_smoothing=self.label_smoothing,
         )
-        return total, self.total_weight(total, target)
+        weight = self.total_weight(losses, target, sample_weights)
+        return (losses if sample_weights is None else (losses * sample_weights).sum()), weight
 
-    def total_weight(self, total: Tensor, target: Tensor) -> Tensor:
-        """Total weight of a batch, a scalar with dtype and device of `total`."""
+    def total_weight(
+        self, like: Tensor, target: Tensor, sample_weights: Tensor | None = None
+    ) -> Tensor:
+        """Total weight of a batch, a scalar with dtype and device of `like`."""
         if self.weight is None:
-            return total.new_full((), len(target))  # new_tensor would wait for a GPU
+            if sample_weights is None:
+                return like.new_full((), len(target))  # new_tensor would wait for a GPU
+            return sample_weights.sum()
         per_sample = (
             target.to(self.weight) @ self.weight if target.ndim == 2 else self.weight[target]
         )
-        return per_sample.sum()
+        return per_sample.sum() if sample_weights is None else (per_sample * sample_weights).sum()
 
 
 def build_cross_entropy(

@@ -18,6 +18,7 @@ from pochitrain.data.dataset import (
     ImageDataset,
     require_one_size,
     require_splits,
+    weights_of,
 )
 from pochitrain.data.loader import BatchTransform, EpochLoader, build_loader
 from pochitrain.data.sampler import check_accumulation
@@ -99,7 +100,9 @@ def build_parts(cfg: DictConfig, precision: Precision, data: DataSplits | None =
     check_sizes(cfg, data, keep_size)
     check_num_classes(cfg, data)
     counts = data.count_per_class(data.train)
-    criterion = build_criterion(parts, counts, soft_labels=cfg.transform.get("batch") is not None)
+    mixes = cfg.transform.get("batch") is not None
+    is_weighted = weights_of(data.train) is not None
+    criterion = build_criterion(parts, counts, soft_labels=mixes, sample_weights=is_weighted)
     train_loader, val_loader = build_loaders(parts, data, pipelines, device)
     check_accumulation(cfg.gradient_accumulation, len(train_loader))
     metrics = [] if data.val is None else build_metrics(parts, len(data.class_names))

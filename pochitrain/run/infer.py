@@ -42,6 +42,7 @@ class InferSettings:
 
     model: str
     data: str | None = None
+    root: str | None = None
     output: str | None = None
     device: str | None = None
     batch_size: int | None = None
@@ -62,14 +63,14 @@ def infer(settings: InferSettings) -> Path | None:
     """
     console = open_console()
     classifier = load_classifier(settings.model, settings.device, settings.allow)
-    source = open_source(classifier, settings.data)
-    require_writable(settings, classifier)
+    source = open_source(classifier, settings.data, settings.root)
+    require_writable(settings, classifier, source)
     batch_size = settings.batch_size or int(classifier.config["batch_size"])
     limit = settings.max_input_megapixels
     max_pixels = None if limit is None else limit * MEGA
     answers = classify(classifier, source.dataset, batch_size, settings.num_workers, max_pixels)
     probabilities = torch.softmax(answers.logits.double(), dim=1).numpy()
-    if settings.data is not None and Path(settings.data).is_file():
+    if source.is_picture:
         print_one(console, classifier, answers, probabilities, settings)
         if settings.output is None:
             return None
@@ -118,10 +119,10 @@ def make_output(settings: InferSettings, classifier: Classifier) -> Path:
         raise ConfigError(not_writable(str(error.filename), str(error.strerror))) from error
 
 
-def require_writable(settings: InferSettings, classifier: Classifier) -> None:
+def require_writable(settings: InferSettings, classifier: Classifier, source: Source) -> None:
     """Refuse a folder that `make_output` could not make, before the inference starts."""
     if settings.output is None:
-        if settings.data is None or not Path(settings.data).is_file():
+        if not source.is_picture:
             require_folder(run_folder(classifier))
         return
     folder = Path(settings.output).absolute()

@@ -17,7 +17,7 @@ from pochitrain.config.component import Components, plain
 from pochitrain.config.strategy import PROBE, PROBE_FINETUNE, strategy_name
 from pochitrain.config.transform_step import complete_steps
 from pochitrain.data.cache_plan import locate
-from pochitrain.data.dataset import ImageDataset
+from pochitrain.data.dataset import ImageDataset, weights_of
 from pochitrain.data.feature_loader import build_feature_loader, place_views
 from pochitrain.data.features import Features
 from pochitrain.data.loader import EpochLoader
@@ -149,6 +149,7 @@ class Preparation:
             parts.train_loader.batches.balanced,
             head_values(self.backbone),
             not cfg.layer_wise_lr.no_weight_decay_on_bias_and_norm,
+            self.sample_weights(),
         )
         target, decay = str(cfg.optimizer["_target_"]), cfg.optimizer.get("weight_decay")
         fill_rates(cfg, self.choose(training, target, decay))
@@ -172,6 +173,7 @@ class Preparation:
             parts.train_loader.batches.balanced,
             head_values(self.backbone),
             decay_bias=True,
+            sample_weights=self.sample_weights(),
         )
         if node.head_lr is None:
             rates = self.choose(training, "torch.optim.AdamW", node.head_weight_decay)
@@ -191,6 +193,10 @@ class Preparation:
             f"Last layer fitted in {node.head_epochs} epochs ({seconds:.1f} s); now all layers.",
             highlight=False,
         )
+
+    def sample_weights(self) -> Tensor | None:
+        weights = weights_of(self.parts.data.train)
+        return None if weights is None else torch.from_numpy(weights)
 
     def choose(self, training: HeadTraining, target: str, decay: float | None) -> Rates:
         """Rate and weight decay by cross-validation, printed."""

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from torch import Tensor, nn
 
-from pochitrain.data.dataset import DataSplits
+from pochitrain.data.dataset import DataSplits, weights_of
 from pochitrain.engine.state import TrainState
 from pochitrain.text import shorten_list
 
@@ -36,14 +36,24 @@ def describe_classes(data: DataSplits) -> str:
     return f"{len(shown)}: {shorten_list(shown, MAX_CLASSES)}"
 
 
-def describe_weights(criterion: nn.Module, class_names: list[str]) -> str:
-    """`name weight` of each class, if the loss has class weights."""
+def describe_weights(criterion: nn.Module, data: DataSplits) -> str:
+    """What counts how much in the training loss: pictures, classes."""
+    of_pictures = describe_sample_weights(data)
     weight = getattr(criterion, "weight", None)
     if not isinstance(weight, Tensor):
-        return "all pictures have the same weight"
-    pairs = zip(class_names, weight.tolist(), strict=True)
+        return of_pictures or "all pictures have the same weight"
+    pairs = zip(data.class_names, weight.tolist(), strict=True)
     shown = [f"{name} {value:.3g}" for name, value in pairs]
-    return f"class weights {shorten_list(shown, MAX_CLASSES)}"
+    of_classes = f"class weights {shorten_list(shown, MAX_CLASSES)}"
+    return f"{of_pictures}; {of_classes}" if of_pictures else of_classes
+
+
+def describe_sample_weights(data: DataSplits) -> str:
+    """The range of the weights of the training pictures; empty where all count the same."""
+    weights = weights_of(data.train)
+    if weights is None:
+        return ""
+    return f"pictures count {weights.min():.3g} to {weights.max():.3g} times in training"
 
 
 def print_end(console: Console, state: TrainState, folder: Path, files: list[Path]) -> None:

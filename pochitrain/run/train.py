@@ -253,7 +253,7 @@ def describe_run(cfg: DictConfig, parts: RunParts, folder: Path) -> dict[str, st
         "device": f"{device}, {precision.name}",
         "step": describe_step(cfg, parts),
         "run": str(folder),
-        "loss": describe_weights(parts.criterion, data.class_names),
+        "loss": describe_weights(parts.criterion, data),
     }
     if cfg.model.get("_target_") in BACKBONES:  # these bring defaults of their own
         mean, std = (" ".join(f"{value:g}" for value in cfg[key]) for key in ("mean", "std"))

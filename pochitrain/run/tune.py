@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from pochitrain.config.component import Components
-from pochitrain.config.data import LoaderConfig
+from pochitrain.config.loader import LoaderConfig
 from pochitrain.config.root import RootConfig
 from pochitrain.engine.device import select_precision
 from pochitrain.error import ConfigError

@@ -48,6 +48,8 @@ class HeadTraining:
     """Weight (C, D) and bias (C,) before the first step."""
     decay_bias: bool
     """Whether weight decay is for the bias too."""
+    sample_weights: Tensor | None = None
+    """How much each image counts, float32, shape (N,), on the CPU; None = all the same."""
 
     @property
     def device(self) -> torch.device:
@@ -152,10 +154,13 @@ def fit_batch(training: HeadTraining, heads: Heads, features: Tensor, rows_FB: T
     labels_FB = training.labels[rows_FB].to(device)
     num_pairs = scores.shape[1]
     losses = []
-    for own, labels in zip(scores, labels_FB, strict=True):
+    for own, labels, rows in zip(scores, labels_FB, rows_FB, strict=True):
         # All pairs as one batch: each adds its own mean loss.
         flat = own.reshape(-1, own.shape[-1])
-        total, weight = loss_sums(training.criterion, flat, labels.repeat(num_pairs))
+        weights = None
+        if training.sample_weights is not None:
+            weights = training.sample_weights[rows].to(device).repeat(num_pairs)
+        total, weight = loss_sums(training.criterion, flat, labels.repeat(num_pairs), weights)
         losses.append(total / weight * num_pairs)
     wanted = (heads.weight, heads.bias)
     gradients = torch.autograd.grad(torch.stack(losses).sum(), wanted)

@@ -28,7 +28,8 @@ class HeadGradient(GradientAccumulator):
 
     def add_part(self, part: Batch, batch: Batch) -> None:
         """Add the gradient of `part` of `batch`, or of the whole batch."""
-        if part is not batch or self.batches_per_step > 1:  # rare: short of memory
+        split = part is not batch or self.batches_per_step > 1  # rare: short of memory
+        if split or self.sample_weights is not None:
             super().add_part(part, batch)
             return
         criterion, model = self.criterion, self.state.model

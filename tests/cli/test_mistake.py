@@ -176,6 +176,41 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
         "data=folder",
         "data.train_root must be given, it has no default. Add data.train_root=... to the command.",
     ),
+    ("data=shards", "data.train_shards must be given, it has no default. Add ..."),
+    (
+        "data=shards data.train_shards=a.tar data.val_shards=b.tar data.val_fraction=0.2",
+        "data.val_fraction must be null with data.val_shards: validation pictures come from one "
+        "place, got 0.2.",
+    ),
+    (
+        "data=shards data.train_shards=a.tar monitor=val_loss",
+        "monitor must be one of train_loss, ...",
+    ),
+    ("data=table", "data.table must be given, it has no default. Add data.table=... to ..."),
+    ("data=table data.table=", "data.table must be a file, got ''."),
+    (
+        "data=table data.table=a.csv data.encoding=sjiss",
+        "data.encoding must be an encoding of Python (utf-8, cp932, ...), got 'sjiss'.",
+    ),
+    (
+        "data=table data.table=a.csv data.split_column=part data.val_fraction=0.2",
+        "data.val_fraction must be null with data.split_column, which says which picture is for "
+        "what, got 0.2.",
+    ),
+    (
+        "data=table data.table=a.csv data.split_column=part data.group_column=patient",
+        "data.group_by must be null with data.split_column, which says which picture is for "
+        "what, got 'patient'.",
+    ),
+    (
+        "data=table data.table=a.csv data.weight_column=w transform=mixup",
+        "data.weight_column must be null with a transform that mixes pictures (transform.batch), "
+        "got 'w'. Choose a transform without mixup and cutmix, or leave the weights out.",
+    ),
+    (
+        "data=table data.table=a.csv early_stopping.enabled=true",
+        "early_stopping.enabled must be false without validation pictures, got True. ...",
+    ),
     ("data.num_workers=-1", "data.num_workers must be an integer >= 0, got -1. ..."),
     (
         "data.num_workers=100000",

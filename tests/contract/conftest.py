@@ -1,5 +1,7 @@
 """Composes the config as the command line does, with the values that an option demands."""
 
+import io
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +11,28 @@ from omegaconf import DictConfig, OmegaConf
 
 from pochitrain.config.registry import register_config, register_transforms_of_data
 from pochitrain.paths import config_directory
+
+
+def list_images(root: Path) -> Path:
+    """A table of the images in class folders."""
+    images = sorted(root.rglob("*.png"))
+    table = root.parent / "labels.csv"
+    lines = [f"{path.relative_to(root.parent)},{path.parent.name}\n" for path in images]
+    table.write_text("image,label\n" + "".join(lines), encoding="utf-8")
+    return table
+
+
+def pack_images(root: Path) -> Path:
+    """A tar file of the images in class folders."""
+    shard = root.parent / "train-0.tar"
+    with tarfile.open(shard, "w") as tar:
+        for path in sorted(root.rglob("*.png")):
+            label = path.parent.name.encode()
+            entry = tarfile.TarInfo(f"{path.parent.name}/{path.stem}.cls")
+            entry.size = len(label)
+            tar.addfile(entry, io.BytesIO(label))
+            tar.add(path, f"{path.parent.name}/{path.name}")
+    return shard
 
 
 @pytest.fixture
@@ -21,6 +45,8 @@ def composed(
     root = make_folder(tmp_path / "photos", {"a": 4, "b": 6})
     values = {
         "data.train_root": str(root),
+        "data.table": str(list_images(root)),
+        "data.train_shards": str(pack_images(root)),
         "model.name": "resnet18",  # of torchvision and of timm
         "loss.class_weights": "[1.0,2.0]",
     }

@@ -35,6 +35,8 @@ ROWS = [
 """Every option is in one of them; composing many at once keeps this quick."""
 MANDATORY = {
     "data=folder": "data.train_root=photos",
+    "data=table": "data.table=labels.csv",
+    "data=shards": "data.train_shards=train.tar",
     "model=torchvision": "model.name=squeezenet1_1",
     "model=timm": "model.name=test_resnet",
     "loss=manual": "loss.class_weights=[1.0,2.0]",

@@ -1,6 +1,8 @@
 """However a batch is divided, its gradient and its metrics are those of the whole batch."""
 
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -35,10 +37,11 @@ class Room(nn.Module):
 class Loader:
     """As much of an EpochLoader as the accumulator asks for."""
 
-    def __init__(self, sizes: list[int]) -> None:
+    def __init__(self, sizes: list[int], weights: Any = None) -> None:
         self.batches = self
         self.batch_size = sizes[0]
         self.sizes = sizes
+        self.dataset = SimpleNamespace(sample_weights=weights)
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -60,7 +63,12 @@ def make_batch(size: int, first: int = 0) -> Batch:
 
 
 def make_accumulator(
-    sizes: list[int], *, room: int = 99, batches_per_step: int = 1, policy: str = "halve"
+    sizes: list[int],
+    *,
+    room: int = 99,
+    batches_per_step: int = 1,
+    policy: str = "halve",
+    weights: Any = None,
 ) -> GradientAccumulator:
     model = Room(room)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -70,7 +78,7 @@ def make_accumulator(
     state = TrainState(model, optimizer, scheduler, precision.scaler, monitor, 1, sums)
     return GradientAccumulator(
         state,
-        Loader(sizes),  # type: ignore[arg-type]
+        Loader(sizes, weights),  # type: ignore[arg-type]
         CrossEntropy(torch.tensor([0.2, 1.0, 5.0]), label_smoothing=0.1),
         precision,
         FiniteLossCheck("stop", Names()),  # type: ignore[arg-type]
@@ -113,6 +121,31 @@ def test_parts_are_the_whole(sizes: list[int], room: int) -> None:
     assert mean == pytest.approx(loss.item(), rel=1e-6)
     right = (whole(joined.images).argmax(1) == joined.labels).double().mean().item()
     assert accuracy == pytest.approx(100 * right)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "room"), [([8], 8), ([8], 3), ([9], 4), ([8, 5], 8), ([8, 5], 3)]
+)
+def test_weights_of_images_are_as_many_images(sizes: list[int], room: int) -> None:
+    counts = torch.arange(20) % 3 + 1
+    batches = [make_batch(size, first=10 * i) for i, size in enumerate(sizes)]
+    weights = counts.numpy().astype("float32")
+    divided = make_accumulator(sizes, room=room, batches_per_step=len(sizes), weights=weights)
+    add_all(divided, batches)
+
+    joined = Batch(*(torch.cat(column) for column in zip(*batches, strict=True)))
+    repeats = counts[joined.indices]
+    images, labels = (part.repeat_interleave(repeats, 0) for part in joined[:2])
+    whole = Room(99)
+    criterion = nn.CrossEntropyLoss(torch.tensor([0.2, 1.0, 5.0]), label_smoothing=0.1)
+    loss = criterion(whole(images), labels)
+    torch.autograd.backward(loss)
+    expected = torch.cat([p.grad.flatten() for p in whole.parameters() if p.grad is not None])
+    torch.testing.assert_close(gradient(divided), expected)
+    mean, accuracy = divided.state.sums.result()
+    assert mean == pytest.approx(loss.item(), rel=1e-6)
+    right = (whole(joined.images).argmax(1) == joined.labels).double().mean().item()
+    assert accuracy == pytest.approx(100 * right)  # of the images, whatever they weigh
 
 
 def test_a_step_begins_again_where_memory_was_short() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pochitrain.config.component import Components
 from pochitrain.config.loss import LossConfig
 from pochitrain.error import ConfigError
-from pochitrain.loss.criterion import SummedLoss, build_criterion
+from pochitrain.loss.criterion import SummedLoss, build_criterion, try_sample_weights
 from pochitrain.loss.cross_entropy import CrossEntropy
 
 LOGITS = torch.tensor([[2.0, 0.5, -1.0], [0.1, 0.2, 0.3], [-3.0, 4.0, 0.0], [1.0, 1.0, 1.0]])
@@ -46,6 +46,53 @@ def test_ragged_batches_give_torchs_mean_of_the_whole(whole: nn.Module) -> None:
     for reduction in ("sum", "none"):
         setattr(whole, "reduction", reduction)
         torch.testing.assert_close(mean_of_batches(SummedLoss(whole)), wanted)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.CrossEntropyLoss(label_smoothing=0.1, reduction="none"),
+        nn.CrossEntropyLoss(WEIGHT, reduction="none"),
+        nn.NLLLoss(WEIGHT, reduction="none"),
+        nn.MultiMarginLoss(weight=WEIGHT, reduction="none"),
+    ],
+    ids=str,
+)
+def test_an_image_of_weight_three_is_three_images(module: nn.Module) -> None:
+    criterion = SummedLoss(module)
+    sums = criterion.sums(LOGITS, LABELS, torch.tensor([1.0, 3.0, 1.0, 2.0]))
+    repeated = torch.tensor([0, 1, 1, 1, 2, 3, 3])
+    torch.testing.assert_close(sums, criterion.sums(LOGITS[repeated], LABELS[repeated]))
+
+
+@pytest.mark.parametrize(
+    ("target", "total_weight"),
+    [
+        ("torch.nn.CrossEntropyLoss", 2.0),
+        ("pochitrain.loss.cross_entropy.build_cross_entropy", 4 / 6 + 4 / 2),
+    ],
+)
+def test_a_loss_that_can_weigh_images_still_counts_each_once_in_validation(
+    target: str, total_weight: float
+) -> None:
+    parts = Components(OmegaConf.create({"loss": {"_target_": target}, "allow_targets": []}), [])
+    criterion: Any = build_criterion(parts, [3, 1], sample_weights=True)
+    total, weight = criterion.sums(torch.zeros(2, 2), torch.tensor([0, 1]))
+    assert weight.item() == pytest.approx(total_weight)
+    assert total.item() == pytest.approx(math.log(2) * total_weight)
+
+
+def test_a_loss_without_a_number_for_each_image_cannot_weigh_them() -> None:
+    class Mean(nn.Module):
+        def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+            return nn.functional.cross_entropy(logits, labels)
+
+    with pytest.raises(ConfigError) as caught:
+        try_sample_weights(SummedLoss(Mean()), "Mean", 2)
+    assert str(caught.value) == (
+        "data.weight_column must be null with a loss that does not give one number for each "
+        "picture (reduction=none), got Mean: ValueError: its result has shape (), not (2,)."
+    )
 
 
 @pytest.mark.parametrize("weight", [None, WEIGHT])

@@ -30,6 +30,14 @@ def test_sums_of_ragged_batches_give_the_mean_of_the_whole(weight: list[float] |
     torch.testing.assert_close(total / weights, ours(LOGITS, LABELS))
 
 
+@pytest.mark.parametrize("weight", [None, [0.5, 2.0, 1.5]])
+def test_an_image_of_weight_three_is_three_images(weight: list[float] | None) -> None:
+    ours = CrossEntropy(None if weight is None else torch.tensor(weight), 0.1)
+    sums = ours.sums(LOGITS, LABELS, torch.tensor([1.0, 3.0, 1.0, 2.0]))
+    repeated = torch.tensor([0, 1, 1, 1, 2, 3, 3])
+    torch.testing.assert_close(sums, ours.sums(LOGITS[repeated], LABELS[repeated]))
+
+
 def test_soft_targets_of_one_class_are_that_class() -> None:
     ours = CrossEntropy(torch.tensor([0.5, 2.0, 1.5]))
     soft = nn.functional.one_hot(LABELS, 3).float()

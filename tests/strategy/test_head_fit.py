@@ -77,6 +77,22 @@ def test_equal_those_of_a_plain_loop() -> None:
             torch.testing.assert_close(heads.bias[g, f].detach(), expected.bias.detach())
 
 
+def test_weights_of_images_are_as_many_images() -> None:
+    """In one batch, so that its images can be repeated."""
+    torch.manual_seed(0)
+    labels, features = torch.randint(0, 3, (20,)), torch.randn(20, 6)
+    counts = torch.arange(20) % 3 + 1
+    pairs = [Rates(0.1, 0.5), Rates(0.01, 0.0)]
+    weighted = make_training(labels, features, batch_size=99, sample_weights=counts.float())
+    found = fit_heads(weighted, [torch.arange(20)], pairs)
+    rows = torch.arange(20).repeat_interleave(counts)
+    repeated = make_training(labels[rows], features[rows], batch_size=99)
+    expected = fit_heads(repeated, [torch.arange(len(rows))], pairs)
+    torch.testing.assert_close(found.weight.detach(), expected.weight.detach())
+    plain = fit_heads(make_training(labels, features, batch_size=99), [torch.arange(20)], pairs)
+    assert not torch.allclose(found.weight, plain.weight, atol=1e-4)
+
+
 def test_folds_have_each_image_once_and_every_class() -> None:
     labels = np.repeat([0, 1, 2], [10 * NUM_FOLDS, 4 * NUM_FOLDS, NUM_FOLDS - 1])
     rows, folds = assign_folds(labels, seed=3)

@@ -26,8 +26,13 @@ CHANGEABLE = (
     "data.num_workers",
     "data.on_error",
     "data.pin_memory",
+    "data.root",
+    "data.table",
+    "data.test_root",
     "data.train_root",
+    "data.train_shards",
     "data.val_root",
+    "data.val_shards",
     "data.verify",
     "device",
     "epochs",
@@ -44,7 +49,15 @@ CHANGEABLE = (
 """Keys that do not change the result, so a resumed run may change them (epochs: only increase).
 The dataset may move: its images are compared by names and classes."""
 
-CHANGEABLE_BY_NAME = ("data.train_root", "data.val_root")
+CHANGEABLE_BY_NAME = (
+    "data.root",
+    "data.table",
+    "data.test_root",
+    "data.train_root",
+    "data.train_shards",
+    "data.val_root",
+    "data.val_shards",
+)
 """Of these, the keys that only resume=RUN may change. For resume=auto, another dataset means
 another run."""
 

@@ -11,6 +11,7 @@ import torch
 import yaml
 from torchvision.models import resnet18
 
+from pochitrain.cli.fit import overrides
 from pochitrain.data.dataset import DataSplits, Subset
 from pochitrain.data.decode import UnreadableImageError
 from pochitrain.error import ConfigError
@@ -149,6 +150,20 @@ def test_the_pictures_held_out_are_training_pictures() -> None:
 def test_one_picture_of_a_class_cannot_be_held_out() -> None:
     held = hold_out(DataSplits(fake_images([0, 0, 1]), None, ["a", "b"], []), seed=0)
     assert held is None or 1 in held.train.labels
+
+
+@pytest.mark.parametrize(
+    ("folder", "typed", "expected"),
+    [
+        ("photos", [], ["data=folder", "data.train_root=photos", "data.val_fraction=0.2"]),
+        ("my.CSV", [], ["data=table", "data.table=my.CSV", "data.val_fraction=0.2"]),
+        ("a/b.parquet", ["data.split_column=s"], ["data=table", "data.table=a/b.parquet"]),
+        ("photos", ["data.num_folds=5"], ["data=folder", "data.train_root=photos"]),
+    ],
+)
+def test_a_folder_or_a_table(folder: str, typed: list[str], expected: list[str]) -> None:
+    first = ["strategy=budget", "budget.minutes=5"]
+    assert overrides(folder, 5.0, typed) == [*first, *expected]
 
 
 def test_what_was_typed_counts_more_than_the_plan() -> None:
