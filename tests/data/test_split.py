@@ -40,13 +40,13 @@ def test_fractions_are_of_all_images() -> None:
     found = split_indices(LABELS, SplitRule(val_fraction=0.2, test_fraction=0.1))
     # round(5.0), round(2.3), round(1.2) for the test; round(10.0), round(4.6), round(2.4)
     assert counts(found, LABELS) == [[35, 16, 9], [10, 5, 2], [5, 2, 1]]
-    assert sorted(sum(sides(found), [])) == list(range(len(LABELS)))
+    assert sorted(chain(*sides(found))) == list(range(len(LABELS)))
 
 
 def test_folds_deal_out_one_class_after_another() -> None:
     folds = [split_indices(LABELS, SplitRule(num_folds=5, fold=i)).val for i in range(5)]
     held = [fold.tolist() for fold in folds if fold is not None]
-    assert sorted(sum(held, [])) == list(range(85))
+    assert sorted(chain(*held)) == list(range(85))
     per_class = np.array([np.bincount(np.array(LABELS)[fold]) for fold in held])
     # 23 = 5+5+5+4+4, and the third class begins where the second has ended: 12 = 2+2+2+3+3.
     assert per_class.tolist() == [[10, 5, 2], [10, 5, 2], [10, 5, 2], [10, 4, 3], [10, 4, 3]]
@@ -88,7 +88,7 @@ def test_no_group_is_ever_on_two_sides(numbers: list[int], fraction: float, seed
             continue
         of_sides = [{groups[i] for i in part} for part in sides(found)]
         assert sum(map(len, of_sides)) == len(set(groups))
-        assert sorted(sum(sides(found), [])) == list(range(len(labels)))
+        assert sorted(chain(*sides(found))) == list(range(len(labels)))
         assert all({labels[i] for i in part} == {0, 1} for part in sides(found))
 
 
@@ -107,7 +107,7 @@ def test_grouped_folds_are_those_of_scikit_learn_and_complete() -> None:
     groups = [f"{i // 4}" for i in range(120)]
     folds = [split_indices(labels, SplitRule(num_folds=5, fold=i), groups).val for i in range(5)]
     held = [fold.tolist() for fold in folds if fold is not None]
-    assert sorted(sum(held, [])) == list(range(120))
+    assert sorted(chain(*held)) == list(range(120))
     assert [len({groups[i] for i in fold}) for fold in held] == [6] * 5
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def test_folds_are_disjoint_and_together_everything(whole: Path) -> None:
     assert all(abs(sum(float(row[f"p_{c}"]) for c in range(10)) - 1) < 1e-9 for row in rows)
     runs = [Path(fold["run"]) for fold in read_summary(whole / "folds")["folds"]]
     parts = [read_rows(whole.parent / run / "val_predictions.csv") for run in runs]
-    assert sum(parts, []) == rows
+    assert list(chain(*parts)) == rows
 
 
 def exact_mean_and_std(values: list[float]) -> tuple[float, float]:
