@@ -1,5 +1,6 @@
 """Who is on which side: hand-worked splits, and what holds for any of them."""
 
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
