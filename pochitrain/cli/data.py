@@ -11,9 +11,9 @@ from pochitrain.cli.flag import FlagParser
 from pochitrain.error import ConfigError
 from pochitrain.text import did_you_mean, quote_override
 
-DESCRIPTION = """Look at every picture and name what may be wrong: unreadable, the same or nearly the
-same pictures (above all those on both sides of the split), labels that look wrong, very dark, blurry
-or small ones. Nothing is changed or deleted.
+DESCRIPTION = """Look at every picture and name what may be wrong: unreadable ones, the same or
+nearly the same ones (above all those on both sides of the split), labels that look wrong, very
+dark, blurry or small ones. Nothing is changed or deleted.
 
 DIR holds a folder of pictures for each class. Without DIR, overrides say where the pictures are, as
 for pochi train: data=digits."""
