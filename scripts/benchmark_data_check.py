@@ -6,8 +6,8 @@
     python scripts/benchmark_data_check.py speed DIR          # 10,000 small pictures
 
 DIR holds train/<class> and val/<class>. Where the pictures are crops of a few photographs, two of
-one side may show the same place: these are nearly the same pictures and are counted apart. Crops for
-training and for validation should come from different parts of the photographs; then every leak
+one side may show the same place: these are nearly the same pictures and are counted apart. Crops
+for training and for validation should come from different parts of the photographs; then every leak
 that is reported and was not planted is a false alarm.
 """
 
