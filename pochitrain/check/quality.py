@@ -16,6 +16,8 @@ BLANK_LEVELS = 2.0
 """A picture whose colours deviate by less from their mean (of 255) is blank."""
 DARK_BELOW, BRIGHT_ABOVE = 0.2, 0.85
 """Dark: 99 % of the pixels are darker than the first; bright: 99 % are brighter than the second."""
+ROUNDING = 20 / 12
+"""What rounding to whole levels adds to the variance of the Laplacian: 4^2 + 4 times a twelfth."""
 BLURRY_BELOW = 0.0015
 """Share of fine detail in the contrast, see `Quality.sharpness`."""
 
@@ -54,7 +56,9 @@ def measure_quality(image: Image.Image) -> Quality:
     low, high = np.percentile(levels, (1, 99)) / 255
     variance = float(levels.var())
     detail = laplacian(levels)
-    sharpness = float(detail.var()) / variance if variance > 0 and detail.size else 0.0
+    sharpness = 0.0
+    if variance > 0 and detail.size:
+        sharpness = max(0.0, float(detail.var()) - ROUNDING) / variance
     return Quality(float(low), float(high), float(colours.std(axis=0).max()), sharpness)
 
 

@@ -107,9 +107,9 @@ def format_image(pictures: Pictures, findings: Findings, image: int) -> str:
     except UnreadableImageError:
         shown = "<div class=gone>unreadable</div>"
     return (
-        f'<figure title="{name}">{shown}<figcaption>'
-        f"<b>{html.escape(pictures.class_name(image))}</b> <i>{side}</i>"
-        f"<br><span class=path>{name}</span></figcaption></figure>"
+        f'<figure title="{name}">{shown}<figcaption><div class=head>'
+        f"<b>{html.escape(pictures.class_name(image))}</b><i>{side}</i></div>"
+        f"<span class=path>{name}</span></figcaption></figure>"
     )
 
 
@@ -154,7 +154,8 @@ img, .gone {{ width: 10rem; height: 10rem; object-fit: contain; background: #f4f
 .gone {{ display: flex; align-items: center; justify-content: center; color: #999;
   border: 1px dashed #bbb; }}
 figcaption {{ font-size: .8rem; margin-top: .3rem; overflow-wrap: anywhere; }}
-figcaption i {{ color: #777; font-style: normal; float: right; }}
+.head {{ display: flex; flex-wrap: wrap; justify-content: space-between; column-gap: .5rem; }}
+figcaption i {{ color: #777; font-style: normal; }}
 .path {{ color: #777; font-size: .7rem; }}
 .leak {{ background: #c0392b; color: #fff; padding: .05rem .4rem; border-radius: 3px;
   font-size: .75rem; white-space: nowrap; }}

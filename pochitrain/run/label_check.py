@@ -1,5 +1,7 @@
 """Suspicious labels: features of a pretrained backbone, and a last layer that did not see them."""
 
+import json
+
 import numpy as np
 import torch
 from omegaconf import DictConfig
@@ -8,7 +10,8 @@ from rich.console import Console
 from pochitrain.check.finding import Finding
 from pochitrain.check.label import find_suspects
 from pochitrain.check.pictures import Pictures
-from pochitrain.config.component import Components
+from pochitrain.config.component import Components, plain
+from pochitrain.config.transform_step import complete_steps
 from pochitrain.data.cache_plan import locate
 from pochitrain.data.dataset import DataSplits, ImageDataset, Subset
 from pochitrain.engine.device import select_device, select_precision
@@ -75,11 +78,12 @@ def compute_features(cfg: DictConfig, pictures: Pictures, chosen: list[int]) -> 
         int(cfg.data.get("cache_gb", 0.0) * 1e9) if kept else None,
         describe_dependencies(cfg, device),
     )
+    steps = complete_steps(plain(cfg.transform), "val", plain(cfg.mean))
+    described = json.dumps([[node for _, node in steps], cfg.seed])
     rows = []
     for dataset in datasets:
         images = build_in_order(parts, dataset, pipelines, "val", device)
         try:
-            described = f"{cfg.transform.val} {cfg.mean} {cfg.std}"
             found = passes.run(images, described, 0, "Computing features for the labels")
         finally:
             images.close()

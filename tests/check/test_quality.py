@@ -22,7 +22,7 @@ def test_measures_of_a_chessboard() -> None:
     assert (found.darkest, found.brightest) == (0, 1)
     assert found.deviation == pytest.approx(127.5)
     assert np.abs(laplacian(board.astype(np.float32))).tolist() == [[1020.0] * 8] * 8
-    assert found.sharpness == pytest.approx(1020**2 / 127.5**2)
+    assert found.sharpness == pytest.approx((1020**2 - 20 / 12) / 127.5**2)
 
 
 def test_one_pixel_is_measured() -> None:
