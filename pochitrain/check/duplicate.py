@@ -18,10 +18,10 @@ NEIGHBOURS = 4
 """So many of the most similar pictures are compared closely, and as many mirrored ones."""
 SIMILAR_FROM = 0.8
 """Correlation of two coarse pictures from which they are compared closely."""
-ALIKE_FROM, STRICTEST = 0.9, 0.97
+ALIKE_FROM, STRICTEST = 0.9, 0.98
 """Correlation of fine detail from which two pictures are nearly the same: the first, but where all
 pictures look alike (digits, faces) up to the second; see `choose_limit`."""
-CLOSER = 0.3
+CLOSER = 0.25
 """Two pictures that are nearly the same differ by less than this part of what a typical picture
 differs from the one that is most like it."""
 LEAST_DETAIL = 0.006

@@ -1,14 +1,15 @@
-"""Suspicious labels: features of a pretrained backbone, and a last layer that did not see them."""
+"""Suspicious labels: features of a pretrained backbone, and what others of the class look like."""
 
 import json
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 from rich.console import Console
 
 from pochitrain.check.finding import Finding
 from pochitrain.check.label import find_suspects
+from pochitrain.check.out_of_fold import predict_out_of_fold
 from pochitrain.check.pictures import Pictures
 from pochitrain.config.component import Components, plain
 from pochitrain.config.transform_step import complete_steps
@@ -21,7 +22,6 @@ from pochitrain.run.build import build_in_order, build_model, build_pipelines
 from pochitrain.run.feature_key import describe_dependencies, uses_own_code
 from pochitrain.run.resolve import resolve_auto
 from pochitrain.strategy.feature_pass import FeaturePass
-from pochitrain.strategy.out_of_fold import predict_out_of_fold
 
 LEAST_PX, MOST_PX = 64, 128
 """Bounds of transform.size where it is not given: enough to see what a picture shows."""
@@ -48,7 +48,7 @@ def judge_labels(
     return find_suspects(pictures, judged, chances), ""
 
 
-def compute_features(cfg: DictConfig, pictures: Pictures, chosen: list[int]) -> torch.Tensor:
+def compute_features(cfg: DictConfig, pictures: Pictures, chosen: list[int]) -> NDArray[np.float32]:
     """The output of the backbone for the pictures at `chosen`, shape (N, D)."""
     device = select_device(cfg.device)
     sides = [
@@ -87,8 +87,8 @@ def compute_features(cfg: DictConfig, pictures: Pictures, chosen: list[int]) -> 
             found = passes.run(images, described, 0, "Computing features for the labels")
         finally:
             images.close()
-        rows.append(torch.from_numpy(np.array(found.rows)))
-    return torch.cat(rows)
+        rows.append(np.asarray(found.rows))
+    return np.concatenate(rows)
 
 
 def take(side: ImageDataset, positions: list[int]) -> ImageDataset:

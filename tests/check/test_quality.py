@@ -63,7 +63,7 @@ def test_blank_is_said_alone() -> None:
 
 def test_sizes() -> None:
     sizes = dict.fromkeys(range(9), (400, 300))
-    sizes |= {9: (90, 70), 10: (4000, 3000), 11: (1200, 300), 12: (1, 1)}
+    sizes |= {9: (90, 70), 10: (4000, 3000), 11: (1300, 300), 12: (1, 1)}
     found = [f"{finding.images[0]} {finding.kind}" for finding in judge_sizes(sizes)]
     assert found == ["9 tiny", "10 huge", "11 odd_shape", "12 tiny"]
     assert list(judge_sizes({})) == []

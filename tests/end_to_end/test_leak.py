@@ -15,7 +15,6 @@ SMALL = (
     "transform.size=32",
     "batch_size=8",
     "device=cpu",
-    "metrics.export=false",
 )
 
 
