@@ -28,8 +28,9 @@ LEAST_DETAIL = 0.006
 """Pictures with less detail than this (of the brightness range) cannot be told apart by it."""
 PAIRS_AT_ONCE = 512
 ROWS_AT_ONCE = 1024
-MOST_PICTURES = 100_000
-"""Of more pictures, those that are nearly the same are not searched for: it takes N^2."""
+MOST_PICTURES = 50_000
+"""Among more pictures, those that are nearly the same are not searched for: the time grows with the
+square of their number."""
 
 
 @dataclass(frozen=True)

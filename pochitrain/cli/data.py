@@ -12,8 +12,8 @@ from pochitrain.error import ConfigError
 from pochitrain.text import did_you_mean, quote_override
 
 DESCRIPTION = """Look at every picture and name what may be wrong: unreadable ones, the same or
-nearly the same ones (above all those on both sides of the split), labels that look wrong, very
-dark, blurry or small ones. Nothing is changed or deleted.
+nearly the same ones (above all on both sides of the split), labels that look wrong, very dark,
+blurry or small ones. Nothing is changed or deleted.
 
 DIR holds a folder of pictures for each class. Without DIR, overrides say where the pictures are, as
 for pochi train: data=digits."""
@@ -21,6 +21,7 @@ for pochi train: data=digits."""
 WITH_VALUE = ("--config-dir", "-cd")
 """Flags of Hydra whose value may be the next word."""
 ACTIONS = ("check",)
+FLAGS = ("--val", "--output", "--strict", "--fix-list", "--skip-labels")
 
 
 def build_parser(prog: str) -> FlagParser:
@@ -62,6 +63,9 @@ def run(argv: list[str], prog: str) -> None:
     options, rest = build_parser(prog).parse_known_args(argv[1:])
     if {"-m", "--multirun"} & set(rest):
         raise ConfigError(f"{prog} looks at one set of pictures, got --multirun. Leave it out.")
+    for word in rest:
+        if word.startswith("--") and (hint := did_you_mean(word, FLAGS)):
+            raise ConfigError(f"{prog} has no flag {word}.{hint}")
     folders = [
         word
         for word, before in zip(rest, ["", *rest], strict=False)
