@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "serve": ("pochitrain.cli.serve", "answer over HTTP, with a page to try it"),
     "lr": ("pochitrain.cli.lr", "show the learning rate of every layer before training"),
+    "data": ("pochitrain.cli.data", "check pictures: leaks, duplicates, wrong labels, bad files"),
     "bench": ("pochitrain.cli.bench", "measure the loader, the model and both together"),
     "migrate": ("pochitrain.cli.migrate", "write a Python config as a YAML experiment"),
 }

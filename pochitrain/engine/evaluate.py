@@ -37,23 +37,30 @@ def evaluate(
     criterion: nn.Module,
     precision: Precision,
     top_k: Collection[int] = (),
+    left_out: Tensor | None = None,
 ) -> Evaluation:
     """Run `model` in evaluation mode over `batches`. Results stay on the device until the end.
 
     Args:
         top_k: the values of k for which top-k hits are counted.
+        left_out: True for each image of the split without which the accuracy is computed once more,
+            bool, shape (N,), on the CPU.
     """
     model.eval()
     sums = RunningMetrics(precision.device)
     confusion: Tensor | None = None
     limits = torch.tensor(sorted(top_k), dtype=torch.int64, device=precision.device)
     hits = torch.zeros_like(limits)
-    for images, labels, _ in batches:
+    kept = torch.zeros(2, dtype=torch.int64, device=precision.device)
+    for images, labels, indices in batches:
         with precision.autocast():
             logits = model(images)
             loss, weight = loss_sums(criterion, logits, labels)
         predicted = logits.argmax(dim=1)
         sums.add(loss, weight, (predicted == labels).sum(), len(labels))
+        if left_out is not None:
+            counts_B = (~left_out[indices]).to(labels.device, non_blocking=True)
+            kept += torch.stack([(counts_B & (predicted == labels)).sum(), counts_B.sum()])
         num_classes = logits.shape[1]
         if confusion is None:
             confusion = torch.zeros(num_classes**2, dtype=torch.int32, device=labels.device)
@@ -67,7 +74,9 @@ def evaluate(
     mean_loss, _ = sums.result()
     counts = dict(zip(sorted(top_k), hits.tolist(), strict=True))
     matrix = confusion.reshape(side, side).cpu().to(torch.int64)
-    return Evaluation(mean_loss, matrix.numpy(), counts)
+    num_correct, num_kept = kept.tolist()
+    accuracy_of_kept = 100 * num_correct / num_kept if num_kept else None
+    return Evaluation(mean_loss, matrix.numpy(), counts, accuracy_of_kept)
 
 
 def rank_of_truth(scores_NC: Tensor, labels_N: Tensor) -> Tensor:

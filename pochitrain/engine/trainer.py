@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pochitrain.data.loader import Batch, EpochLoader
 from pochitrain.data.worker import dead_worker
@@ -18,6 +18,9 @@ from pochitrain.engine.state import EpochRecord, TrainState
 from pochitrain.error import DataError, Interrupted, PochiError
 from pochitrain.metric.metric import Evaluation, Metric, compute_metrics, wanted_top_k
 from pochitrain.scheduler.warm_up import step_scheduler
+
+LEFT_OUT_COLUMN = "val_accuracy_without_leaks"
+"""Accuracy in percent on the validation images that are not in training too."""
 
 
 class Trainer:
@@ -39,6 +42,7 @@ class Trainer:
         stop_request: StopRequest | None = None,
         metrics: Sequence[Metric] = (),
         accumulator: type[GradientAccumulator] = GradientAccumulator,
+        left_out: Tensor | None = None,
     ) -> None:
         """Prepare a run.
 
@@ -49,9 +53,12 @@ class Trainer:
             stop_request: checked between batches.
             metrics: metrics to compute in validation besides loss and accuracy.
             accumulator: computes the gradients.
+            left_out: True for each validation image without which the accuracy is computed once
+                more (LEFT_OUT_COLUMN), bool, shape (N,); None = no such column.
         """
         self.state = state
         self.metrics = metrics
+        self.left_out = left_out
         self.train_loader = train_loader
         self.val_loader = val_loader
         self.criterion = criterion
@@ -187,7 +194,7 @@ class Trainer:
         self.emit("on_validation_start")
         batches = self.batches(self.val_loader, epoch=0)
         top_k = wanted_top_k(self.metrics)
-        return evaluate(self.model, batches, self.criterion, self.precision, top_k)
+        return evaluate(self.model, batches, self.criterion, self.precision, top_k, self.left_out)
 
     def finish_epoch(self, validation: Evaluation | None) -> None:
         """Record the epoch with the learning rates used in it."""
@@ -215,6 +222,8 @@ class Trainer:
             {name: float(value) for name, value in layer_rates.items()},
             metrics={} if validation is None else compute_metrics(self.metrics, validation),
         )
+        if validation is not None and validation.accuracy_of_kept is not None:
+            record.extra[LEFT_OUT_COLUMN] = validation.accuracy_of_kept
         state.record(record)
         if state.is_judged:
             self.step_scheduler()

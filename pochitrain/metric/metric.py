@@ -21,6 +21,8 @@ class Evaluation:
     """int64, shape (C, C), rows = true class, columns = predicted class; at least one image."""
     top_k_correct: Mapping[int, int] = field(default_factory=dict)
     """k -> number of images whose true class is among the k likeliest, for each requested k."""
+    accuracy_of_kept: float | None = None
+    """Percent, of the images that were not to be left out; None where all count, or none does."""
 
     @property
     def num_images(self) -> int:

@@ -56,8 +56,14 @@ def describe_sample_weights(data: DataSplits) -> str:
     return f"pictures count {weights.min():.3g} to {weights.max():.3g} times in training"
 
 
-def print_end(console: Console, state: TrainState, folder: Path, files: list[Path]) -> None:
-    """Print the summary at the end: best epoch and value, and the files written."""
+def print_end(
+    console: Console,
+    state: TrainState,
+    folder: Path,
+    files: list[Path],
+    remark: str | None = None,
+) -> None:
+    """Print the summary at the end: best epoch and value, a remark on it, the files written."""
     if state.stop_reason is not None:
         console.print(f"Stopped after epoch {state.epoch}: {state.stop_reason}", markup=False)
     if state.best is None:
@@ -68,6 +74,8 @@ def print_end(console: Console, state: TrainState, folder: Path, files: list[Pat
         console.print(
             f"Best epoch {state.best.epoch} of {state.epoch}: {name} {value}", style="bold"
         )
+    if remark is not None:
+        console.print(remark, style="yellow", markup=False)
     console.print(f"Written to {folder}:")
     names = [str(file.relative_to(folder)) for file in files if file.exists()]
     console.print(f"  {'  '.join(names)}")

@@ -33,6 +33,15 @@ from pochitrain.run.callback import build_callbacks, build_ema, check_callbacks
 from pochitrain.run.directory import collect_versions, open_run_directory, save_metadata
 from pochitrain.run.end import report_end
 from pochitrain.run.judge import FILES, judge_best, print_judgement
+from pochitrain.run.leak import TABLE as LEAK_TABLE
+from pochitrain.run.leak import (
+    describe_end,
+    describe_leaks,
+    find_leaks,
+    load_leaks,
+    save_leaks,
+    warn_of_leaks,
+)
 from pochitrain.run.optimization import step_settings
 from pochitrain.run.resume.find import ResumedRun, find_run
 from pochitrain.run.resume.restore import restore
@@ -48,7 +57,7 @@ from pochitrain.threads import limit_threads
 
 PROBE_CHECKPOINT_S = 3.0
 """An epoch on features takes less time than a checkpoint of the complete model."""
-TABLES = ("training_metrics.csv", "confusion_matrix.csv", "gradient_trace.csv")
+TABLES = ("training_metrics.csv", "confusion_matrix.csv", "gradient_trace.csv", LEAK_TABLE)
 
 
 def train(cfg: DictConfig, warnings: list[str]) -> float | None:
@@ -81,14 +90,17 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
     if cfg.tune == "auto" and resumed is None:
         parts, tuned = tune(cfg, parts, console)
 
+    leaks = find_leaks(parts.data) if resumed is None else None
     folder = open_run_directory(cfg) if resumed is None else resumed.open_directory()
-    rows = describe_run(cfg, parts, folder)
-    print_warnings(console, [*warnings, *precision.warnings, *parts.data.warnings])
+    rows = describe_run(cfg, parts, folder) | describe_leaks(leaks)
+    leak_warnings = warn_of_leaks(leaks, parts.data)
+    print_warnings(console, [*warnings, *precision.warnings, *parts.data.warnings, *leak_warnings])
     print_start(console, rows, parts.data)
 
     request = StopRequest()
     with lock_run(folder):
         is_resumed = resumed is not None and resumed.checkpoint is not None
+        save_leaks(folder, leaks, parts.data)
         apply_strategy(cfg, parts, folder, console, request, is_resumed)
         loader = parts.train_loader
         progress = ProgressDisplay(console, len(loader), loader.num_samples)
@@ -160,6 +172,7 @@ def build_trainer(
         stop_request=stop_request,
         metrics=parts.metrics,
         accumulator=choose_accumulator(state, parts.criterion, precision),
+        left_out=load_leaks(folder, data),
     )
 
 
@@ -174,7 +187,8 @@ def finish(cfg: DictConfig, console: Console, state: TrainState, folder: Path) -
     graphs = draw_graphs(cfg, folder) if wanted else []
     files = [folder / "models" / name for name in ("best.pth", "last.pth", "ema.pth")]
     files += [folder / name for name in (*TABLES, *FILES)] + graphs + [folder / "tensorboard"]
-    print_end(console, state, folder, [*files, folder / "config.yaml", folder / "environment.json"])
+    files += [folder / "config.yaml", folder / "environment.json"]
+    print_end(console, state, folder, files, describe_end(state))
 
 
 def precision_name(cfg: DictConfig, resumed: ResumedRun | None) -> str:

@@ -14,7 +14,7 @@ LAYERS = (
     ("metric", "command", "console", "paths", "seed", "atomic", "threads"),
     ("config",),
     ("data", "transform", "model", "optimizer", "scheduler", "loss"),
-    ("engine",),
+    ("engine", "check"),
     ("callback", "inference", "export", "report", "strategy", "sweep", "legacy"),
     ("serve", "search"),
     ("run",),

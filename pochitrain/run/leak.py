@@ -1,0 +1,84 @@
+"""Validation pictures that are in training too: they make a model look better than it is."""
+
+import csv
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pochitrain.atomic import write_text
+from pochitrain.data.dataset import DataSplits
+from pochitrain.data.twins import Twins, find_twins
+from pochitrain.engine.state import TrainState
+from pochitrain.engine.trainer import LEFT_OUT_COLUMN
+from pochitrain.text import format_csv
+
+TABLE = "leaked_pictures.csv"
+"""In the run directory: which these are. A resumed run reads it and does not look again."""
+
+
+def find_leaks(data: DataSplits) -> Twins | None:
+    """The leaked pictures; None without validation, and where looking would take long."""
+    return None if data.val is None else find_twins(data.train, data.val)
+
+
+def describe_leaks(twins: Twins | None) -> dict[str, str]:
+    """A row for the summary at the start; none where nobody has looked."""
+    if twins is None:
+        return {}
+    text = f"{len(twins.positions):,} of {twins.num_val:,} validation pictures are in training too"
+    if twins.positions:
+        text += f" ({len(twins.same):,} the same, {len(twins.alike):,} nearly the same)"
+    return {"leaks": text}
+
+
+def warn_of_leaks(twins: Twins | None, data: DataSplits) -> list[str]:
+    """A warning that names one of them."""
+    if twins is None or not twins.positions or data.val is None:
+        return []
+    first = twins.positions[0]
+    twin = {**twins.alike, **twins.same}[first]
+    return [
+        f"{len(twins.positions):,} validation pictures are in training too, so val_accuracy is too "
+        f"high: {data.val.name(first)} is {data.train.name(twin)}. {TABLE} lists them, the summary "
+        "has the accuracy without them, and pochi data check shows all of them."
+    ]
+
+
+def save_leaks(folder: Path, twins: Twins | None, data: DataSplits) -> None:
+    """Write the table; nothing without leaked pictures."""
+    if twins is None or not twins.positions or data.val is None:
+        return
+    all_twins = {**twins.alike, **twins.same}
+    rows = [
+        (i, data.val.name(i), data.train.name(all_twins[i]), "same" if i in twins.same else "alike")
+        for i in twins.positions
+    ]
+    header = ("position", "validation_picture", "training_picture", "how")
+    write_text(folder / TABLE, format_csv(header, rows))
+
+
+def load_leaks(folder: Path, data: DataSplits) -> Tensor | None:
+    """True for each leaked validation picture, bool, shape (N,); None if the run has none."""
+    path = folder / TABLE
+    if data.val is None or not path.is_file():
+        return None
+    with open(path, encoding="utf-8", newline="") as file:
+        positions = [int(row["position"]) for row in csv.DictReader(file)]
+    leaked = torch.zeros(len(data.val), dtype=torch.bool)
+    leaked[[position for position in positions if position < len(leaked)]] = True
+    return leaked
+
+
+def describe_end(state: TrainState) -> str | None:
+    """The accuracy of the best epoch without leaked pictures; None if there are none."""
+    if state.best is None:
+        return None
+    record = state.history[state.best.epoch - 1]
+    without = record.extra.get(LEFT_OUT_COLUMN)
+    if without is None or record.val_accuracy is None:
+        return None
+    return (
+        f"Without the validation pictures that are in training too: accuracy {without:.2f} % "
+        f"(with them {record.val_accuracy:.2f} %)"
+    )
