@@ -196,8 +196,13 @@ def register_plugins(every: bool) -> bool:
     known = Singleton._instances.get(Plugins)
     if known is not None and not (every and isinstance(known, OwnPlugins)):
         return False
-    kind = Plugins if every or has_other_plugins() else OwnPlugins
-    Singleton._instances[Plugins] = kind()  # type: ignore[index]
+    instances: dict[type, Any] = Singleton._instances
+    instances.pop(Plugins, None)  # or calling the class returns it
+    if every or has_other_plugins():
+        Plugins.instance()
+    else:
+        OwnPlugins()
+        instances[Plugins] = instances.pop(OwnPlugins)
     return True
 
 
