@@ -236,7 +236,7 @@ def has_other_plugins() -> bool:
 
 def compose_quickly() -> None:
     """Let Hydra compose with `QuickLoader`."""
-    hydra._internal.hydra.ConfigLoaderImpl = QuickLoader  # type: ignore[misc]
+    hydra._internal.hydra.ConfigLoaderImpl = QuickLoader  # type: ignore[attr-defined]
 
 
 class RememberingLoader(QuickLoader):
@@ -284,7 +284,7 @@ class RememberingLoader(QuickLoader):
             files = CopiedFiles(repo)  # merging takes over nodes of the files
             self.composed[key] = super()._compose_config_from_defaults_list(
                 defaults,
-                files,  # type: ignore[arg-type]
+                files,
             )
         return copy.deepcopy(self.composed[key])
 
