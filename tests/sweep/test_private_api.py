@@ -110,7 +110,7 @@ CHOICES = [
     ["optuna=hyperband", "hydra/sweeper/sampler=cmaes", "hydra/help=pochitrain"],
     *([f"experiment={path.stem}"] for path in config_directory().glob("experiment/*.yaml")),
     ["seed=3", "scheduler_gamma=0.5", "scheduler=steplr", "++model.extra=1"],
-    ["+optimizer@second=sgd", "+optimizer@third=sgd"],
+    ["+optimizer@callbacks.a=sgd", "+optimizer@callbacks.b=sgd"],
 ]
 
 
