@@ -115,7 +115,8 @@ class QuickLoader(ConfigLoaderImpl):
                 )
         except Exception:  # Hydra's own way says in which file the mistake is
             repo.cache.clear()  # merging has taken over nodes of the files
-            return super()._compose_config_from_defaults_list(defaults, repo)
+            careful = ConfigLoaderImpl(self.config_search_path)
+            return careful._compose_config_from_defaults_list(defaults, repo)
         strip_defaults(config)
         return config
 
