@@ -59,7 +59,8 @@ def write_text(path: str | Path, text: str) -> None:
     """Replace the content of `path` with `text` in UTF-8; see `replacing`, not `at_once`.
 
     A trial of a search writes a dozen such files, and waiting for the folder takes as long as
-    waiting for the file. Bytes of file names that are not valid UTF-8 are written as escapes (\\udcff).
+    waiting for the file. Bytes of file names that are not valid UTF-8 are written as escapes
+    (\\udcff).
     """
     with replacing(path, at_once=False) as file:
         file.write(text.encode("utf-8", "backslashreplace"))
