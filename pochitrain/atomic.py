@@ -13,7 +13,10 @@ os.umask(UMASK)
 
 @contextmanager
 def replacing(
-    path: str | Path, when_complete: Callable[[], object] | None = None
+    path: str | Path,
+    when_complete: Callable[[], object] | None = None,
+    *,
+    at_once: bool = True,
 ) -> Iterator[IO[bytes]]:
     """A binary file that replaces `path` when the block ends without an error.
 
@@ -22,6 +25,8 @@ def replacing(
 
     Args:
         when_complete: called once the new file is on disk, before it replaces the old one.
+        at_once: the new file also survives a power failure right afterwards. Otherwise the old one
+            may be there again, complete as well.
 
     Raises:
         OSError: its filename is `path` even if the system gives none (a full disk).
@@ -46,15 +51,18 @@ def replacing(
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)
         raise
-    sync_directory(path.parent)
+    if at_once:
+        sync_directory(path.parent)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Replace the content of `path` with `text` in UTF-8.
+    """Replace the content of `path` with `text` in UTF-8; see `replacing`, not `at_once`.
 
-    Bytes of file names that are not valid UTF-8 are written as escapes (\\udcff).
+    A trial of a search writes a dozen such files, and waiting for the folder takes as long as
+    waiting for the file. Bytes of file names that are not valid UTF-8 are written as escapes
+    (\\udcff).
     """
-    with replacing(path) as file:
+    with replacing(path, at_once=False) as file:
         file.write(text.encode("utf-8", "backslashreplace"))
 
 

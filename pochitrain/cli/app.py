@@ -1,5 +1,6 @@
 """The Hydra application: compose the config, check it, and call `pochitrain.run.train`."""
 
+import atexit
 import gc
 import os
 import re
@@ -140,6 +141,7 @@ def train_task(cfg: DictConfig) -> float | None:
 
     if is_first:
         gc.freeze()  # the objects of all these modules stay; looking through them takes 0.3 s
+        atexit.register(gc.unfreeze)  # or libraries of torch report leaks at the end
     gc.enable()  # cli/train.py has switched it off
     if strategy_name(cfg) == BUDGET:
         from pochitrain.run.fit.fit import fit

@@ -37,9 +37,7 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     argv = sys.argv[1:] if argv is None else argv
     remember_command(prog, argv)
     stop_spinning()  # before anything imports torch
-    # Nothing needs the search for circular garbage with which Python ends; it takes as long as
-    # composing the config.
-    atexit.register(gc.freeze)
+    atexit.register(leave_garbage)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Characters that the terminal cannot encode are printed as escapes instead of failing.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -63,6 +61,13 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     except KeyboardInterrupt as error:  # pochitrain.error.Interrupted has a message and a code
         print(printable(error) if str(error) else "Interrupted.", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 130))
+
+
+def leave_garbage() -> None:
+    """Spare the search for circular garbage with which Python ends: it takes half as long as
+    composing the config. Libraries of torch, where that is loaded, would report leaks."""
+    if "torch" not in sys.modules:
+        gc.freeze()
 
 
 def dispatch(argv: list[str], prog: str) -> None:

@@ -115,7 +115,8 @@ class QuickLoader(ConfigLoaderImpl):
                 )
         except Exception:  # Hydra's own way says in which file the mistake is
             repo.cache.clear()  # merging has taken over nodes of the files
-            return super()._compose_config_from_defaults_list(defaults, repo)
+            careful = ConfigLoaderImpl(self.config_search_path)
+            return careful._compose_config_from_defaults_list(defaults, repo)
         strip_defaults(config)
         return config
 
@@ -196,8 +197,13 @@ def register_plugins(every: bool) -> bool:
     known = Singleton._instances.get(Plugins)
     if known is not None and not (every and isinstance(known, OwnPlugins)):
         return False
-    kind = Plugins if every or has_other_plugins() else OwnPlugins
-    Singleton._instances[Plugins] = kind()  # type: ignore[index]
+    instances: dict[type, Any] = Singleton._instances
+    instances.pop(Plugins, None)  # or calling the class returns it
+    if every or has_other_plugins():
+        Plugins.instance()
+    else:
+        OwnPlugins()
+        instances[Plugins] = instances.pop(OwnPlugins)
     return True
 
 
@@ -231,7 +237,7 @@ def has_other_plugins() -> bool:
 
 def compose_quickly() -> None:
     """Let Hydra compose with `QuickLoader`."""
-    hydra._internal.hydra.ConfigLoaderImpl = QuickLoader  # type: ignore[misc]
+    hydra._internal.hydra.ConfigLoaderImpl = QuickLoader  # type: ignore[attr-defined]
 
 
 class RememberingLoader(QuickLoader):
@@ -279,7 +285,7 @@ class RememberingLoader(QuickLoader):
             files = CopiedFiles(repo)  # merging takes over nodes of the files
             self.composed[key] = super()._compose_config_from_defaults_list(
                 defaults,
-                files,  # type: ignore[arg-type]
+                files,
             )
         return copy.deepcopy(self.composed[key])
 

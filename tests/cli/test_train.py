@@ -16,9 +16,9 @@ def test_the_garbage_collector_is_on_afterwards(argv: list[str]) -> None:
 
 
 def test_the_garbage_collector_is_on_in_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pochitrain.cli import app
+    from pochitrain.run import train
 
     seen: list[bool] = []
-    monkeypatch.setattr(app, "train_task", lambda cfg: seen.append(gc.isenabled()))
+    monkeypatch.setattr(train, "train", lambda cfg, warnings: seen.append(gc.isenabled()))
     main(["train", "epochs=1"])
     assert seen == [True]

@@ -107,10 +107,10 @@ CHOICES = [
     ["model=timm", "model.name=x", "optimizer=sgd", "scheduler=multisteplr", "loss=manual"],
     ["model=efficientnet_lite0", "layer_wise_lr=resnet", "strategy=probe_finetune"],
     ["optuna=default", "hydra/launcher=joblib", "hydra/sweeper=optuna"],
-    ["optuna=hyperband", "+hydra/sweeper/sampler=cmaes", "hydra/help=pochitrain"],
+    ["optuna=hyperband", "hydra/sweeper/sampler=cmaes", "hydra/help=pochitrain"],
     *([f"experiment={path.stem}"] for path in config_directory().glob("experiment/*.yaml")),
     ["seed=3", "scheduler_gamma=0.5", "scheduler=steplr", "++model.extra=1"],
-    ["+optimizer@second=sgd", "+optimizer@third=sgd"],
+    ["+optimizer@callbacks.a=sgd", "+optimizer@callbacks.b=sgd"],
 ]
 
 
