@@ -128,13 +128,12 @@ def save_config(folder: Path, cfg: DictConfig) -> None:
     write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
 
 
-def save_metadata(path: Path, cfg: DictConfig, metadata: dict[str, Any]) -> None:
-    """Write config.yaml (resolved) and environment.json, to which a resumed run adds an entry.
+def save_metadata(path: Path, metadata: dict[str, Any]) -> None:
+    """Write environment.json, to which a resumed run adds an entry.
 
     Args:
         metadata: further entries of environment.json.
     """
-    save_config(path, cfg)
     program, arguments = typed_command()
     content = {
         "command": shlex.join([*program, *arguments]),

@@ -35,7 +35,8 @@ def resolve_auto(cfg: DictConfig, data: DataSplits) -> dict[str, str]:
     Raises:
         ConfigError: if no header of the training images can be read.
     """
-    node, rows = cfg.transform, {}
+    node = cfg.transform
+    rows: dict[str, str] = {}
     if "auto" in (node.get("fit"), node.get("size")):
         sizes = look_at_sizes(data.train)
         if sizes is None:
@@ -44,8 +45,8 @@ def resolve_auto(cfg: DictConfig, data: DataSplits) -> dict[str, str]:
             )
         rows |= resolve_by_sizes(node, sizes)
     if node.get("crop_scale") == "auto":
-        fit, size_px = node.get("fit", "crop"), node.get("size") or TransformConfig.size
-        node.crop_scale = choose_crop_scale(size_px, fit)
+        size_px = int(node.get("size") or TransformConfig.size)
+        node.crop_scale = choose_crop_scale(size_px, node.get("fit", "crop"))
         rows["crops"] = f"at least {node.crop_scale:g} of the area in training, at {size_px} px"
     return rows
 

@@ -45,7 +45,7 @@ def apply_strategy(
     console: Console,
     request: StopRequest,
     is_resumed: bool,
-) -> None:
+) -> bool:
     """Do what the strategy does before epoch 1; nothing for scratch and finetune.
 
     strategy=probe: `parts` then train the last layer on features, and `cfg` has its rates.
@@ -54,15 +54,20 @@ def apply_strategy(
     Args:
         is_resumed: whether a checkpoint will be loaded.
 
+    Returns:
+        Whether config.yaml has been written and is still as `cfg`.
+
     Raises:
         Interrupted: when asked to stop.
     """
     name = strategy_name(cfg)
     if parts.backbone is None or (name == PROBE_FINETUNE and is_resumed):
-        return
+        return False
+    before = Rates(cfg.strategy.head_lr, cfg.strategy.head_weight_decay)
     with report_end(folder, cfg, parts.state, request), stop_on_signal(request):
         save_config(folder, cfg)
         prepare_parts(cfg, parts, console, request)
+    return before == Rates(cfg.strategy.head_lr, cfg.strategy.head_weight_decay)
 
 
 def prepare_parts(cfg: DictConfig, parts: RunParts, console: Console, request: StopRequest) -> None:

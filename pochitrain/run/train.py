@@ -30,7 +30,12 @@ from pochitrain.engine.trainer import Trainer
 from pochitrain.optimizer.fused import name_kernels
 from pochitrain.run.build import RunParts, build_parts
 from pochitrain.run.callback import build_callbacks, build_ema, check_callbacks
-from pochitrain.run.directory import collect_versions, open_run_directory, save_metadata
+from pochitrain.run.directory import (
+    collect_versions,
+    open_run_directory,
+    save_config,
+    save_metadata,
+)
 from pochitrain.run.end import report_end
 from pochitrain.run.judge import FILES, judge_best, print_judgement
 from pochitrain.run.leak import TABLE as LEAK_TABLE
@@ -101,14 +106,16 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
     with lock_run(folder):
         is_resumed = resumed is not None and resumed.checkpoint is not None
         save_leaks(folder, leaks, parts.data)
-        apply_strategy(cfg, parts, folder, console, request, is_resumed)
+        is_saved = apply_strategy(cfg, parts, folder, console, request, is_resumed)
         loader = parts.train_loader
         progress = ProgressDisplay(console, len(loader), loader.num_samples)
         trainer = build_trainer(cfg, parts, folder, progress, request)
         if resumed is not None:
             restore(resumed, trainer, parts.data)
         with report_end(folder, cfg, trainer.state, request), stop_on_signal(request):
-            save_metadata(folder, cfg, {"device": rows["device"], "seed": cfg.seed, "tune": tuned})
+            if not is_saved:
+                save_config(folder, cfg)
+            save_metadata(folder, {"device": rows["device"], "seed": cfg.seed, "tune": tuned})
             try:
                 with threads_for(parts.state.model, loader.batches.batch_size):
                     state = trainer.fit()

@@ -64,7 +64,7 @@ class HeadGradient(GradientAccumulator):
             parameter.grad = None
 
 
-def add_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:
+def add_gradient(parameter: Tensor, gradient: Tensor) -> None:
     if parameter.grad is None:
         parameter.grad = gradient
     else:

@@ -68,6 +68,7 @@ def kill_and_resume(program: Program, strategy: str, place: str, whole: Path) ->
 def test_killed_run(program: Program, strategy: str) -> None:
     ended = run(program, strategy, strategy)
     assert ended.code == 0, ended.text
+    assert "transform.size 32, crop_pct 0.95, bicubic" in ended.text  # of timm
     whole = program.only_run(strategy)
     found = {place: kill_and_resume(program, strategy, place, whole) for place in PLACES[strategy]}
     assert found == {place: [] for place in PLACES[strategy]}
