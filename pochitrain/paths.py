@@ -69,6 +69,20 @@ def make_numbered_directory(parent: Path, name: str, digits: int = 1) -> Path:
             number += 1
 
 
+def list_folders(parent: Path) -> list[Path]:
+    """Folders below `parent`, newest name first; numbers count as numbers."""
+    if not parent.is_dir():
+        return []
+
+    def order(path: Path) -> list[tuple[int, str]]:
+        return [(int(part), "") if part.isdigit() else (0, part) for part in split(path.name)]
+
+    def split(name: str) -> list[str]:
+        return [part for part in re.split(r"(\d+)", name) if part]
+
+    return sorted((path for path in parent.iterdir() if path.is_dir()), key=order, reverse=True)
+
+
 def require_new_directory(path: Path) -> Path:
     """Make `path`, which must not hold a run yet.
 

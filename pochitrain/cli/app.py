@@ -37,7 +37,7 @@ from pochitrain.config.root import refuse_number_for_switch, validate
 from pochitrain.config.strategy import BUDGET, strategy_name
 from pochitrain.error import ConfigError
 from pochitrain.paths import config_directory
-from pochitrain.search.grid import WholeBasicSweeper
+from pochitrain.search.grid import GridJob, WholeBasicSweeper
 from pochitrain.text import first_line
 
 # In worker processes of a sweep this module is imported before the job is composed.
@@ -133,6 +133,14 @@ def train_task(cfg: DictConfig) -> float | None:
     return train(cfg, warnings)
 
 
+def after_grid(jobs: list[GridJob]) -> None:
+    """Summarise the folds of a grid, if it has any."""
+    if any(job.cfg.data.get("num_folds") is not None for job in jobs):
+        from pochitrain.run.folds import summarize_folds
+
+        summarize_folds(jobs)
+
+
 def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | None = None) -> None:
     """Run the Hydra application on `argv`.
 
@@ -147,6 +155,7 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
     _outcome.clear()
     _task[:] = [] if task is None else [task]
     Plugins.instance().register(WholeBasicSweeper)  # hydra/sweeper=basic
+    WholeBasicSweeper.after = staticmethod(after_grid)
     argv = [to_hydra(word) for word in argv]
     with command_line([prog, *argv]):
         register_transforms_of_data(config_folders(parse_flags(argv, prog)))

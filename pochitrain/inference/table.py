@@ -56,8 +56,13 @@ def format_report(scores: Scores) -> str:
 
 def save_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON object. NaN and infinity, which JSON cannot represent, become null."""
-    content = {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in content.items()
-    }
-    write_text(path, format_json(content))
+    write_text(path, format_json(without_nan(content)))
+
+
+def without_nan(value: Any) -> Any:
+    """`value` with None for the numbers in it, at any depth, that are not finite."""
+    if isinstance(value, dict):
+        return {key: without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

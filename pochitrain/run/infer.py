@@ -174,19 +174,21 @@ def write_files(
         return files
     write_text(folder / "classification_report.csv", format_report(scores))
     write_text(folder / "mistakes.html", gallery(source.dataset, rows, names))
-    draw_matrix(folder, classifier, scores)
+    draw_matrix(
+        folder, names, scores, ConfusionMatrixConfig(**classifier.config["confusion_matrix"])
+    )
     tables = ["classification_report.csv", "confusion_matrix.csv"]
     return [*files, *tables, "confusion_matrix.png", "mistakes.html"]
 
 
-def draw_matrix(folder: Path, classifier: Classifier, scores: Scores) -> None:
+def draw_matrix(
+    folder: Path, class_names: list[str], scores: Scores, style: ConfusionMatrixConfig
+) -> None:
     """Write confusion_matrix.csv and .png."""
     from pochitrain.report.confusion_matrix import draw_confusion_matrix  # loads matplotlib
 
     table = folder / "confusion_matrix.csv"
-    counts = torch.from_numpy(scores.confusion)
-    write_text(table, format_confusion(counts, classifier.class_names))
-    style = ConfusionMatrixConfig(**classifier.config["confusion_matrix"])
+    write_text(table, format_confusion(torch.from_numpy(scores.confusion), class_names))
     draw_confusion_matrix(table, folder / "confusion_matrix.png", style)
 
 

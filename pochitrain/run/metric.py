@@ -1,6 +1,6 @@
 """Builds the metrics of a run from names and nodes in the config."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -52,11 +52,7 @@ def saved_metrics(classifier: Classifier, warnings: list[str]) -> list[Metric]:
         warnings: a line is added for each custom metric that is not allowed here.
     """
     node = classifier.config.get("metrics", {})
-    found = {metric.name: metric for metric in ON_PREDICTIONS}
-    for name in node.get("names", []):
-        metric = find_metric(str(name))
-        if metric is not None and metric.top_k is not None:
-            found[metric.name] = metric
+    found = {metric.name: metric for metric in metrics_of_names(node.get("names", []))}
     parts = Components(OmegaConf.create(classifier.config), classifier.allow)
     for name in node.get("custom", {}):
         try:
@@ -64,6 +60,16 @@ def saved_metrics(classifier: Classifier, warnings: list[str]) -> list[Metric]:
                 found[name] = build_custom(parts, name, len(classifier.class_names))
         except ConfigError as error:
             warnings.append(f"{name} is left out: {error}")
+    return list(found.values())
+
+
+def metrics_of_names(names: Iterable[object]) -> list[Metric]:
+    """All metrics that need no loss, and the top-k accuracies among `names`."""
+    found = {metric.name: metric for metric in ON_PREDICTIONS}
+    for name in names:
+        metric = find_metric(str(name))
+        if metric is not None and metric.top_k is not None:
+            found[metric.name] = metric
     return list(found.values())
 
 

@@ -32,6 +32,7 @@ from pochitrain.run.build import RunParts, build_parts
 from pochitrain.run.callback import build_callbacks, build_ema, check_callbacks
 from pochitrain.run.directory import collect_versions, open_run_directory, save_metadata
 from pochitrain.run.end import report_end
+from pochitrain.run.judge import FILES, judge_best, print_judgement
 from pochitrain.run.optimization import step_settings
 from pochitrain.run.resume.find import ResumedRun, find_run
 from pochitrain.run.resume.restore import restore
@@ -100,7 +101,9 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
                 progress.close()
                 parts.close_loaders()
             request.end_of_training()
+            tested = judge_best(cfg, parts.data, state, folder)
             finish(cfg, console, state, folder)
+            print_judgement(console, cfg, parts.data, tested)
             write_status(folder, "finished", state)
     return None if state.best is None else state.best.value
 
@@ -166,7 +169,7 @@ def finish(cfg: DictConfig, console: Console, state: TrainState, folder: Path) -
     wanted = cfg.metrics.export and (cfg.optuna.graphs or not cfg.optuna.enabled)
     graphs = draw_graphs(cfg, folder) if wanted else []
     files = [folder / "models" / name for name in ("best.pth", "last.pth", "ema.pth")]
-    files += [folder / name for name in TABLES] + graphs + [folder / "tensorboard"]
+    files += [folder / name for name in (*TABLES, *FILES)] + graphs + [folder / "tensorboard"]
     print_end(console, state, folder, [*files, folder / "config.yaml", folder / "environment.json"])
 
 
@@ -232,13 +235,15 @@ def describe_run(cfg: DictConfig, parts: RunParts, folder: Path) -> dict[str, st
     data, model, precision = parts.data, parts.state.model, parts.precision
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     num_val = 0 if data.val is None else len(data.val)
+    tested = "" if data.test is None else f", {len(data.test):,} for the test at the end"
     device = str(precision.device)
     if precision.device.type == "cuda":
         device += f" ({torch.cuda.get_device_name(precision.device)})"
     rate = cfg.optimizer.get("lr", cfg.learning_rate)
     at = "a rate that is chosen below" if rate is None else f"{rate:g}"
     rows = {
-        "data": f"{len(data.train):,} training, {num_val:,} validation pictures",
+        "data": f"{len(data.train):,} training, {num_val:,} validation pictures{tested}",
+        **({"split": data.division} if data.division else {}),
         "classes": describe_classes(data),
         "model": f"{cfg.model.get('name', type(model).__name__)}, {num_parameters:,} parameters",
         "training": (

@@ -1,9 +1,10 @@
 """`--multirun` without a search: Hydra's grid, with all jobs checked before the first starts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from pochitrain.config.root import refuse_number_for_switch, validate
 from pochitrain.error import ConfigError
+from pochitrain.paths import list_folders
 from pochitrain.search.directory import missing_directories, remove_empty
 from pochitrain.sweep.private_api import BasicSweeper, remember_composition
 
@@ -19,8 +21,30 @@ RECORD = "multirun.yaml"
 """Hydra's record of a grid, written before its first job."""
 
 
+@dataclass
+class GridJob:
+    """A job of a grid."""
+
+    overrides: list[str]
+    cfg: DictConfig
+    """Its composed config, without the `hydra` node."""
+    aliases: dict[str, str]
+    """hydra.aliases"""
+    parent: Path
+    """The directory of the sweep, in which its run is."""
+    subdir: str
+    """Its run directory there, if that was given; else "."."""
+
+    def folders(self) -> list[Path]:
+        """Where its run can be, newest first."""
+        return list_folders(self.parent) if self.subdir == "." else [self.parent / self.subdir]
+
+
 class WholeBasicSweeper(BasicSweeper):
     """Hydra's basic sweeper, which checks all jobs before the first one starts."""
+
+    after: ClassVar[Callable[[list[GridJob]], None] | None] = None
+    """Called with all jobs when they have ended well."""
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -39,8 +63,12 @@ class WholeBasicSweeper(BasicSweeper):
         """
         assert self.config is not None and self.hydra_context is not None
         refuse_empty_sweeps(arguments, self.hydra_context.config_loader)
+        self.jobs: list[GridJob] = []
         with restoring_when_refused(Path(self.config.hydra.sweep.dir)):
-            return super().sweep(arguments)
+            returned = super().sweep(arguments)
+        if WholeBasicSweeper.after is not None:
+            WholeBasicSweeper.after(self.jobs)
+        return returned
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Check a batch of jobs; the basic sweeper calls this before it launches them.
@@ -52,7 +80,13 @@ class WholeBasicSweeper(BasicSweeper):
         for overrides in batch:
             job = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
             with read_write(job), open_dict(job):
+                job.hydra.job.num = len(self.jobs)
+                job.hydra.job.id = str(len(self.jobs))
+                node = job.hydra
+                aliases = {str(key): str(value) for key, value in (node.aliases or {}).items()}
+                place = (Path(node.sweep.dir), str(node.sweep.subdir))
                 del job["hydra"]
+            self.jobs.append(GridJob(list(overrides), job, aliases, *place))
             refuse_number_for_switch(overrides, job)
             validate(job)
 

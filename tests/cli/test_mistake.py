@@ -307,6 +307,69 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
     ("--cfg", "Argument --cfg/-c: expected one argument. train.py --help lists the flags."),
     ("--config-name=nosuch", "--config-name must be a config file, got 'nosuch', which is ..."),
     ("--config-dir=/nosuch", "--config-dir must be a folder with config files, got '/nosuch', ..."),
+    (
+        "data.fold=1",
+        "data.fold must be null without data.num_folds, got 1. "
+        "Give the number of folds too: data.num_folds=5.",
+    ),
+    (
+        "data.num_folds=5",
+        "data.fold must be 0 to 4 with data.num_folds=5, got None. All of them, one after another: "
+        "--multirun data.num_folds=5 'data.fold=range(0,5)'.",
+    ),
+    (
+        "data.num_folds=5 data.fold=5",
+        "data.fold must be 0 to 4 with data.num_folds=5, got 5. ...",
+    ),
+    (
+        "data.num_folds=5 data.fold=0 data.val_fraction=0.3",
+        "data.val_fraction must be null with data.num_folds, whose fold is what is validated on, "
+        "got 0.3.",
+    ),
+    ("data.num_folds=1 data.fold=0", "data.num_folds must be an integer >= 2, got 1."),
+    (
+        "data.test_fraction=0.8",
+        "data.test_fraction must be < 0.8, so that some pictures are left to train on, got 0.8.",
+    ),
+    (
+        "data=folder data.train_root=x data.group_by=cat",
+        "data.group_by must be null without data.val_fraction, data.num_folds or "
+        "data.test_fraction, got 'cat'. Add data.val_fraction=0.2.",
+    ),
+    (
+        "data=folder data.train_root=x data.val_fraction=0.2 data.group_by='['",
+        "data.group_by must be a regular expression, got '[' ...",
+    ),
+    (
+        "data=folder data.train_root=x data.val_fraction=0.2 data.group_by='(a)(b)'",
+        "data.group_by must be a regular expression with at most one ( ), which is the group of a "
+        "picture, got '(a)(b)'. Write (?: ) for the others.",
+    ),
+    (
+        "data=folder data.train_root=x data.val_fraction=0.2 data.split_by_time=clock",
+        "data.split_by_time must be one of exif, file, got 'clock'.",
+    ),
+    (
+        "data=folder data.train_root=x data.val_fraction=0.2 data.split_by_time=exif "
+        "data.group_by=cat",
+        "data.split_by_time must be null with data.group_by: a split is by groups or by time, "
+        "got 'exif'.",
+    ),
+    (
+        "data=folder data.train_root=x data.num_folds=5 data.fold=0 data.split_by_time=exif",
+        "data.split_by_time must be null with data.num_folds: folds have no order in time, "
+        "got 'exif'.",
+    ),
+    (
+        "data=folder data.train_root=x data.val_root=y data.num_folds=5 data.fold=0",
+        "data.num_folds must be null when data.val_root is given, got 5. "
+        "Validation pictures come from one place.",
+    ),
+    (
+        "data=folder data.train_root=x data.test_root=y data.test_fraction=0.1",
+        "data.test_fraction must be null when data.test_root is given, got 0.1. "
+        "Test pictures come from one place.",
+    ),
 ]
 
 
@@ -432,6 +495,33 @@ DATA_MISTAKES: list[tuple[str, str]] = [
     (
         FOLDER + "work_dir=photos/cat/0.png/runs",
         "work_dir must be a directory that can be written to, got 'photos/cat/0.png/runs' ...",
+    ),
+    (
+        FOLDER + "data.val_fraction=0.2 data.test_root=photos",
+        "data.test_root must be a folder of other pictures than data.train_root, got 'photos'. ...",
+    ),
+    (
+        FOLDER + "data.test_root=strange",
+        "data.test_root must only hold classes of data.train_root, got 'bird' in 'strange'. ...",
+    ),
+    (
+        FOLDER + "data.num_folds=4 data.fold=0",
+        "data.num_folds must be at most the number of pictures of each class, got 4. "
+        "cat 3, dog 3. data.num_folds=3 would do.",
+    ),
+    (
+        FOLDER + "data.val_fraction=0.5 data.group_by=lot",
+        "data.group_by must find a group in the path of every picture below 'photos', got 'lot', "
+        "which finds none in all of them: ...",
+    ),
+    (
+        FOLDER + "data.val_fraction=0.5 data.group_by='^(cat|dog)'",
+        "data.group_by must give every class at least 2 groups, for training and validation, got "
+        "cat 1, dog 1. Collect more, ask for fewer parts, leave such a class out, or group by ...",
+    ),
+    (
+        FOLDER + "data.val_fraction=0.5 data.split_by_time=exif",
+        "data.split_by_time=exif must find a time in every picture, got none in 6 of 6: ...",
     ),
 ]
 

@@ -7,6 +7,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from pochitrain.config.root import GROUPS, RootConfig
+from pochitrain.config.split import GroupPattern
 from pochitrain.config.validators import Choice, Numbers, Range, Regexes, Rule, check_fields
 from pochitrain.error import ConfigError
 
@@ -30,7 +31,7 @@ def broken(rule: Any) -> Any:
         return low - 1 if math.isfinite(low) else high + 1
     if isinstance(rule, Numbers):
         return []
-    return {Choice: "nosuch", Regexes: ["("]}.get(type(rule))
+    return {Choice: "nosuch", Regexes: ["("], GroupPattern: "("}.get(type(rule))
 
 
 ROWS = [

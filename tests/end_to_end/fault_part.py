@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from hydra.core.hydra_config import HydraConfig
 from torch import Tensor, nn
 
 import pochitrain.atomic
@@ -130,11 +131,14 @@ class SignalAt(Callback):
     The environment variable SIGNAL_AT is `signal:event:epoch:batch`, such as `SIGKILL:batch:1:3`.
     Events: `batch`, `validation` and `epoch_end` as in the callbacks, `write` in the middle of
     writing a checkpoint, `fit_end`. Without it nothing happens, so that both parts of a run have
-    the same config.
+    the same config. SIGNAL_JOB, if given, is the number of the only job of a sweep that fires.
     """
 
     def __init__(self) -> None:
-        name, event, epoch, batch = (os.environ.get("SIGNAL_AT") or "0:::").split(":")
+        wanted = os.environ.get("SIGNAL_AT") or "0:::"
+        if os.environ.get("SIGNAL_JOB", "") not in ("", str(HydraConfig.get().job.get("num"))):
+            wanted = "0:::"
+        name, event, epoch, batch = wanted.split(":")
         self.signal = name
         self.place = (event, epoch, batch)
 

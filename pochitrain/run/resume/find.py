@@ -1,7 +1,6 @@
 """Finds the run to resume, its config and its newest readable checkpoint."""
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from pochitrain.config.strategy import CHOSEN_BY_RUN
 from pochitrain.config.transform import AUTO_KEYS
 from pochitrain.engine.checkpoint import earlier_checkpoints, load_checkpoint
 from pochitrain.error import ConfigError
+from pochitrain.paths import list_folders
 from pochitrain.run.directory import collect_versions, requested_directory, tell_hydra
 from pochitrain.run.resume.config import (
     ABSENT,
@@ -123,7 +123,16 @@ def find_newest(cfg: DictConfig, take_finished: bool) -> tuple[Path, DictConfig]
     """
     parent, explicit = requested_directory(cfg)
     folders = [explicit] if explicit is not None else list_folders(parent)
-    is_overridden = overrides_of_command()
+    return search_folders(cfg, folders, overrides_of_command(), take_finished)
+
+
+def search_folders(
+    cfg: DictConfig,
+    folders: Iterable[Path],
+    is_overridden: Callable[[KeyPath], bool],
+    take_finished: bool,
+) -> tuple[Path, DictConfig] | None:
+    """The first of `folders` that `find_newest` would take."""
     for folder in folders:
         if not (folder / "config.yaml").is_file():
             continue
@@ -141,18 +150,19 @@ def find_newest(cfg: DictConfig, take_finished: bool) -> tuple[Path, DictConfig]
     return None
 
 
-def list_folders(parent: Path) -> list[Path]:
-    """Folders below `parent`, newest name first; numbers count as numbers."""
-    if not parent.is_dir():
-        return []
+def find_run_of(
+    cfg: DictConfig, folders: Iterable[Path], overrides: Sequence[str], aliases: Mapping[str, str]
+) -> Path | None:
+    """The newest finished run of a job of a sweep, whose config is `cfg`.
 
-    def order(path: Path) -> list[tuple[int, str]]:
-        return [(int(part), "") if part.isdigit() else (0, part) for part in split(path.name)]
-
-    def split(name: str) -> list[str]:
-        return [part for part in re.split(r"(\d+)", name) if part]
-
-    return sorted((path for path in parent.iterdir() if path.is_dir()), key=order, reverse=True)
+    Args:
+        folders: where it can be, newest first.
+        overrides: of the job.
+        aliases: hydra.aliases.
+    """
+    finished = (folder for folder in folders if is_finished(folder))
+    found = search_folders(cfg, finished, match_overrides(overrides, aliases), take_finished=True)
+    return None if found is None else found[0]
 
 
 def require_run(folder: Path) -> Path:

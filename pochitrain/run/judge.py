@@ -1,0 +1,205 @@
+"""What the best model of a run says about the images of its fold, and, once, about the test images.
+
+Both are asked the way `pochi infer` asks, with the weights of `models/best.pth`.
+"""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+from rich.console import Console
+
+from pochitrain.atomic import write_text
+from pochitrain.data.dataset import DataSplits, ImageDataset
+from pochitrain.engine.state import TrainState
+from pochitrain.error import DataError
+from pochitrain.inference.classifier import Classifier, load_classifier
+from pochitrain.inference.score import score
+from pochitrain.inference.stream import classify
+from pochitrain.inference.table import save_json
+from pochitrain.run.metric import saved_metrics
+from pochitrain.text import format_csv
+
+VAL_PREDICTIONS = "val_predictions.csv"
+TEST_PREDICTIONS = "test_predictions.csv"
+TEST_METRICS = "test_metrics.json"
+FILES = (VAL_PREDICTIONS, TEST_METRICS, TEST_PREDICTIONS)
+
+COLUMNS = ("image_path", "fold", "true", "true_class", "predicted", "predicted_class", "correct")
+CHANCE = "p_"
+"""Before the name of a class: the column of its probability."""
+
+COMPARED = "kept back: the jobs of a multirun are compared, so none of them is tested"
+
+
+@dataclass
+class Predictions:
+    """What a model says about N labelled images of C classes."""
+
+    class_names: list[str]
+    labels: NDArray[np.int64]
+    """The true classes, shape (N,)."""
+    probabilities: NDArray[np.float64]
+    """Shape (N, C); rows sum to 1."""
+
+
+def is_tested(cfg: DictConfig) -> bool:
+    """Whether this run tests its best model: only one that is not compared with others does."""
+    compared = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    return not cfg.optuna.enabled and not compared
+
+
+def judge_best(cfg: DictConfig, data: DataSplits, state: TrainState, folder: Path) -> str:
+    """Write the predictions of a fold, and test the best model if this run may.
+
+    A run that is resumed after its end asks again only if its best model is another one.
+
+    Returns:
+        A line about the test for the terminal; empty without one.
+
+    Raises:
+        DataError: if an image cannot be read any more.
+    """
+    is_fold = cfg.data.get("num_folds") is not None and not cfg.optuna.enabled
+    is_test = data.test is not None and is_tested(cfg)
+    if state.best is None or not (is_fold or is_test):
+        return ""
+    known = read_test(folder)
+    asked = {"epoch": state.best.epoch, "monitor": state.monitor.metric, "value": state.best.value}
+    is_new = known.get("best") != asked
+    if not is_fold and not is_new:
+        return describe_test(known)
+    classifier = load_classifier(folder, cfg.device, list(cfg.allow_targets))
+    if is_fold and data.val is not None:
+        found = predict(classifier, data.val, cfg)
+        write_predictions(folder / VAL_PREDICTIONS, found, data.val, int(cfg.data.fold))
+    if not is_test or data.test is None:
+        return ""
+    if is_new:
+        known = test(classifier, data.test, cfg, asked, folder, known)
+    return describe_test(known)
+
+
+def test(
+    classifier: Classifier,
+    dataset: ImageDataset,
+    cfg: DictConfig,
+    best: dict[str, Any],
+    folder: Path,
+    before: dict[str, Any],
+) -> dict[str, Any]:
+    """Test the model, and write its predictions and test_metrics.json; returns the latter.
+
+    Args:
+        best: which model it is.
+        before: the result of an earlier test in this run, which is kept in the file.
+    """
+    found = predict(classifier, dataset, cfg)
+    metrics = saved_metrics(classifier, [])
+    scores = score(found.probabilities, found.labels, found.class_names, metrics=metrics)
+    earlier = [{key: value for key, value in before.items() if key != "earlier"}] if before else []
+    content = {
+        "model": str(classifier.source.relative_to(folder)),
+        "best": best,
+        "images": len(dataset),
+        **scores.summary(),
+        "earlier": [*before.get("earlier", []), *earlier],
+    }
+    write_predictions(folder / TEST_PREDICTIONS, found, dataset, None)
+    save_json(folder / TEST_METRICS, content)
+    return content
+
+
+def read_test(folder: Path) -> dict[str, Any]:
+    """The content of test_metrics.json; empty if the run has not been tested."""
+    try:
+        content = json.loads((folder / TEST_METRICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def describe_test(content: dict[str, Any]) -> str:
+    """The result of the test in one line."""
+
+    def show(key: str, form: str) -> str:
+        return "not a number" if content[key] is None else form.format(content[key])
+
+    again = len(content["earlier"])
+    note = f" (test number {again + 1} of this run)" if again else ""
+    return (
+        f"Test of the best model on {content['images']:,} pictures that nothing else has seen: "
+        f"accuracy {show('accuracy', '{:.2f} %')}, "
+        f"balanced accuracy {show('balanced_accuracy', '{:.2f} %')}, "
+        f"macro F1 {show('macro_f1_score', '{:.4f}')}{note}"
+    )
+
+
+def predict(classifier: Classifier, dataset: ImageDataset, cfg: DictConfig) -> Predictions:
+    """The probabilities of all images of `dataset`.
+
+    Raises:
+        DataError: if one of them cannot be read.
+    """
+    batch_size = int(cfg.data.get("batch_size", cfg.batch_size))
+    answers = classify(classifier, dataset, batch_size, cfg.data.get("num_workers"))
+    for index, reason in sorted(answers.unreadable.items()):
+        raise DataError(f"{dataset.name(index)} cannot be judged: {reason}.")
+    chances = torch.softmax(answers.logits.double(), dim=1).numpy()
+    return Predictions(classifier.class_names, np.asarray(dataset.labels, np.int64), chances)
+
+
+def write_predictions(
+    path: Path, found: Predictions, dataset: ImageDataset, fold: int | None
+) -> None:
+    """Write a row per image, with every digit of its probabilities."""
+    names = found.class_names
+
+    def rows() -> Iterator[list[object]]:
+        for index, chances in enumerate(found.probabilities):
+            true, best = int(found.labels[index]), int(chances.argmax())
+            image = [dataset.name(index), fold, true, names[true], best, names[best], true == best]
+            yield [*image, *chances.tolist()]
+
+    write_text(path, format_csv(header_of(names), rows()))
+
+
+def format_header(class_names: list[str]) -> str:
+    """The first line of a file of predictions."""
+    return format_csv(header_of(class_names), [])
+
+
+def header_of(class_names: list[str]) -> list[str]:
+    return [*COLUMNS, *(CHANCE + name for name in class_names)]
+
+
+def read_predictions(path: Path) -> Predictions:
+    """What `write_predictions` has written.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError, IndexError, StopIteration: if it is not such a file.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.reader(file)
+        names = [cell.removeprefix(CHANCE) for cell in next(reader)[len(COLUMNS) :]]
+        rows = [(int(row[2]), list(map(float, row[len(COLUMNS) :]))) for row in reader]
+    labels = np.array([label for label, _ in rows], np.int64)
+    return Predictions(names, labels, np.array([chances for _, chances in rows], np.float64))
+
+
+def print_judgement(console: Console, cfg: DictConfig, data: DataSplits, line: str) -> None:
+    """Print the result of the test, or that there was none."""
+    if line:
+        console.print(line, style="bold", markup=False, soft_wrap=True)
+    elif data.test is not None and not is_tested(cfg):
+        console.print(f"Test: {len(data.test):,} pictures {COMPARED}.", soft_wrap=True)
