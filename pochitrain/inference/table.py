@@ -10,7 +10,6 @@ from pochitrain.atomic import write_text
 from pochitrain.inference.score import Scores
 from pochitrain.text import format_csv, format_json
 
-
 COLUMNS = (
     "image_path",
     "predicted",
