@@ -4,6 +4,7 @@ It is made from the files of the runs, so it is the same whether they ran in thi
 others, or before an interruption.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -161,7 +162,7 @@ def summarize(
         "complete": [fold.fold for fold in folds] == list(range(num_folds)),
         "images": sum(len(fold.found.labels) for fold in folds),
         "mean": {key: fmean(one[key] for one in each) for key in keys},
-        "std": {key: stdev([one[key] for one in each]) for key in keys},
+        "std": {key: spread([one[key] for one in each]) for key in keys},
         "pooled": pooled.summary(),
         "folds": [
             {
@@ -174,6 +175,11 @@ def summarize(
             for fold, one in zip(folds, each, strict=True)
         ],
     }
+
+
+def spread(values: Sequence[float]) -> float:
+    """The sample standard deviation; NaN if a value is no finite number."""
+    return stdev(values) if all(map(math.isfinite, values)) else math.nan
 
 
 def format_table(content: dict[str, Any]) -> str:
