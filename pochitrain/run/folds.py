@@ -118,7 +118,11 @@ def write_summary(folds: Sequence[Fold], job: GridJob, console: Console) -> Path
     names = folds[0].found.class_names
     scores = [score_of(fold.found, cfg) for fold in folds]
     pooled = score_of(pool([fold.found for fold in folds]), cfg)
-    content = summarize(folds, scores, pooled, int(cfg.data.num_folds))
+    overrides = [word for word in job.overrides if not is_fold(word)]
+    content = {
+        "overrides": overrides,
+        **summarize(folds, scores, pooled, int(cfg.data.num_folds)),
+    }
     save_json(folder / "folds.json", content)
     write_text(folder / "folds.csv", format_table(content))
     header = format_header(names)
@@ -129,7 +133,8 @@ def write_summary(folds: Sequence[Fold], job: GridJob, console: Console) -> Path
     draw_matrix(folder, names, pooled, style)
     print_summary(console, content, folder)
     if cfg.data.get("test_fraction") or cfg.data.get("test_root"):
-        console.print(f"Test: {COMPARED}. Train the chosen setting once, without --multirun.")
+        advice = "Train the chosen setting once, without --multirun."
+        console.print(f"Test: {COMPARED}. {advice}", soft_wrap=True)
     return folder
 
 
@@ -150,7 +155,7 @@ def pool(parts: Sequence[Predictions]) -> Predictions:
 def summarize(
     folds: Sequence[Fold], scores: Sequence[Scores], pooled: Scores, num_folds: int
 ) -> dict[str, Any]:
-    """Content of folds.json.
+    """Content of folds.json, apart from the overrides.
 
     `std` is the sample standard deviation, which divides by the number of folds - 1. `pooled` are
     the scores of all out-of-fold predictions taken together.
