@@ -72,6 +72,6 @@ def overrides(folder: str, minutes: float, typed: list[str]) -> list[str]:
     words = ["strategy=budget", f"budget.minutes={minutes:g}", "data=folder"]
     words.append(f"data.train_root={quote_override(str(Path(folder)))}")
     keys = {word.partition("=")[0] for word in typed}
-    if not keys & {"data.val_fraction", "data.val_root"}:
+    if not keys & {"data.val_fraction", "data.val_root", "data.num_folds"}:
         words.append("data.val_fraction=0.2")
     return words
