@@ -24,7 +24,7 @@ FOLDS = ["--multirun", "data.num_folds=3"]
 
 
 def write_run(cfg: DictConfig, warnings: list[str]) -> float:
-    """The files of a run that is right unless the index of the image ends in the number of the fold."""
+    """The files of a run, wrong where the index of the image ends in the number of the fold."""
     data = require_splits(Components(cfg).build_data())
     folder = open_run_directory(cfg)
     save_config(folder, cfg)
