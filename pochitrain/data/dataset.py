@@ -106,6 +106,8 @@ class DataSplits:
     """How the images were divided, for the person, where that is not the usual part."""
     group_digest: str = ""
     """Hash of the groups that decided how the images were divided; empty without groups."""
+    train_groups: Sequence[str] | None = None
+    """Group of each training image, where groups must not be divided any further either."""
 
     def count_per_class(self, split: ImageDataset) -> list[int]:
         counts = np.bincount(np.asarray(split.labels), minlength=len(self.class_names))

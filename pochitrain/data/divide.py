@@ -42,6 +42,7 @@ def divide(
         test=None if parts.test is None else Subset(dataset, parts.test),
         division=describe(rule, groups, times, [parts.train, parts.val, parts.test]),
         group_digest="" if groups is None else digest(groups),
+        train_groups=None if groups is None else [groups[i] for i in parts.train.tolist()],
     )
 
 

@@ -23,16 +23,8 @@ from pochitrain.config.table import SUFFIXES, TABLE_SUFFIXES, is_encoding
 from pochitrain.error import ConfigError, require
 from pochitrain.text import first_line, restore_cell, shorten_list
 
-RESULT_COLUMNS = (
-    "image_path",
-    "predicted",
-    "predicted_class",
-    "true",
-    "true_class",
-    "confidence",
-    "correct",
-)
-"""How inference_results.csv begins."""
+RESULT_COLUMNS = {"image_path", "true_class", "predicted_class"}
+"""What a table of predictions has that was written by a run: inference_results.csv, and others."""
 
 NUM_SHOWN = 5
 """Rows that a message names."""
@@ -65,8 +57,8 @@ class TableFile:
 
     @property
     def is_result(self) -> bool:
-        """Whether it was written by an inference."""
-        return tuple(self.header[: len(RESULT_COLUMNS)]) == RESULT_COLUMNS
+        """Whether it is a table of predictions that pochitrain wrote."""
+        return {*self.header} >= RESULT_COLUMNS
 
     def read(self, names: Sequence[str]) -> tuple[Int64s, dict[str, list[str]]]:
         """The line or row (from 1) at which each row begins, int64, shape (N,), and the columns.

@@ -7,9 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from pochitrain.atomic import write_text
-from pochitrain.data.table_file import RESULT_COLUMNS
 from pochitrain.inference.score import Scores
 from pochitrain.text import format_csv, format_json
+
+COLUMNS = (
+    "image_path",
+    "predicted",
+    "predicted_class",
+    "true",
+    "true_class",
+    "confidence",
+    "correct",
+)
 
 
 @dataclass
@@ -26,7 +35,7 @@ class PredictionRow:
 def format_predictions(rows: Sequence[PredictionRow], class_names: list[str]) -> str:
     """Text of inference_results.csv, with a column `error` if an image could not be read."""
     with_error = any(row.error for row in rows)
-    header = [*RESULT_COLUMNS, "error"] if with_error else list(RESULT_COLUMNS)
+    header = [*COLUMNS, "error"] if with_error else list(COLUMNS)
     return format_csv(header, (cells(row, class_names, with_error) for row in rows))
 
 

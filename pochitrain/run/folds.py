@@ -4,6 +4,7 @@ It is made from the files of the runs, so it is the same whether they ran in thi
 others, or before an interruption.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -117,7 +118,11 @@ def write_summary(folds: Sequence[Fold], job: GridJob, console: Console) -> Path
     names = folds[0].found.class_names
     scores = [score_of(fold.found, cfg) for fold in folds]
     pooled = score_of(pool([fold.found for fold in folds]), cfg)
-    content = summarize(folds, scores, pooled, int(cfg.data.num_folds))
+    overrides = [word for word in job.overrides if not is_fold(word)]
+    content = {
+        "overrides": overrides,
+        **summarize(folds, scores, pooled, int(cfg.data.num_folds)),
+    }
     save_json(folder / "folds.json", content)
     write_text(folder / "folds.csv", format_table(content))
     header = format_header(names)
@@ -128,7 +133,8 @@ def write_summary(folds: Sequence[Fold], job: GridJob, console: Console) -> Path
     draw_matrix(folder, names, pooled, style)
     print_summary(console, content, folder)
     if cfg.data.get("test_fraction") or cfg.data.get("test_root"):
-        console.print(f"Test: {COMPARED}. Train the chosen setting once, without --multirun.")
+        advice = "Train the chosen setting once, without --multirun."
+        console.print(f"Test: {COMPARED}. {advice}", soft_wrap=True)
     return folder
 
 
@@ -149,7 +155,7 @@ def pool(parts: Sequence[Predictions]) -> Predictions:
 def summarize(
     folds: Sequence[Fold], scores: Sequence[Scores], pooled: Scores, num_folds: int
 ) -> dict[str, Any]:
-    """Content of folds.json.
+    """Content of folds.json, apart from the overrides.
 
     `std` is the sample standard deviation, which divides by the number of folds - 1. `pooled` are
     the scores of all out-of-fold predictions taken together.
@@ -161,7 +167,7 @@ def summarize(
         "complete": [fold.fold for fold in folds] == list(range(num_folds)),
         "images": sum(len(fold.found.labels) for fold in folds),
         "mean": {key: fmean(one[key] for one in each) for key in keys},
-        "std": {key: stdev([one[key] for one in each]) for key in keys},
+        "std": {key: spread([one[key] for one in each]) for key in keys},
         "pooled": pooled.summary(),
         "folds": [
             {
@@ -174,6 +180,11 @@ def summarize(
             for fold, one in zip(folds, each, strict=True)
         ],
     }
+
+
+def spread(values: Sequence[float]) -> float:
+    """The sample standard deviation; NaN if a value is no finite number."""
+    return stdev(values) if all(map(math.isfinite, values)) else math.nan
 
 
 def format_table(content: dict[str, Any]) -> str:

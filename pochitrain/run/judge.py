@@ -38,7 +38,7 @@ COLUMNS = ("image_path", "fold", "true", "true_class", "predicted", "predicted_c
 CHANCE = "p_"
 """Before the name of a class: the column of its probability."""
 
-COMPARED = "kept back: the jobs of a multirun are compared, so none of them is tested"
+COMPARED = "kept back, since the jobs of a multirun are compared, so none of them is tested"
 
 
 @dataclass
@@ -202,4 +202,4 @@ def print_judgement(console: Console, cfg: DictConfig, data: DataSplits, line: s
     if line:
         console.print(line, style="bold", markup=False, soft_wrap=True)
     elif data.test is not None and not is_tested(cfg):
-        console.print(f"Test: {len(data.test):,} pictures {COMPARED}.", soft_wrap=True)
+        console.print(f"Test: {len(data.test):,} pictures are {COMPARED}.", soft_wrap=True)

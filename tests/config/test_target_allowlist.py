@@ -57,9 +57,10 @@ def is_step(thing: Any) -> bool:
 
 MODELS = {models.get_model_builder(name) for name in models.list_models(module=models)}
 OUR_MODELS = {"build_classifier", "build_timm", "build_efficientnet_lite"}
+DATA_KINDS = {"open_digits", "open_folder", "open_table", "open_shards"}
 ORACLES: dict[str, Callable[[Any], bool]] = {
     "model": lambda thing: thing in MODELS or thing.__name__ in OUR_MODELS,
-    "data": lambda thing: thing.__name__ in ("open_digits", "open_folder"),
+    "data": lambda thing: thing.__name__ in DATA_KINDS,
     "transform.train[0]": is_step,
     "transform.val[0]": is_step,
     "transform.batch": lambda thing: is_step(thing) or thing.__name__ == "BatchMix",

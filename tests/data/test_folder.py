@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from pochitrain.data import progress, verify
+from pochitrain.data.dataset import fingerprint
 from pochitrain.data.folder import list_images, open_folder
 from pochitrain.data.split import stratified_split
 from pochitrain.error import ConfigError
@@ -257,3 +258,47 @@ def test_val_fraction_of_a_folder(tmp_path: Path, make_folder: MakeFolder) -> No
     assert data.count_per_class(data.val) == [2, 1]
     names = {data.train.name(i) for i in range(12)} | {data.val.name(i) for i in range(3)}
     assert len(names) == 15
+
+
+def test_roots_and_groups_of_a_folder(tmp_path: Path, make_folder: MakeFolder) -> None:
+    root = make_folder(tmp_path / "r", {"a": 10, "b": 10})
+    test = make_folder(tmp_path / "t", {"b": 3})
+    data = open_folder(
+        train_root=str(root), test_root=str(test), val_fraction=0.2, group_by=r"/(\d\d\d)\."
+    )
+    assert data.val is not None and data.test is not None
+    assert [data.test.name(i) for i in range(3)] == [
+        str(test / "b" / f"00{i}.png") for i in range(3)
+    ]
+    assert data.count_per_class(data.test) == [0, 3]  # by name, not by position
+    sides = [{Path(part.name(i)).name for i in range(len(part))} for part in (data.train, data.val)]
+    assert not sides[0] & sides[1] and len(sides[0] | sides[1]) == 10
+    assert data.division == "8 + 2 groups, none of them on two sides"
+    assert data.train_groups == [Path(data.train.name(i)).stem for i in range(16)]
+
+
+def test_the_fingerprint_knows_the_groups_and_not_the_test(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    root = make_folder(tmp_path / "r", {"a": 10, "b": 10})
+    for name in ("a", "b"):
+        for i in range(10):  # two folders of the same names: lot0, lot1
+            target = root / name / f"lot{i % 5}" / f"{i // 5}.png"
+            target.parent.mkdir(exist_ok=True)
+            (root / name / f"{i:03d}.png").rename(target)
+    options = {"train_root": str(root), "val_fraction": 0.2, "group_by": "lot."}
+    before = fingerprint(open_folder(**options))
+    assert fingerprint(open_folder(**options, test_root=str(root))) == before
+    for name in ("a", "b"):
+        (root / name / "lot4").rename(root / name / "lot9")  # the same order and base names
+    assert fingerprint(open_folder(**{**options, "group_by": "lot(.)"})) != before
+
+
+def test_folds_of_a_folder_by_file_time(tmp_path: Path, make_folder: MakeFolder) -> None:
+    root = make_folder(tmp_path / "r", {"a": 6, "b": 6})
+    for name in ("a", "b"):
+        for i in range(6):
+            os.utime(root / name / f"{i:03d}.png", (1000 - i, 1000 - i))
+    data = open_folder(train_root=str(root), val_fraction=0.3, split_by_time="file")
+    assert data.val is not None
+    assert [Path(data.val.name(i)).name for i in range(len(data.val))] == ["000.png", "001.png"] * 2

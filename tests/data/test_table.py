@@ -1,5 +1,6 @@
 """Tables to labelled images: the same as folders, whoever wrote the file."""
 
+import shutil
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -177,6 +178,9 @@ def test_the_results_of_an_inference_can_be_read_back() -> None:
     assert names(data) == [("in/=a.png", "'=y"), ("-c.png", "-x"), ("in/-b.png", "-x")]
     pseudo = open_table(table="run/inference_results.csv", label_column="predicted_class")
     assert names(pseudo)[0] == ("in/-b.png", "'=y")
+    write("image_path,fold,true,true_class,predicted,predicted_class\nin/=a.png,0,1,''=y,0,'-x\n")
+    shutil.move("labels.csv", "run/out_of_fold.csv")
+    assert names(open_table(table="run/out_of_fold.csv")) == [("in/=a.png", "'=y")]
 
 
 def test_a_column_says_what_is_for_what() -> None:

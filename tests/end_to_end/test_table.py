@@ -106,6 +106,36 @@ def test_inference_scores_a_table_and_its_results_are_a_table(
     assert texts[0] == texts[1]
 
 
+def test_rows_for_the_test_are_used_once_at_the_end(
+    photos: Path, tmp_path: Path, pochi: Pochi
+) -> None:
+    lines = (tmp_path / "labels.csv").read_text().splitlines()
+    lines = [line.replace(",val,", ",test,") if i % 2 else line for i, line in enumerate(lines)]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    tested = [line.partition(",")[0] for line in lines if ",test," in line]
+    assert 0 < len(tested) < 4
+    run = train(pochi, tmp_path, "runs", *TABLE, SPLIT, "epochs=1")
+    with (run / "test_predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["image_path"] for row in rows} == {f"photos/{path}" for path in tested}
+
+
+def test_groups_and_folds_of_a_table(photos: Path, tmp_path: Path, pochi: Pochi) -> None:
+    """Odd and even pictures are two groups of many; each is validated on in one fold of two."""
+    lines = (tmp_path / "labels.csv").read_text().splitlines()
+    lines = [f"{line},{'group' if i == 0 else i % 4}" for i, line in enumerate(lines)]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    words = ["data.num_folds=2", "data.fold=0,1", "data.group_column=group", "epochs=1"]
+    outcome = pochi("--multirun", *TABLE, *words, *TINY, "work_dir=runs")
+    assert outcome.code == 0, outcome.err
+    with (tmp_path / "runs" / "folds" / "out_of_fold.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 20
+    group = {f"photos/{line.split(',')[0]}": line.rpartition(",")[2] for line in lines[1:]}
+    pairs = {(group[row["image_path"]], row["fold"]) for row in rows}
+    assert len(pairs) == 4  # each group in one fold
+
+
 def test_a_probe_weighs_pictures_too(photos: Path, tmp_path: Path, pochi: Pochi) -> None:
     words = [*TABLE, SPLIT, "strategy=probe", "model.pretrained=false", "epochs=2"]
     runs = [

@@ -1,6 +1,7 @@
 """The images that a model is evaluated on are those of its training, however it was moved."""
 
 import json
+import os
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ def run_with(folder: Path, class_names: list[str], **data: Any) -> Classifier:
     """A run in `folder` that was trained on `data` (fields of data=folder)."""
     node = {"_target_": "pochitrain.data.folder.open_folder", "background": [255, 255, 255]}
     content = checkpoint_content(class_names, data={**node, "val_root": None, **data})
-    if data.get("val_fraction") is not None:
+    if data.get("val_fraction") is not None and data.get("test_root") is None:
         content["data"] = fingerprint(open_folder(**data))
     (folder / "models").mkdir(parents=True)
     torch.save(content, folder / "models" / "best.pth")
@@ -48,6 +49,31 @@ def test_a_picture_of_the_split_that_broke_since_is_reported(
     answers = classify(classifier, open_source(classifier, None).dataset, 4, 0)
     assert answers.unreadable == {2: "not a picture"}
     assert len(answers.indices) == 5
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"num_folds": 3, "fold": 2},
+        {"num_folds": 3, "fold": 2, "group_by": r"/0\d(\d)\.", "test_fraction": 0.2},
+        {"val_fraction": 0.3, "split_by_time": "file", "test_root": "gone"},
+    ],
+    ids=["fold", "grouped fold", "time"],
+)
+def test_folds_groups_and_times_are_found_again(
+    tmp_path: Path, split: dict[str, Any], rule: dict[str, Any]
+) -> None:
+    for i, path in enumerate(sorted((tmp_path / "photos").rglob("*.png"))):
+        os.utime(path, (1000 + 7 * i % 20, 1000 + 7 * i % 20))
+    asked = {**split, "val_fraction": None, **rule}
+    trained = open_folder(**{**asked, "test_root": None})
+    classifier = run_with(tmp_path / "run", ["ant", "bee"], **asked)
+    classifier.fingerprint = fingerprint(trained)
+    found = open_source(classifier, None).dataset
+    assert trained.val is not None and len(found) == len(trained.val)
+    assert [found.name(i) for i in range(len(found))] == [
+        trained.val.name(i) for i in range(len(found))
+    ]
 
 
 def test_pictures_beside_labelled_folders_are_mentioned(

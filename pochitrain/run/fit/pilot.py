@@ -14,13 +14,14 @@ from rich.console import Console
 
 from pochitrain.data.dataset import DataSplits, ImageDataset, Subset
 from pochitrain.data.progress import WaitDisplay
-from pochitrain.data.split import stratified_split
+from pochitrain.data.split import SplitRule, split_indices
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import Precision
 from pochitrain.engine.interrupt import StopRequest, stop_on_signal
 from pochitrain.engine.state import TrainState
 from pochitrain.engine.trainer import Trainer
+from pochitrain.error import ConfigError
 from pochitrain.metric.table import AVERAGED
 from pochitrain.run.build import build_parts
 from pochitrain.run.fit.plan import HELD_OUT
@@ -50,11 +51,17 @@ class Pilot:
 def hold_out(data: DataSplits, seed: int) -> DataSplits | None:
     """The training images, divided again; None where a class is too small for that."""
     labels = np.asarray(data.train.labels)
-    rest, held = stratified_split(labels, HELD_OUT, seed)
-    if np.bincount(labels[rest], minlength=len(data.class_names)).min() == 0 or not held:
+    try:
+        found = split_indices(labels, SplitRule(HELD_OUT, seed=seed), data.train_groups)
+    except ConfigError:  # too few groups
         return None
-    train, val = (part(data.train, np.asarray(rows)) for rows in (rest, held))
-    return replace(data, train=train, val=val, warnings=[])
+    rest, held = found.train, found.val
+    if held is None or len(held) == 0:
+        return None
+    if np.bincount(labels[rest], minlength=len(data.class_names)).min() == 0:
+        return None
+    train, val = (part(data.train, rows) for rows in (rest, held))
+    return replace(data, train=train, val=val, warnings=[], train_groups=None)
 
 
 def part(dataset: ImageDataset, rows: NDArray[np.int64]) -> Subset:

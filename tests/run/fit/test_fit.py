@@ -147,6 +147,15 @@ def test_the_pictures_held_out_are_training_pictures() -> None:
     assert len(held.val) == 2 and held.val.base is base
 
 
+def test_no_group_is_divided_for_a_pilot_either() -> None:
+    groups = [f"{i // 2}" for i in range(20)]
+    data = DataSplits(fake_images([0] * 10 + [1] * 10), None, ["a", "b"], [], train_groups=groups)
+    held = hold_out(data, seed=0)
+    assert held is not None and isinstance(held.train, Subset) and isinstance(held.val, Subset)
+    inside, outside = ({groups[i] for i in part.indices} for part in (held.train, held.val))  # type: ignore[union-attr]
+    assert inside and outside and not inside & outside
+
+
 def test_one_picture_of_a_class_cannot_be_held_out() -> None:
     held = hold_out(DataSplits(fake_images([0, 0, 1]), None, ["a", "b"], []), seed=0)
     assert held is None or 1 in held.train.labels
@@ -184,7 +193,7 @@ def test_measured_times_are_per_picture(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 MISTAKES = {
-    "no folder": ((), "DIR must be one folder of class folders, got nothing"),
+    "no folder": ((), "DIR must be one folder of class folders or one table, got nothing"),
     "two folders": (("a", "b"), "got a, b"),
     "no time": (("a", "--minutes", "0"), "must be a number of minutes > 0, got '0'"),
     "words for time": (("a", "--minutes", "soon"), "got 'soon'"),
