@@ -40,16 +40,21 @@ def compare(first: Tensor, second: Tensor) -> Likeness:
     Args:
         first, second: RGB from 0 to 1, float32, shape (P, 3, N, N).
     """
-    greys = [pictures.mean(1, keepdim=True) for pictures in (first, second)]
-    coarse = [F.interpolate(grey, (COARSE_PX, COARSE_PX), mode="area") for grey in greys]
-    move = align(*coarse, no_move(len(first)), COARSE_STEPS)
-    rows = (measure(*coarse, move).correlation >= PROMISING_FROM).nonzero()[:, 0]
-    move = align(greys[0][rows], greys[1][rows], move[rows], FINE_STEPS)
+    grey, other_grey = first.mean(1, keepdim=True), second.mean(1, keepdim=True)
+    coarse, other_coarse = shrink(grey), shrink(other_grey)
+    move = align(coarse, other_coarse, no_move(len(first)), COARSE_STEPS)
+    found = measure(coarse, other_coarse, move)
+    rows = (found.correlation >= PROMISING_FROM).nonzero()[:, 0]
+    move = align(grey[rows], other_grey[rows], move[rows], FINE_STEPS)
     found = measure(first[rows], second[rows], move)
     zeros = first.new_zeros(len(first))
     return Likeness(
         zeros.index_copy(0, rows, found.correlation), zeros.index_copy(0, rows, found.detail)
     )
+
+
+def shrink(pictures: Tensor) -> Tensor:
+    return F.interpolate(pictures, (COARSE_PX, COARSE_PX), mode="area")
 
 
 def no_move(num_pairs: int) -> Tensor:
@@ -95,7 +100,8 @@ def warp(pictures: Tensor, move: Tensor) -> tuple[Tensor, Tensor]:
     places = coordinates(pictures.shape[-1])
     x = move[:, 0, None] * places + move[:, 2, None]
     y = move[:, 1, None] * places + move[:, 3, None]
-    grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), dim=-1)
+    shape = (len(move), len(places), len(places))
+    grid = torch.stack([x[:, None, :].expand(shape), y[:, :, None].expand(shape)], dim=-1)
     inside = (x.abs() < 1)[:, None, None, :] & (y.abs() < 1)[:, None, :, None]
     warped = F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
     return warped, inside.float()

@@ -14,7 +14,7 @@ MOST_COLUMNS = 256
 STRENGTHS = (1e-3, 1e-2, 1e-1)
 """Values of C, the inverse of the regularisation, that are tried. The loss on the images that were
 held out decides, and so how much the probabilities may be trusted."""
-MOST_STEPS = 200
+MOST_STEPS = 100
 
 Reals = NDArray[np.floating]
 
@@ -33,13 +33,18 @@ def predict_out_of_fold(
         Shape (N, num_classes); rows add up to 1.
     """
     from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
     columns = reduce_columns(features)
     folds = deal_folds(labels, seed)
-    best, least = np.empty(0), np.inf
+    least = np.inf
     steps = [(strength, fold) for strength in STRENGTHS for fold in range(NUM_FOLDS)]
-    chances = np.zeros((len(labels), num_classes))
-    with warnings.catch_warnings(), WaitDisplay("Judging labels", len(steps)) as display:
+    best = chances = np.zeros((len(labels), num_classes))
+    with (
+        warnings.catch_warnings(),
+        threadpool_limits(1),  # the matrices are small: more threads would wait for each other
+        WaitDisplay("Judging labels", len(steps)) as display,
+    ):
         warnings.simplefilter("ignore", ConvergenceWarning)
         for strength, fold in steps:
             held_out = folds == fold
@@ -77,7 +82,7 @@ def fit_and_predict(
 ) -> NDArray[np.float64]:
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=strength, max_iter=MOST_STEPS, tol=1e-3)
+    model = LogisticRegression(C=strength, max_iter=MOST_STEPS, tol=1e-2)
     model.fit(columns, labels)
     chances = np.zeros((len(held_out), num_classes))
     chances[:, model.classes_] = model.predict_proba(held_out)
