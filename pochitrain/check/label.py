@@ -3,6 +3,7 @@
 Confident learning (Northcutt, Jiang & Chuang 2021) would also estimate how many labels of each
 class are wrong. cleanlab does that, and was tried on the same probabilities: its list was about as
 good as that of one fixed margin (docs/data_check.md), so it is not needed.
+"""
 
 from collections.abc import Sequence
 
