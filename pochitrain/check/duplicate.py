@@ -26,6 +26,9 @@ CLOSER = 0.25
 differs from the one that is most like it."""
 LEAST_DETAIL = 0.006
 """Pictures with less detail than this (of the brightness range) cannot be told apart by it."""
+MOST_DIFFERENT = 0.25
+"""By so much a part of the picture may be brighter or of another colour, of the whole range: a red
+heart is no green heart."""
 PAIRS_AT_ONCE = 512
 ROWS_AT_ONCE = 1024
 MOST_PICTURES = 50_000
@@ -123,6 +126,7 @@ def compare_all(thumbnails: NDArray[np.uint8]) -> list[Pair]:
                 for side in (0, 1):
                     np.maximum.at(closest, part[:, side].numpy(), correlation)
                 enough = (likeness.detail >= LEAST_DETAIL).numpy() & (correlation >= ALIKE_FROM)
+                enough &= (likeness.difference <= MOST_DIFFERENT).numpy()
                 for row in np.flatnonzero(enough).tolist():
                     one, other = part[row].tolist()
                     compared.append(Pair(one, other, mirrored, float(correlation[row])))
