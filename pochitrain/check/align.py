@@ -20,6 +20,8 @@ LARGEST_MOVE = 0.15
 """A picture may be moved, and enlarged or reduced, by so much of half its side."""
 SURROUNDINGS = 0.2
 """Detail is what differs from the mean of a square of this part of the side."""
+PARTS = 4
+"""Mean colours are compared in a grid of 4 x 4 parts."""
 PROMISING_FROM = 0.6
 """Correlation of detail in the coarse pictures from which a closer look is worth while."""
 
@@ -32,6 +34,8 @@ class Likeness:
     """Of fine detail, from -1 to 1, where they overlap; 0 for pairs that are clearly different."""
     detail: Tensor
     """Standard deviation of the fine detail of the picture that has less, 0 to 1 (brightness)."""
+    difference: Tensor
+    """By how much the mean colour of a part of the picture differs at most, 0 to 1."""
 
 
 def compare(first: Tensor, second: Tensor) -> Likeness:
@@ -40,16 +44,23 @@ def compare(first: Tensor, second: Tensor) -> Likeness:
     Args:
         first, second: RGB from 0 to 1, float32, shape (P, 3, N, N).
     """
-    greys = [pictures.mean(1, keepdim=True) for pictures in (first, second)]
-    coarse = [F.interpolate(grey, (COARSE_PX, COARSE_PX), mode="area") for grey in greys]
-    move = align(*coarse, no_move(len(first)), COARSE_STEPS)
-    rows = (measure(*coarse, move).correlation >= PROMISING_FROM).nonzero()[:, 0]
-    move = align(greys[0][rows], greys[1][rows], move[rows], FINE_STEPS)
+    grey, other_grey = first.mean(1, keepdim=True), second.mean(1, keepdim=True)
+    coarse, other_coarse = shrink(grey), shrink(other_grey)
+    move = align(coarse, other_coarse, no_move(len(first)), COARSE_STEPS)
+    found = measure(coarse, other_coarse, move)
+    rows = (found.correlation >= PROMISING_FROM).nonzero()[:, 0]
+    move = align(grey[rows], other_grey[rows], move[rows], FINE_STEPS)
     found = measure(first[rows], second[rows], move)
-    zeros = first.new_zeros(len(first))
+    zeros, ones = first.new_zeros(len(first)), first.new_ones(len(first))
     return Likeness(
-        zeros.index_copy(0, rows, found.correlation), zeros.index_copy(0, rows, found.detail)
+        zeros.index_copy(0, rows, found.correlation),
+        zeros.index_copy(0, rows, found.detail),
+        ones.index_copy(0, rows, found.difference),
     )
+
+
+def shrink(pictures: Tensor) -> Tensor:
+    return F.interpolate(pictures, (COARSE_PX, COARSE_PX), mode="area")
 
 
 def no_move(num_pairs: int) -> Tensor:
@@ -95,7 +106,8 @@ def warp(pictures: Tensor, move: Tensor) -> tuple[Tensor, Tensor]:
     places = coordinates(pictures.shape[-1])
     x = move[:, 0, None] * places + move[:, 2, None]
     y = move[:, 1, None] * places + move[:, 3, None]
-    grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), dim=-1)
+    shape = (len(move), len(places), len(places))
+    grid = torch.stack([x[:, None, :].expand(shape), y[:, :, None].expand(shape)], dim=-1)
     inside = (x.abs() < 1)[:, None, None, :] & (y.abs() < 1)[:, None, :, None]
     warped = F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
     return warped, inside.float()
@@ -115,9 +127,11 @@ def measure(first: Tensor, second: Tensor, move: Tensor) -> Likeness:
     strength = [part.square().sum((1, 2, 3)) for part in (own, other)]
     product = (own * other).sum((1, 2, 3))
     num_values = first.shape[1] * inside.sum((1, 2, 3))
+    parts = F.adaptive_avg_pool2d((first - warped) * inside, PARTS).abs()
     return Likeness(
         product / ((strength[0] * strength[1]).sqrt() + 1e-12),
         (torch.minimum(*strength) / num_values).sqrt(),
+        parts.flatten(1).amax(1),
     )
 
 

@@ -26,6 +26,9 @@ CLOSER = 0.25
 differs from the one that is most like it."""
 LEAST_DETAIL = 0.006
 """Pictures with less detail than this (of the brightness range) cannot be told apart by it."""
+MOST_DIFFERENT = 0.25
+"""By so much a part of the picture may be brighter or of another colour, of the whole range: a red
+heart is no green heart."""
 PAIRS_AT_ONCE = 512
 ROWS_AT_ONCE = 1024
 MOST_PICTURES = 50_000
@@ -116,17 +119,17 @@ def compare_all(thumbnails: NDArray[np.uint8]) -> list[Pair]:
         candidates = torch.from_numpy(similar_pairs(thumbnails, mirrored))
         label = "Comparing mirrored pictures" if mirrored else "Comparing similar pictures"
         with WaitDisplay(label, len(candidates)) as display, torch.inference_mode():
-            for part in candidates.split(PAIRS_AT_ONCE):
+            for part in torch.split(candidates, PAIRS_AT_ONCE):
                 first, second = (stacked[part[:, side]].float() / 255 for side in (0, 1))
                 likeness = compare(first, second.flip(3) if mirrored else second)
                 correlation = likeness.correlation.numpy()
                 for side in (0, 1):
                     np.maximum.at(closest, part[:, side].numpy(), correlation)
                 enough = (likeness.detail >= LEAST_DETAIL).numpy() & (correlation >= ALIKE_FROM)
-                compared += [
-                    Pair(*part[row].tolist(), mirrored, float(correlation[row]))
-                    for row in np.flatnonzero(enough).tolist()
-                ]
+                enough &= (likeness.difference <= MOST_DIFFERENT).numpy()
+                for row in np.flatnonzero(enough).tolist():
+                    one, other = part[row].tolist()
+                    compared.append(Pair(one, other, mirrored, float(correlation[row])))
                 display.advance(len(part))
     limit = choose_limit(closest)
     return [pair for pair in compared if pair.likeness >= limit]
@@ -157,8 +160,8 @@ def similar_pairs(thumbnails: NDArray[np.uint8], mirrored: bool) -> NDArray[np.i
         own = torch.arange(start, start + len(rows))[:, None].expand_as(near)
         wanted = (likeness >= SIMILAR_FROM) & (near != own)
         pairs.append(torch.stack([own[wanted], near[wanted]], dim=1))
-    joined = torch.cat(pairs).sort(dim=1).values
-    unique: NDArray[np.int64] = joined.unique(dim=0).numpy()
+    joined = torch.cat(pairs).sort(dim=1).values.numpy()
+    unique: NDArray[np.int64] = np.unique(joined, axis=0)
     return unique
 
 

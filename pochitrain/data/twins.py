@@ -74,7 +74,8 @@ def find_twins(train: ImageDataset, val: ImageDataset) -> Twins | None:
 def file_of(dataset: ImageDataset, index: int) -> str | None:
     """The path of an image file; None for an image from elsewhere."""
     while isinstance(dataset, Subset):
-        dataset, index = dataset.base, dataset.position(index)
+        index = dataset.position(index)
+        dataset = dataset.base
     return dataset.paths[index] if isinstance(dataset, ImageFolderDataset) else None
 
 

