@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 
 from pochitrain.error import ConfigError
+from pochitrain.text import shorten_list
 
 SHOWN = 3
 """Files without a group that a message names."""
@@ -36,14 +37,11 @@ def groups_of_paths(paths: Sequence[str], root: str, pattern: str) -> list[str]:
             without.append(inside)
         groups.append(group or "")
     if without:
-        few = "".join(f"\n  {path}" for path in without[:SHOWN])
-        all_of_them = (
-            "all" if len(without) == len(groups) else f"{len(without):,} of {len(groups):,}"
-        )
+        some = "any" if len(without) == len(groups) else f"{len(without):,} of {len(groups):,}"
         raise ConfigError(
             f"data.group_by must find a group in the path of every picture below {root!r}, got "
-            f"{pattern!r}, which finds none in {all_of_them}:{few}\n"
-            "It is searched for in the path as shown here; its ( ) are the group: "
+            f"{pattern!r}, which finds none in {some}: {shorten_list(without, SHOWN)}. It is "
+            "searched for in paths as they are shown here, and its ( ) are the group: "
             "'data.group_by=\"(patient\\d+)\"'."
         )
     return groups

@@ -40,11 +40,12 @@ def times_of_paths(paths: Sequence[str], source: str) -> NDArray[np.float64]:
             display.advance()
     without = np.flatnonzero(np.isnan(times))
     if len(without):
-        few = "".join(f"\n  {paths[i]}" for i in without[:SHOWN].tolist())
+        named = ", ".join(paths[i] for i in without[:SHOWN].tolist())
+        more = f" and {len(without) - SHOWN:,} more" if len(without) > SHOWN else ""
         raise ConfigError(
             f"data.split_by_time=exif must find a time in every picture, got none in "
-            f"{len(without):,} of {len(paths):,}:{few}\n"
-            "data.split_by_time=file takes the time at which the file was changed."
+            f"{len(without):,} of {len(paths):,}: {named}{more}. "
+            "data.split_by_time=file takes the time at which a file was last changed."
         )
     return times
 

@@ -163,7 +163,10 @@ def _random_fold(labels: Indices, rule: SplitRule, names: Sequence[str]) -> Indi
 
 def _require_enough(counts: Indices, num_folds: int, names: Sequence[str]) -> None:
     """Every class that occurs must have an image for each fold."""
-    few = [f"{names[c]} {counts[c]}" for c in np.flatnonzero((counts > 0) & (counts < num_folds))]
+    few = [
+        f"{names[c]} {counts[c]}"
+        for c in np.flatnonzero((counts > 0) & (counts < num_folds)).tolist()
+    ]
     least = int(counts[counts > 0].min(initial=num_folds))
     remedy = f"data.num_folds={least} would do." if least > 1 else "Leave such a class out."
     rule = "at most the number of pictures of each class"

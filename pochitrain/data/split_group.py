@@ -33,10 +33,11 @@ def require_groups(
     num_groups = groups_per_class(labels, groups, len(names))
     few = np.flatnonzero((num_groups > 0) & (num_groups < needed))
     if len(few):
+        seen = shorten_list([f"{names[c]} {num_groups[c]}" for c in few.tolist()])
         raise ConfigError(
             f"data.group_by must give every class at least {needed} groups, for {parts}, got "
-            f"{shorten_list([f'{names[c]} {num_groups[c]}' for c in few])}. Collect more, ask for "
-            "fewer parts, leave such a class out, or group by something finer."
+            f"{seen}. Collect more, ask for fewer parts, leave such a class out, or group by "
+            "something finer."
         )
 
 

@@ -85,11 +85,11 @@ def judge_best(cfg: DictConfig, data: DataSplits, state: TrainState, folder: Pat
     if not is_test or data.test is None:
         return ""
     if is_new:
-        known = test(classifier, data.test, cfg, asked, folder, known)
+        known = test_best(classifier, data.test, cfg, asked, folder, known)
     return describe_test(known)
 
 
-def test(
+def test_best(
     classifier: Classifier,
     dataset: ImageDataset,
     cfg: DictConfig,

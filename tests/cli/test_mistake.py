@@ -512,7 +512,7 @@ DATA_MISTAKES: list[tuple[str, str]] = [
     (
         FOLDER + "data.val_fraction=0.5 data.group_by=lot",
         "data.group_by must find a group in the path of every picture below 'photos', got 'lot', "
-        "which finds none in all of them: ...",
+        "which finds none in any: cat/0.png, cat/1.png, cat/2.png and 3 more. ...",
     ),
     (
         FOLDER + "data.val_fraction=0.5 data.group_by='^(cat|dog)'",
@@ -521,7 +521,8 @@ DATA_MISTAKES: list[tuple[str, str]] = [
     ),
     (
         FOLDER + "data.val_fraction=0.5 data.split_by_time=exif",
-        "data.split_by_time=exif must find a time in every picture, got none in 6 of 6: ...",
+        "data.split_by_time=exif must find a time in every picture, got none in 6 of 6: "
+        "photos/cat/0.png, photos/cat/1.png, photos/cat/2.png and 3 more. ...",
     ),
 ]
 

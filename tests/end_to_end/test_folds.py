@@ -112,7 +112,7 @@ def test_summary_is_right_to_the_last_digit(whole: Path) -> None:
 @pytest.mark.slow
 def test_resumed_in_the_middle_of_fold_3(program: Program, whole: Path) -> None:
     words = [*FOLDS, *digits("torn")]
-    stopped = program.run(*words, SIGNAL_AT="SIGKILL:batch:2:3", SIGNAL_JOB="3")
+    stopped = program.run(*words, SIGNAL_AT="SIGKILL:batch:1:3", SIGNAL_JOB="3")
     assert stopped.code == -9, stopped.text
     torn = program.folder / "torn"
     assert not (torn / "folds").exists()
