@@ -212,7 +212,7 @@ def test_only_broken_files(pochi: Pochi, make_run: Callable[..., Path], tmp_path
     ("words", "said"),
     [
         (["nowhere"], "RUN must be a run directory"),
-        (["RUN", "--data", "nowhere"], "--data must be a folder or a picture"),
+        (["RUN", "--data", "nowhere"], "--data must be a folder, a picture or a table"),
         (["RUN", "--top-k", "0"], "must be an integer >= 1"),
         (["RUN", "--batch-size", "x"], "must be an integer >= 1"),
         (["RUN", "--device", "cuda:99"], "device must be available"),
