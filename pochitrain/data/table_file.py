@@ -99,8 +99,9 @@ def open_table_file(path: str, key: str, encoding: str = "utf-8") -> TableFile:
     """
     require(is_table(path), key, f"a file {TABLE_SUFFIXES}", path, "Save it as one of these.")
     if not Path(path).is_file():
+        seen = "is a folder" if Path(path).is_dir() else "is not there"
         raise ConfigError(
-            f"{key} must be a file {TABLE_SUFFIXES}, got {path!r}, which is not there. It is "
+            f"{key} must be a file {TABLE_SUFFIXES}, got {path!r}, which {seen}. It is "
             f"looked up from {str(Path.cwd())!r}."
         )
     if path.lower().endswith(".parquet"):

@@ -74,8 +74,9 @@ def summarize_folds(jobs: Sequence[GridJob]) -> list[Path]:
             settings[tuple(w for w in job.overrides if not is_fold(w))].append(job)
     written = []
     for overrides, group in settings.items():
-        if len({job.cfg.data.fold for job in group}) > 1:
-            folds = sorted(map(read_fold, group), key=lambda fold: fold.fold)
+        once = {int(job.cfg.data.fold): job for job in group}
+        if len(once) > 1:
+            folds = [read_fold(once[fold]) for fold in sorted(once)]
             if len(settings) > 1:
                 console.print(f"\nFolds of {' '.join(overrides)}", markup=False, soft_wrap=True)
             written.append(write_summary(folds, group[0], console))

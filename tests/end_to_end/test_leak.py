@@ -1,6 +1,7 @@
 """Training on pictures that are in validation too: it is said, and the accuracy without them."""
 
 import csv
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,27 @@ def test_nothing_changes_without_leaks(
     assert "Without the validation pictures" not in outcome.out
     assert not (tmp_path / "run" / "leaked_pictures.csv").exists()
     assert "val_accuracy_without_leaks" not in rows(tmp_path / "run")[0]
+
+
+def test_copies_in_the_test_are_counted(
+    pochi: Pochi, sides: tuple[str, ...], make_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    test = make_folder(tmp_path / "test", {"a": 1, "b": 14})  # of training 1 + 8, of validation 3
+    words = (*SMALL, *sides, f"data.test_root={test}", "epochs=1", "metrics.export=false")
+    outcome = pochi(*words, "hydra.run.dir=run")
+    assert outcome.code == 0, outcome.err
+    known = {p.read_bytes() for side in ("train", "val") for p in (tmp_path / side).glob("*/*")}
+    copies = sum(path.read_bytes() in known for path in test.glob("*/*"))
+    assert 9 <= copies < 15
+    result = json.loads((tmp_path / "run" / "test_metrics.json").read_text())
+    assert (result["images"], result["images_seen_before"]) == (15, copies)
+    assert f"on 15 pictures, {copies} of which are in training or validation too: " in outcome.out
+    shutil.rmtree(test / "a")
+    for path in test.glob("b/*"):
+        if path.read_bytes() in known:
+            path.unlink()
+    outcome = pochi(*words, "hydra.run.dir=alone")
+    assert "pictures that nothing else has seen: " in outcome.out
 
 
 def test_a_resumed_run_leaves_out_what_it_left_out_before(
