@@ -88,7 +88,7 @@ def list_shard(path: str, key: str, label_key: str) -> Shard:
                 if ending in sample:
                     wrong.append(f"{entry.name!r} twice")
                 sample[ending] = Member(path, entry.offset_data, entry.size)
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError) as error:
         raise ConfigError(
             f"{key} must match tar files that can be read, got {path!r}: "
             f"{first_line(error).rstrip('.')}."

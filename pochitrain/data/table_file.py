@@ -212,8 +212,10 @@ def open_parquet(path: str, key: str) -> Any:
     import pyarrow.parquet
 
     try:
-        return pyarrow.parquet.ParquetFile(path)
-    except (pyarrow.ArrowException, OSError) as error:
+        file = pyarrow.parquet.ParquetFile(path)
+        _ = file.schema_arrow.names  # decoded here: in a damaged file they may be no text
+        return file
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise ConfigError(
             f"{key} must be a Parquet file, got {path!r}, which cannot be read: "
             f"{first_line(error).rstrip('.')}."
@@ -225,18 +227,18 @@ def read_parquet_columns(file: TableFile, names: Sequence[str]) -> dict[str, lis
 
     try:
         table = open_parquet(file.path, file.key).read(columns=list(names))
-    except (pyarrow.ArrowException, OSError) as error:
+        cells = {name: table.column(name).to_pylist() for name in names}
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise ConfigError(
             f"{file.key} must be a Parquet file, got {file.path!r}, which cannot be read: "
             f"{first_line(error).rstrip('.')}."
         ) from None
     found = {}
     for name in names:
-        column = table.column(name)
-        values = [as_text(value) for value in column.to_pylist()]
+        values = [as_text(value) for value in cells[name]]
         if None in values:
             raise ConfigError(
-                f"{file.key} must hold text or numbers in column {name!r}, got {column.type} in "
+                f"{file.key} must hold text or numbers in column {name!r}, got {table.column(name).type} in "
                 f"{file.path!r}. Write the paths of picture files into the table."
             )
         found[name] = [value for value in values if value is not None]

@@ -138,7 +138,10 @@ def hash_file(path: str) -> str:
 
 def store(kind: str, train: Sequence[str]) -> Path:
     """The file that remembers something about a training set, by the folder that holds it."""
-    root = os.path.commonpath([os.path.dirname(path) for path in train])
+    try:
+        root = os.path.commonpath([os.path.dirname(path) for path in train])
+    except ValueError:  # on several drives of Windows
+        root = ""
     key = hashlib.blake2b(os.fsencode(root), digest_size=8).hexdigest()
     return cache_directory() / f"{kind}-{key}.json"
 

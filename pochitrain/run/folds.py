@@ -102,7 +102,7 @@ def read_fold(job: GridJob) -> Fold:
         )
     path = run / VAL_PREDICTIONS
     try:
-        found, text = read_predictions(path), path.read_text(encoding="utf-8")
+        found, text = read_predictions(path), path.read_bytes().decode()
         epoch = int(read_status(run)["best"]["epoch"])
     except (OSError, ValueError, IndexError, StopIteration, KeyError, TypeError) as error:
         raise PochiError(

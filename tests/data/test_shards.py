@@ -162,6 +162,17 @@ def test_a_key_that_comes_twice_is_refused() -> None:
         open_shards(train_shards="a.tar")
 
 
+def test_a_header_with_an_impossible_size_is_refused() -> None:
+    write_tar("a.tar", {"a.png": picture(1), "a.cls": b"1"})
+    with tarfile.open("a.tar") as tar:
+        entry = tar.getmembers()[0]
+    entry.size = 2**70
+    content = Path("a.tar").read_bytes()
+    Path("a.tar").write_bytes(entry.tobuf(tarfile.GNU_FORMAT) + content[512:])
+    with pytest.raises(ConfigError, match=r"^data\.train_shards must match tar files that can be"):
+        open_shards(train_shards="a.tar")
+
+
 def test_a_link_is_refused_and_not_left_out() -> None:
     with tarfile.open("a.tar", "w") as tar:
         entry = tarfile.TarInfo("a.png")

@@ -101,6 +101,13 @@ def test_a_resumed_run_leaves_out_what_it_left_out_before(
     for leaked in ("a/007.png", "b/000.png"):  # the same picture, with a byte after its end
         with open(tmp_path / "val" / leaked, "ab") as file:
             file.write(b"x")
+    table = tmp_path / "short" / "leaked_pictures.csv"
+    content = table.read_text()
+    table.write_text(content.replace("position,", "where,"))
+    outcome = pochi("resume=short", "epochs=3")
+    assert outcome.code == 2
+    assert "leaked_pictures.csv must be as the training has written it, got" in outcome.err
+    table.write_text(content)
     outcome = pochi("resume=short", "epochs=3")
     assert outcome.code == 0, outcome.err
     found = rows(tmp_path / "short")
