@@ -237,8 +237,9 @@ def read_parquet_columns(file: TableFile, names: Sequence[str]) -> dict[str, lis
     for name in names:
         values = [as_text(value) for value in cells[name]]
         if None in values:
+            kind = table.column(name).type
             raise ConfigError(
-                f"{file.key} must hold text or numbers in column {name!r}, got {table.column(name).type} in "
+                f"{file.key} must hold text or numbers in column {name!r}, got {kind} in "
                 f"{file.path!r}. Write the paths of picture files into the table."
             )
         found[name] = [value for value in values if value is not None]
