@@ -27,7 +27,6 @@ CHANGEABLE_BY_NAME = (
 may change these keys: for resume=auto, another data set means another run."""
 
 CHANGEABLE = (
-    *CHANGEABLE_BY_NAME,
     "allow_targets",
     "checkpoint.*",
     "confusion_matrix.*",
@@ -39,6 +38,7 @@ CHANGEABLE = (
     "data.num_workers",
     "data.on_error",
     "data.pin_memory",
+    *CHANGEABLE_BY_NAME,
     "data.verify",
     "device",
     "epochs",
