@@ -77,8 +77,11 @@ def find_near(pictures: Pictures, looks: Mapping[int, Look]) -> tuple[list[Findi
         best[frozenset((pair.first, pair.second))] = pair
     groups = connect(best.values())
     findings = []
-    for group in groups:
-        own = [pair for pair in best.values() if pair.first in group]
+    group_of = {image: number for number, group in enumerate(groups) for image in group}
+    pairs_of: list[list[Pair]] = [[] for _ in groups]
+    for pair in best.values():
+        pairs_of[group_of[pair.first]].append(pair)
+    for group, own in zip(groups, pairs_of, strict=True):
         weakest = min(pair.likeness for pair in own)
         detail = f"fine detail correlates by {weakest:.2f}"
         if any(pair.mirrored for pair in own):

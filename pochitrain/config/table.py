@@ -19,7 +19,7 @@ def is_encoding(name: str) -> bool:
     """Whether Python can read text in this encoding."""
     try:
         return codecs.lookup(name)._is_text_encoding
-    except LookupError:
+    except (LookupError, ValueError):  # ValueError: a name that is no text
         return False
 
 

@@ -274,7 +274,7 @@ def file_stamp(path: str) -> tuple[int, int]:
         return member_stamp(member)
     try:
         status = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no file has a null byte in its name
         return -1, 0
     return status.st_size, status.st_mtime_ns
 

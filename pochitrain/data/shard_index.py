@@ -76,16 +76,19 @@ def list_shard(path: str, key: str, label_key: str) -> Shard:
             for entry in tar:
                 tar.members = []  # type: ignore[attr-defined]  # else all headers are kept
                 parts = SAMPLE.fullmatch(entry.name)
-                if parts is None or not entry.isfile():
+                if parts is None or entry.isdir():
                     continue
                 key_of_sample, ending = parts.groups()
                 if ending.lower() not in ENDINGS:
+                    continue
+                if not entry.isfile() or entry.issparse():  # its bytes are not in one place here
+                    wrong.append(f"{entry.name!r}, which is a link or a sparse file")
                     continue
                 sample = files.setdefault(key_of_sample, {})
                 if ending in sample:
                     wrong.append(f"{entry.name!r} twice")
                 sample[ending] = Member(path, entry.offset_data, entry.size)
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError) as error:
         raise ConfigError(
             f"{key} must match tar files that can be read, got {path!r}: "
             f"{first_line(error).rstrip('.')}."
@@ -123,7 +126,7 @@ def read_label(parts: dict[str, Member], label_key: str) -> str:
             if ending == "json":
                 value = json.loads(text)[label_key]
                 text = str(value) if isinstance(value, (str, int)) else ""
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return ""
         return unicodedata.normalize("NFC", text.strip())
     return ""

@@ -190,6 +190,9 @@ def _split_groups(
         seed = derive_seed("test")
         test = group_fraction(labels, groups, rule.test_fraction, seed, names, LEFT_BY_TEST)
         rest = np.setdiff1d(everything, test)
+        # The test knows nothing of folds, and may have left a class fewer groups than these.
+        needed = rule.num_folds or LEFT_BY_TEST
+        require_groups(labels[rest], groups[rest], needed, f"{parts} as large as asked for", names)
     seed = derive_seed(rule.seed, "split")
     if rule.num_folds is not None:
         assert rule.fold is not None

@@ -99,8 +99,9 @@ def open_table_file(path: str, key: str, encoding: str = "utf-8") -> TableFile:
     """
     require(is_table(path), key, f"a file {TABLE_SUFFIXES}", path, "Save it as one of these.")
     if not Path(path).is_file():
+        seen = "is a folder" if Path(path).is_dir() else "is not there"
         raise ConfigError(
-            f"{key} must be a file {TABLE_SUFFIXES}, got {path!r}, which is not there. It is "
+            f"{key} must be a file {TABLE_SUFFIXES}, got {path!r}, which {seen}. It is "
             f"looked up from {str(Path.cwd())!r}."
         )
     if path.lower().endswith(".parquet"):
@@ -211,8 +212,10 @@ def open_parquet(path: str, key: str) -> Any:
     import pyarrow.parquet
 
     try:
-        return pyarrow.parquet.ParquetFile(path)
-    except (pyarrow.ArrowException, OSError) as error:
+        file = pyarrow.parquet.ParquetFile(path)
+        _ = file.schema_arrow.names  # decoded here: in a damaged file they may be no text
+        return file
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise ConfigError(
             f"{key} must be a Parquet file, got {path!r}, which cannot be read: "
             f"{first_line(error).rstrip('.')}."
@@ -224,18 +227,19 @@ def read_parquet_columns(file: TableFile, names: Sequence[str]) -> dict[str, lis
 
     try:
         table = open_parquet(file.path, file.key).read(columns=list(names))
-    except (pyarrow.ArrowException, OSError) as error:
+        cells = {name: table.column(name).to_pylist() for name in names}
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise ConfigError(
             f"{file.key} must be a Parquet file, got {file.path!r}, which cannot be read: "
             f"{first_line(error).rstrip('.')}."
         ) from None
     found = {}
     for name in names:
-        column = table.column(name)
-        values = [as_text(value) for value in column.to_pylist()]
+        values = [as_text(value) for value in cells[name]]
         if None in values:
+            kind = table.column(name).type
             raise ConfigError(
-                f"{file.key} must hold text or numbers in column {name!r}, got {column.type} in "
+                f"{file.key} must hold text or numbers in column {name!r}, got {kind} in "
                 f"{file.path!r}. Write the paths of picture files into the table."
             )
         found[name] = [value for value in values if value is not None]

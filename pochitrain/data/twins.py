@@ -19,6 +19,7 @@ from pochitrain.atomic import write_text
 from pochitrain.data.dataset import ImageDataset, Subset
 from pochitrain.data.folder import ImageFolderDataset
 from pochitrain.data.index import file_stamp
+from pochitrain.data.member import find_member, read_member
 from pochitrain.paths import cache_directory
 
 MOST_FILES = 50_000
@@ -114,7 +115,10 @@ def compare_bytes(
         with suppress(OSError):  # said where it is loaded
             known[path] = stamp, hash_file(path)
     if missing:
-        save_known(sides[0], {path: known[path] for path, _ in wanted if path in known})
+        # The others are kept: the test images of the same folder, or another split of it.
+        few = len(known) <= 2 * MOST_FILES
+        kept = known if few else {path: known[path] for path, _ in wanted if path in known}
+        save_known(sides[0], kept)
     digests = {path: known[path][1] for path, _ in wanted if path in known}
     first = {digests[path]: i for i, path in enumerate(sides[0]) if path in digests}
     return {
@@ -125,13 +129,19 @@ def compare_bytes(
 
 
 def hash_file(path: str) -> str:
+    """Of the content of a file, or of a file in a tar file."""
+    if (member := find_member(path)) is not None:
+        return hashlib.blake2b(read_member(member), digest_size=16).hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def store(kind: str, train: Sequence[str]) -> Path:
     """The file that remembers something about a training set, by the folder that holds it."""
-    root = os.path.commonpath([os.path.dirname(path) for path in train])
+    try:
+        root = os.path.commonpath([os.path.dirname(path) for path in train])
+    except ValueError:  # on several drives of Windows
+        root = ""
     key = hashlib.blake2b(os.fsencode(root), digest_size=8).hexdigest()
     return cache_directory() / f"{kind}-{key}.json"
 

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from pochitrain.config.component import Components, plain
+from pochitrain.config.root import validate
 from pochitrain.config.signature import offer
 from pochitrain.config.strategy import PROBE, WITH_FEATURES, strategy_name
 from pochitrain.config.transform_step import complete_steps
@@ -96,6 +97,7 @@ def build_parts(cfg: DictConfig, precision: Precision, data: DataSplits | None =
         chosen = resolve_auto(cfg, data)
     pipelines, keep_size = build_pipelines(parts)
     data = data or require_splits(parts.build_data())
+    check_without_validation(cfg, data)
     data.warnings += warn_of_crop(cfg, data)
     check_sizes(cfg, data, keep_size)
     check_num_classes(cfg, data)
@@ -155,6 +157,18 @@ def check_sizes(cfg: DictConfig, data: DataSplits, keep_size: list[str]) -> None
     unaugmented = strategy_name(cfg) in WITH_FEATURES and cfg.strategy.views == 0
     if unaugmented and "val" in keep_size and "train" not in keep_size:
         require_one_size(data.train, "transform.val")
+
+
+def check_without_validation(cfg: DictConfig, data: DataSplits) -> None:
+    """Refuse what needs validation images, where the column of splits gives none.
+
+    Raises:
+        ConfigError: as `validate`, which could not know that.
+    """
+    if data.val is None and cfg.data.get("split_column") is not None:
+        known = cfg.copy()
+        known.data.split_column = None
+        validate(known)
 
 
 def check_num_classes(cfg: DictConfig, data: DataSplits) -> None:

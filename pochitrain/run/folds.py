@@ -74,8 +74,9 @@ def summarize_folds(jobs: Sequence[GridJob]) -> list[Path]:
             settings[tuple(w for w in job.overrides if not is_fold(w))].append(job)
     written = []
     for overrides, group in settings.items():
-        if len({job.cfg.data.fold for job in group}) > 1:
-            folds = sorted(map(read_fold, group), key=lambda fold: fold.fold)
+        once = {int(job.cfg.data.fold): job for job in group}
+        if len(once) > 1:
+            folds = [read_fold(once[fold]) for fold in sorted(once)]
             if len(settings) > 1:
                 console.print(f"\nFolds of {' '.join(overrides)}", markup=False, soft_wrap=True)
             written.append(write_summary(folds, group[0], console))
@@ -101,7 +102,7 @@ def read_fold(job: GridJob) -> Fold:
         )
     path = run / VAL_PREDICTIONS
     try:
-        found, text = read_predictions(path), path.read_text(encoding="utf-8")
+        found, text = read_predictions(path), path.read_bytes().decode()
         epoch = int(read_status(run)["best"]["epoch"])
     except (OSError, ValueError, IndexError, StopIteration, KeyError, TypeError) as error:
         raise PochiError(

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from pochitrain.atomic import write_text
 from pochitrain.data.dataset import DataSplits, ImageDataset
+from pochitrain.data.twins import find_twins
 from pochitrain.engine.state import TrainState
 from pochitrain.error import DataError
 from pochitrain.inference.classifier import Classifier, load_classifier
@@ -85,8 +86,22 @@ def judge_best(cfg: DictConfig, data: DataSplits, state: TrainState, folder: Pat
     if not is_test or data.test is None:
         return ""
     if is_new:
-        known = test_best(classifier, data.test, cfg, asked, folder, known)
+        num_seen = count_seen(data)
+        known = test_best(classifier, data.test, cfg, asked, folder, known, num_seen)
     return describe_test(known)
+
+
+def count_seen(data: DataSplits) -> int | None:
+    """Number of test images that are in training or validation too, under another name.
+
+    None where that is not known, see `find_twins`.
+    """
+    assert data.test is not None
+    sides = [side for side in (data.train, data.val) if side is not None]
+    twins = [find_twins(side, data.test) for side in sides]
+    if None in twins:
+        return None
+    return len({position for found in twins if found for position in found.positions})
 
 
 def test_best(
@@ -96,12 +111,14 @@ def test_best(
     best: dict[str, Any],
     folder: Path,
     before: dict[str, Any],
+    num_seen: int | None,
 ) -> dict[str, Any]:
     """Test the model, and write its predictions and test_metrics.json; returns the latter.
 
     Args:
         best: which model it is.
         before: the result of an earlier test in this run, which is kept in the file.
+        num_seen: see `count_seen`.
     """
     found = predict(classifier, dataset, cfg)
     metrics = saved_metrics(classifier, [])
@@ -111,6 +128,7 @@ def test_best(
         "model": str(classifier.source.relative_to(folder)),
         "best": best,
         "images": len(dataset),
+        "images_seen_before": num_seen,
         **scores.summary(),
         "earlier": [*before.get("earlier", []), *earlier],
     }
@@ -136,8 +154,12 @@ def describe_test(content: dict[str, Any]) -> str:
 
     again = len(content["earlier"])
     note = f" (test number {again + 1} of this run)" if again else ""
+    seen = content.get("images_seen_before")
+    which = " that were kept for it" if seen is None else " that nothing else has seen"
+    if seen:
+        which = f", {seen:,} of which are in training or validation too"
     return (
-        f"Test of the best model on {content['images']:,} pictures that nothing else has seen: "
+        f"Test of the best model on {content['images']:,} pictures{which}: "
         f"accuracy {show('accuracy', '{:.2f} %')}, "
         f"balanced accuracy {show('balanced_accuracy', '{:.2f} %')}, "
         f"macro F1 {show('macro_f1_score', '{:.4f}')}{note}"

@@ -11,7 +11,8 @@ from pochitrain.data.dataset import DataSplits
 from pochitrain.data.twins import Twins, find_twins
 from pochitrain.engine.state import TrainState
 from pochitrain.engine.trainer import LEFT_OUT_COLUMN
-from pochitrain.text import format_csv
+from pochitrain.error import ConfigError
+from pochitrain.text import first_line, format_csv
 
 TABLE = "leaked_pictures.csv"
 """In the run directory: which these are. A resumed run reads it and does not look again."""
@@ -59,12 +60,22 @@ def save_leaks(folder: Path, twins: Twins | None, data: DataSplits) -> None:
 
 
 def load_leaks(folder: Path, data: DataSplits) -> Tensor | None:
-    """True for each leaked validation picture, bool, shape (N,); None if the run has none."""
+    """True for each leaked validation picture, bool, shape (N,); None if the run has none.
+
+    Raises:
+        ConfigError: if the table was changed.
+    """
     path = folder / TABLE
     if data.val is None or not path.is_file():
         return None
-    with open(path, encoding="utf-8", newline="") as file:
-        positions = [int(row["position"]) for row in csv.DictReader(file)]
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            positions = [int(row["position"]) for row in csv.DictReader(file)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{path} must be as the training has written it, got a file that was changed "
+            f"({first_line(error)}). Without it, no pictures are left out: delete it."
+        ) from None
     leaked = torch.zeros(len(data.val), dtype=torch.bool)
     leaked[[position for position in positions if position < len(leaked)]] = True
     return leaked

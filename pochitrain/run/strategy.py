@@ -155,6 +155,7 @@ class Preparation:
             head_values(self.backbone),
             not cfg.layer_wise_lr.no_weight_decay_on_bias_and_norm,
             self.sample_weights(),
+            parts.data.train_groups,
         )
         target, decay = str(cfg.optimizer["_target_"]), cfg.optimizer.get("weight_decay")
         fill_rates(cfg, self.choose(training, target, decay))
@@ -179,6 +180,7 @@ class Preparation:
             head_values(self.backbone),
             decay_bias=True,
             sample_weights=self.sample_weights(),
+            groups=parts.data.train_groups,
         )
         if node.head_lr is None:
             rates = self.choose(training, "torch.optim.AdamW", node.head_weight_decay)

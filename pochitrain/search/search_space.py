@@ -34,10 +34,14 @@ NO_HYPERPARAMETERS = (
     "data.num_workers",
     "data.on_error",
     "data.pin_memory",
+    "data.seed",
     "data.split_by_time",
     "data.split_column",
     "data.test_fraction",
     "data.test_root",
+    "data.val_fraction",
+    "data.val_root",
+    "data.val_shards",
     "data.verify",
     "device",
     "fault.*",
@@ -175,7 +179,7 @@ def require_hyperparameter(key: str, shown: str) -> None:
         if fnmatchcase(key, pattern) or key == pattern.removesuffix(".*"):
             raise ConfigError(
                 f"{shown} must be a hyper-parameter, got {key!r}, which does not change what a "
-                f"trial learns. Give it one value: {key}=..."
+                f"trial learns, or by what it is judged. Give it one value: {key}=..."
             )
 
 

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pochitrain.data.split_group import deal_groups
 from pochitrain.engine.evaluate import loss_sums, rank_of_truth
 from pochitrain.engine.state import Monitor
 from pochitrain.metric.metric import Evaluation, Metric, compute_metrics, wanted_top_k
@@ -39,7 +40,7 @@ def choose_rates(
         monitor: what the run compares epochs by; where that cannot be computed from predictions,
             the loss decides.
     """
-    rows, fold_of = assign_folds(training.labels.numpy(), training.seed)
+    rows, fold_of = assign_folds(training.labels.numpy(), training.seed, training.groups)
     parts = [torch.from_numpy(rows[fold_of == fold]) for fold in range(NUM_FOLDS)]
     held_out = [part for part in parts if len(part)]
     if len(held_out) < 2:  # a single image
@@ -135,9 +136,13 @@ class Tally:
 
 
 def assign_folds(
-    labels: NDArray[np.int64], seed: int
+    labels: NDArray[np.int64], seed: int, groups: Sequence[str] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(images that are used, their folds), each class spread evenly over the folds."""
+    """(images that are used, their folds), each class spread evenly over the folds.
+
+    Args:
+        groups: of each image; a group is in one fold, and classes are spread as that allows.
+    """
     generator = np.random.default_rng(derive_seed(seed, "cross-validation"))
     share = min(1.0, MAX_IMAGES / len(labels))
     rows, folds, dealt = [], [], 0
@@ -148,5 +153,16 @@ def assign_folds(
         # Go on where the class before ended, or small classes would all be in the first folds.
         folds.append((dealt + np.arange(len(own))) % NUM_FOLDS)
         dealt += len(own)
-    order = np.argsort(np.concatenate(rows), kind="stable")
-    return np.concatenate(rows)[order], np.concatenate(folds)[order]
+    used = np.concatenate(rows)
+    order = np.argsort(used, kind="stable")
+    used, fold_of = used[order], np.concatenate(folds)[order]
+    if groups is not None:
+        numbers = np.unique(np.asarray(groups)[used], return_inverse=True)[1]
+        fold_of = numbers % NUM_FOLDS
+        if min(numbers.max() + 1, np.bincount(labels[used]).max()) >= NUM_FOLDS:
+            dealt_groups = deal_groups(
+                labels[used], numbers, NUM_FOLDS, derive_seed(seed, "cross-validation")
+            )
+            for fold, held_out in enumerate(dealt_groups):
+                fold_of[held_out] = fold
+    return used, fold_of

@@ -50,6 +50,8 @@ class HeadTraining:
     """Whether weight decay is for the bias too."""
     sample_weights: Tensor | None = None
     """How much each image counts, float32, shape (N,), on the CPU; None = all the same."""
+    groups: Sequence[str] | None = None
+    """Of each image; a cross-validation does not divide them."""
 
     @property
     def device(self) -> torch.device:

@@ -134,6 +134,19 @@ BROKEN: list[tuple[str, str | bytes, str, str]] = [
     ),
     (
         "labels.csv",
+        "image,label,split\ncat0.png,cat,train\ndog0.png,dog,train\ndog1.png,dog,test\n",
+        "data.split_column=split early_stopping.enabled=true",
+        "early_stopping.enabled must be false without validation pictures, got True. ...",
+    ),
+    (
+        "labels.csv",
+        "image,label\ncat\0.png,cat\ndog0.png,dog\n",
+        "",
+        "data.table must list pictures that are there, got 1 of 2 that are not: line 2 "
+        "'cat\\x00.png' of 'labels.csv'. ...",
+    ),
+    (
+        "labels.csv",
         GOOD,
         "data.root=folder data.on_error=skip",
         "data.table must list pictures that are there, got 3 of 3 that are not: ...",

@@ -17,6 +17,7 @@ from pochitrain.data.decode import decode_rgb, upright_size
 from pochitrain.data.index import file_stamp
 from pochitrain.data.member import find_member, member_path, read_member
 from pochitrain.data.shards import open_shards
+from pochitrain.data.twins import find_twins
 from pochitrain.error import ConfigError
 
 
@@ -110,6 +111,11 @@ MISTAKES: list[tuple[dict[str, bytes], dict[str, str], str]] = [
         "'a.tar'.",
     ),
     (
+        {"a.png": picture(1), "a.json": b"[" * 100_000},
+        {},
+        "data.train_shards must hold one picture and a label for each key, got 'a' without a label",
+    ),
+    (
         {"a.png": picture(1), "a.jpg": picture(1), "a.cls": b"1"},
         {},
         "data.train_shards must hold one picture and a label for each key, got 'a' with several "
@@ -154,6 +160,36 @@ def test_a_key_that_comes_twice_is_refused() -> None:
                 tar.addfile(entry, io.BytesIO(content))
     with pytest.raises(ConfigError, match=r"got 'a\.png' twice, 'a\.cls' twice in"):
         open_shards(train_shards="a.tar")
+
+
+def test_a_header_with_an_impossible_size_is_refused() -> None:
+    write_tar("a.tar", {"a.png": picture(1), "a.cls": b"1"})
+    with tarfile.open("a.tar") as tar:
+        entry = tar.getmembers()[0]
+    entry.size = 2**70
+    content = Path("a.tar").read_bytes()
+    Path("a.tar").write_bytes(entry.tobuf(tarfile.GNU_FORMAT) + content[512:])
+    with pytest.raises(ConfigError, match=r"^data\.train_shards must match tar files that can be"):
+        open_shards(train_shards="a.tar")
+
+
+def test_a_link_is_refused_and_not_left_out() -> None:
+    with tarfile.open("a.tar", "w") as tar:
+        entry = tarfile.TarInfo("a.png")
+        entry.type, entry.linkname = tarfile.LNKTYPE, "b.png"
+        tar.addfile(entry)
+    with pytest.raises(ConfigError, match=r"got 'a\.png', which is a link or a sparse file in"):
+        open_shards(train_shards="a.tar")
+
+
+def test_leaks_between_shards_are_found() -> None:
+    write_tar("a.tar", {"a.png": picture(1), "a.cls": b"1", "b.png": picture(2), "b.cls": b"1"})
+    write_tar("b.tar", {"x.png": picture(3), "x.cls": b"1", "y.png": picture(2), "y.cls": b"1"})
+    data = open_shards(train_shards="a.tar", val_shards="b.tar")
+    assert data.val is not None
+    found = find_twins(data.train, data.val)
+    assert found is not None
+    assert found.same == {1: 1}
 
 
 def test_unreadable_pictures_are_named_or_left_out() -> None:

@@ -124,6 +124,10 @@ def test_too_few() -> None:
     with pytest.raises(ConfigError, match="at least 3 groups, for 3 folds, got a 2, b 2"):
         rule = SplitRule(num_folds=3, fold=0)
         split_indices([0, 0, 1, 1] * 2, rule, groups, class_names=["a", "b"])
+    # Enough for five folds and a test, but not for one that takes two groups of each class.
+    rule = SplitRule(num_folds=5, fold=0, test_fraction=0.4)
+    with pytest.raises(ConfigError, match="5 folds and test as large as asked for, got a 4, b 4"):
+        split_indices([0, 1] * 6, rule, [str(i // 2) for i in range(12)], class_names=["a", "b"])
 
 
 def test_the_newest_are_held_out_and_one_time_stays_together() -> None:

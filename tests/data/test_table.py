@@ -12,10 +12,12 @@ import pytest
 from PIL import Image
 
 from pochitrain.config import model as config_model
+from pochitrain.config.table import is_encoding
 from pochitrain.data import verify
 from pochitrain.data.dataset import DataSplits, Subset, fingerprint, weights_of
 from pochitrain.data.folder import open_folder
 from pochitrain.data.table import open_table
+from pochitrain.data.table_file import open_table_file
 from pochitrain.error import ConfigError
 
 MakeFolder = Callable[..., Path]
@@ -135,6 +137,23 @@ def test_parquet_of_pictures_is_refused() -> None:
     pd.DataFrame({"image": [{"bytes": b"1", "path": "x"}], "label": ["a"]}).to_parquet("t.parquet")
     with pytest.raises(ConfigError, match="text or numbers in column 'image', got struct<"):
         open_table(table="t.parquet")
+
+
+@pytest.mark.parametrize(("text", "damaged"), [(b"label", b"labe\xff"), (b"x.png", b"\xff.png")])
+def test_parquet_that_is_no_text_is_refused(text: bytes, damaged: bytes) -> None:
+    """Also where no config is built, which would explain it: in an inference."""
+    pd.DataFrame({"image": ["x.png"], "label": ["a"]}).to_parquet("t.parquet")
+    path = Path("t.parquet")
+    path.write_bytes(path.read_bytes().replace(text, damaged))
+    with pytest.raises(
+        ConfigError, match=r"^--data must be a Parquet file, got 't.parquet', which"
+    ):
+        open_table_file("t.parquet", "--data").read(["image"])
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\udcff", "zip", "no-such"])
+def test_what_is_no_encoding(name: str) -> None:
+    assert not is_encoding(name)
 
 
 def test_parquet_names_the_package_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

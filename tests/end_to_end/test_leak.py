@@ -1,6 +1,7 @@
 """Training on pictures that are in validation too: it is said, and the accuracy without them."""
 
 import csv
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +70,27 @@ def test_nothing_changes_without_leaks(
     assert "val_accuracy_without_leaks" not in rows(tmp_path / "run")[0]
 
 
+def test_copies_in_the_test_are_counted(
+    pochi: Pochi, sides: tuple[str, ...], make_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    test = make_folder(tmp_path / "test", {"a": 1, "b": 14})  # of training 1 + 8, of validation 3
+    words = (*SMALL, *sides, f"data.test_root={test}", "epochs=1", "metrics.export=false")
+    outcome = pochi(*words, "hydra.run.dir=run")
+    assert outcome.code == 0, outcome.err
+    known = {p.read_bytes() for side in ("train", "val") for p in (tmp_path / side).glob("*/*")}
+    copies = sum(path.read_bytes() in known for path in test.glob("*/*"))
+    assert 9 <= copies < 15
+    result = json.loads((tmp_path / "run" / "test_metrics.json").read_text())
+    assert (result["images"], result["images_seen_before"]) == (15, copies)
+    assert f"on 15 pictures, {copies} of which are in training or validation too: " in outcome.out
+    shutil.rmtree(test / "a")
+    for path in test.glob("b/*"):
+        if path.read_bytes() in known:
+            path.unlink()
+    outcome = pochi(*words, "hydra.run.dir=alone")
+    assert "pictures that nothing else has seen: " in outcome.out
+
+
 def test_a_resumed_run_leaves_out_what_it_left_out_before(
     pochi: Pochi, sides: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -79,6 +101,13 @@ def test_a_resumed_run_leaves_out_what_it_left_out_before(
     for leaked in ("a/007.png", "b/000.png"):  # the same picture, with a byte after its end
         with open(tmp_path / "val" / leaked, "ab") as file:
             file.write(b"x")
+    table = tmp_path / "short" / "leaked_pictures.csv"
+    content = table.read_text()
+    table.write_text(content.replace("position,", "where,"))
+    outcome = pochi("resume=short", "epochs=3")
+    assert outcome.code == 2
+    assert "leaked_pictures.csv must be as the training has written it, got" in outcome.err
+    table.write_text(content)
     outcome = pochi("resume=short", "epochs=3")
     assert outcome.code == 0, outcome.err
     found = rows(tmp_path / "short")

@@ -248,6 +248,8 @@ WRONG = {
     "optuna.search_space.batch_size.choices=[a,2]": "batch_size=a.* to Integer$",
     f"{SPACE}.optimizer.weight_decay={{type:float,low:0.1,high:0.5}}": "weight_decay=interval",
     f"{SPACE}.data.val_fraction={{type:float,low:0.1,high:0.5}}": "val_fraction=interval",
+    "data.val_fraction=interval(0.1,0.5)": "data.val_fraction of .* must be a hyper-parameter",
+    "data.seed=0,1": "data.seed of the command line must be a hyper-parameter",
     "hydra.sweeper.direction=[minimize,maximize]": r"what optuna.direction says \(max",
     "epochs=0": "^epochs must be an integer >= 1, got 0",
     "data.val_fraction=null": "^data.val_root must be given for a search, got null",

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -105,6 +106,20 @@ def test_folds_have_each_image_once_and_every_class() -> None:
     assert sorted(table[2]) == [0, *[1] * (NUM_FOLDS - 1)]
     assert np.array_equal(folds, assign_folds(labels, seed=3)[1])
     assert not np.array_equal(folds, assign_folds(labels, seed=4)[1])
+
+
+@pytest.mark.parametrize(("num_images", "num_groups"), [(60, 15), (4, 2), (5, 4), (9, 1)])
+def test_folds_do_not_divide_groups(num_images: int, num_groups: int) -> None:
+    labels = np.arange(num_images, dtype=np.int64) % 3
+    groups = [f"patient{i % num_groups}" for i in range(num_images)]
+    rows, folds = assign_folds(labels, 3, groups)
+    assert rows.tolist() == list(range(num_images))
+    pairs = {*zip(groups, folds.tolist(), strict=True)}
+    assert len(pairs) == num_groups
+    assert {fold for _, fold in pairs} == {*range(min(num_groups, NUM_FOLDS))}
+    if num_images == 60:
+        shares = [np.bincount(labels[folds == fold], minlength=3) for fold in range(NUM_FOLDS)]
+        assert np.min(shares) >= 4
 
 
 def choose(training: HeadTraining, metric: str, lrs: list[float]) -> Rates:

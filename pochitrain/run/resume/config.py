@@ -14,6 +14,18 @@ from pochitrain.error import ConfigError, require
 KeyPath = tuple[str, ...]
 """Keys from the root to a value; a key may itself contain dots (patterns of layer_rates)."""
 
+CHANGEABLE_BY_NAME = (
+    "data.root",
+    "data.table",
+    "data.test_root",
+    "data.train_root",
+    "data.train_shards",
+    "data.val_root",
+    "data.val_shards",
+)
+"""Where the data set is. It may move: its images are compared by names and classes. Only resume=RUN
+may change these keys: for resume=auto, another data set means another run."""
+
 CHANGEABLE = (
     "allow_targets",
     "checkpoint.*",
@@ -26,13 +38,7 @@ CHANGEABLE = (
     "data.num_workers",
     "data.on_error",
     "data.pin_memory",
-    "data.root",
-    "data.table",
-    "data.test_root",
-    "data.train_root",
-    "data.train_shards",
-    "data.val_root",
-    "data.val_shards",
+    *CHANGEABLE_BY_NAME,
     "data.verify",
     "device",
     "epochs",
@@ -46,20 +52,7 @@ CHANGEABLE = (
     "resume",
     "work_dir",
 )
-"""Keys that do not change the result, so a resumed run may change them (epochs: only increase).
-The dataset may move: its images are compared by names and classes."""
-
-CHANGEABLE_BY_NAME = (
-    "data.root",
-    "data.table",
-    "data.test_root",
-    "data.train_root",
-    "data.train_shards",
-    "data.val_root",
-    "data.val_shards",
-)
-"""Of these, the keys that only resume=RUN may change. For resume=auto, another dataset means
-another run."""
+"""Keys that do not change the result, so a resumed run may change them (epochs: only increase)."""
 
 TUNABLE = ("channels_last", "data.num_workers")
 """Keys that `tune=auto` chooses. A run that did so has tune=recorded, and is continued with what it
