@@ -25,8 +25,8 @@ def replacing(
 
     Args:
         when_complete: called once the new file is on disk, before it replaces the old one.
-        at_once: the new file also survives a power failure right afterwards. Otherwise the old one
-            may be there again, complete as well.
+        at_once: the new file also survives a power failure right afterwards. Otherwise what
+            was there before may be there again: the old one, complete as well, or none.
 
     Raises:
         OSError: its filename is `path` even if the system gives none (a full disk).

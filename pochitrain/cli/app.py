@@ -230,11 +230,12 @@ def call_hydra(flags: Namespace) -> None:
     Plugins.instance().register(WholeBasicSweeper)  # hydra/sweeper=basic
     try:
         app()
+        return
     except (HydraException, RuntimeError):
         if _started or not register_plugins(every=True):
             raise
-        Plugins.instance().register(WholeBasicSweeper)
-        app()
+    Plugins.instance().register(WholeBasicSweeper)
+    app()  # outside of the handler, or HYDRA_FULL_ERROR=1 would show the first error too
 
 
 def config_folders(flags: Namespace) -> list[Path]:
