@@ -39,7 +39,7 @@ from pochitrain.config.strategy import BUDGET, strategy_name
 from pochitrain.error import ConfigError
 from pochitrain.paths import config_directory
 from pochitrain.search.grid import GridJob, WholeBasicSweeper
-from pochitrain.sweep.private_api import compose_quickly, register_plugins
+from pochitrain.sweep.private_loader import compose_quickly, register_plugins
 from pochitrain.text import first_line
 
 # In worker processes of a sweep this module is imported before the job is composed.
