@@ -56,7 +56,7 @@ def replacing(
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Replace the content of `path` with `text` in UTF-8; see `replacing`, not `at_once`.
+    """Replace the content of `path` with `text` in UTF-8, as `replacing` does with at_once=False.
 
     A trial of a search writes a dozen such files, and waiting for the folder takes as long as
     waiting for the file. Bytes of file names that are not valid UTF-8 are written as escapes
