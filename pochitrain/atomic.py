@@ -25,8 +25,8 @@ def replacing(
 
     Args:
         when_complete: called once the new file is on disk, before it replaces the old one.
-        at_once: the new file also survives a power failure right afterwards. Otherwise the old one
-            may be there again, complete as well.
+        at_once: the new file also survives a power failure right afterwards. Otherwise what
+            was there before may be there again: the old one, complete as well, or none.
 
     Raises:
         OSError: its filename is `path` even if the system gives none (a full disk).
@@ -56,7 +56,7 @@ def replacing(
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Replace the content of `path` with `text` in UTF-8; see `replacing`, not `at_once`.
+    """Replace the content of `path` with `text` in UTF-8, as `replacing` does with at_once=False.
 
     A trial of a search writes a dozen such files, and waiting for the folder takes as long as
     waiting for the file. Bytes of file names that are not valid UTF-8 are written as escapes

@@ -38,7 +38,8 @@ from pochitrain.data.loader import Batch
 from pochitrain.engine.device import Precision, available_devices, select_device, select_precision
 from pochitrain.run.build import build_parts
 from pochitrain.run.measure import Workbench, in_turns, median_ratio
-from pochitrain.run.train import describe_step, set_backends
+from pochitrain.run.summary import describe_step
+from pochitrain.run.train import set_backends
 from pochitrain.seed import seed_everything
 from pochitrain.threads import num_cores
 

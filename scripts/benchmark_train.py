@@ -38,7 +38,8 @@ from pochitrain.engine.device import select_device, select_precision
 from pochitrain.paths import config_directory
 from pochitrain.run.build import RunParts, build_parts
 from pochitrain.run.measure import Workbench, in_turns, median_ratio
-from pochitrain.run.train import describe_step, set_backends
+from pochitrain.run.summary import describe_step
+from pochitrain.run.train import set_backends
 from pochitrain.seed import seed_everything
 
 SIZE = (500, 375)

@@ -39,7 +39,7 @@ from pochitrain.config.strategy import BUDGET, strategy_name
 from pochitrain.error import ConfigError
 from pochitrain.paths import config_directory
 from pochitrain.search.grid import GridJob, WholeBasicSweeper
-from pochitrain.sweep.private_api import compose_quickly, register_plugins
+from pochitrain.sweep.private_loader import compose_quickly, register_plugins
 from pochitrain.text import first_line
 
 # In worker processes of a sweep this module is imported before the job is composed.
@@ -230,11 +230,12 @@ def call_hydra(flags: Namespace) -> None:
     Plugins.instance().register(WholeBasicSweeper)  # hydra/sweeper=basic
     try:
         app()
+        return
     except (HydraException, RuntimeError):
         if _started or not register_plugins(every=True):
             raise
-        Plugins.instance().register(WholeBasicSweeper)
-        app()
+    Plugins.instance().register(WholeBasicSweeper)
+    app()  # outside of the handler, or HYDRA_FULL_ERROR=1 would show the first error too
 
 
 def config_folders(flags: Namespace) -> list[Path]:

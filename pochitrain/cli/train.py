@@ -12,7 +12,8 @@ def run(argv: list[str], prog: str) -> None:
         from pochitrain.cli.config_file import use_config_flag
 
         argv = use_config_flag(argv)
-        if {"--multirun", "-m"} & set(argv):  # the process of a sweep lives long
+        is_sweep = {"--multirun", "-m"} & set(argv) or any("hydra.mode" in word for word in argv)
+        if is_sweep:  # its process lives long, and `app` may run in others
             gc.enable()
         run_app(argv, prog)
     finally:

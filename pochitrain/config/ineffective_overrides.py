@@ -1,8 +1,10 @@
-"""Finds overrides that have no effect because the feature they configure is switched off."""
+"""Finds overrides that have no effect, because what they configure is off or not there."""
 
 from collections.abc import Mapping, Sequence
 
 from omegaconf import DictConfig, OmegaConf
+
+from pochitrain.config.transform_step import find_unused
 
 SWITCHES = {
     "early_stopping": "early_stopping.enabled",
@@ -32,9 +34,17 @@ def find_ineffective_overrides(
         aliases: hydra.aliases.
     """
     found = []
+    unused = {}
+    if any("transform." in word for word in overrides):  # writing YAML takes some milliseconds
+        source = OmegaConf.to_yaml(cfg.transform)
+        unused = {
+            f"transform.{key}": why for key, why in find_unused(cfg.transform, source).items()
+        }
     for word in overrides:
         key = word.lstrip("+~").partition("=")[0]
         key = aliases.get(key, key)
+        if key in unused and OmegaConf.select(cfg, key) is not None:
+            found.append(f"{key} has no effect, because {unused[key]}.")
         group, dot, _ = key.partition(".")
         switch = SWITCHES.get(group)
         chooses_option = group in cfg and not dot and OmegaConf.is_dict(cfg[group])

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from pochitrain.config.model import INPUTS, timm_input
 from pochitrain.config.monitor import search_direction
 from pochitrain.config.root import GROUPS, RootConfig
+from pochitrain.config.transform import LEAST_CROP_PCT
 
 
 def scale_px(size_px: int | str, numerator: int, denominator: int) -> int | str:
@@ -22,8 +23,10 @@ def scale_px(size_px: int | str, numerator: int, denominator: int) -> int | str:
 
 def resize_px(size_px: int | str, crop_pct: float) -> int | str:
     """`${resize_px:224,0.875}` = 256: the side of which a crop of `size_px` is the part `crop_pct`,
-    rounded; auto stays auto. A crop_pct <= 0 is refused later, by the rule of its field."""
-    return size_px if isinstance(size_px, str) or crop_pct <= 0 else round(size_px / crop_pct)
+    rounded; auto stays auto. A crop_pct out of range is refused later, by the rule of its field."""
+    if isinstance(size_px, str) or not LEAST_CROP_PCT <= crop_pct <= 1:  # nan too
+        return size_px
+    return round(size_px / crop_pct)
 
 
 NO_COPIES = "no_deepcopy_set_nodes"

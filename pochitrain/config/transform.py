@@ -13,6 +13,8 @@ INTERPOLATIONS = ("bilinear", "bicubic")
 
 CROP_PCT = 0.875
 """224 of 256 pixels, as torchvision's models were trained with."""
+LEAST_CROP_PCT = 0.01
+"""Less would need a picture resized to more than a hundred times what is shown."""
 
 SMALL_PX, SMALL_SCALE = 96, 0.6
 """Up to this size a random crop takes at least this part of the area, with crop_scale=auto: small
@@ -48,7 +50,7 @@ class TransformConfig:
     interpolation: Annotated[str | None, Choice((*INTERPOLATIONS, None))] = None
     """How a Resize or RandomResizedCrop without `interpolation` computes pixels; null = bilinear.
     Models of timm set their own."""
-    crop_pct: Annotated[float, Range(gt=0, le=1)] = CROP_PCT
+    crop_pct: Annotated[float, Range(ge=LEAST_CROP_PCT, le=1)] = CROP_PCT
     """Part of the shorter side that the crop of validation shows, if the option has one. Models of
     timm set their own."""
 

@@ -80,6 +80,29 @@ def is_step(node: Node, *names: str) -> bool:
     return name in names and home.startswith("torchvision.transforms")
 
 
+def find_unused(transform: Node, source: str) -> dict[str, str]:
+    """Keys of the group that change nothing with its steps -> why.
+
+    Args:
+        transform: the group.
+        source: the group as YAML, not resolved.
+    """
+    steps = [node for split in ("train", "val") for node in transform.get(split) or []]
+    crops = [node for node in steps if is_step(node, "RandomResizedCrop")]
+    resized = [*crops, *(node for node in steps if is_step(node, "Resize"))]
+    is_whole = transform.get("fit", "crop") != "crop"
+    found = {}
+    if all("scale" in node for node in crops):
+        found["crop_scale"] = "no step is a RandomResizedCrop without scale"
+    if not is_whole and all("interpolation" in node for node in resized):
+        found["interpolation"] = "no step is a Resize or RandomResizedCrop without interpolation"
+    if "transform.crop_pct}" not in source:
+        found["crop_pct"] = "no step refers to it"
+    elif transform.get("fit") in ("pad", "squash"):
+        found["crop_pct"] = f"transform.fit={transform['fit']} shows whole pictures"
+    return found
+
+
 def has_two_sides(node: Node) -> bool:
     """Whether `size` is height and width, and not the shorter side alone."""
     size = node.get("size")

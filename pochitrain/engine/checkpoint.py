@@ -126,7 +126,11 @@ class CheckpointWriter:
 
     def write(self, content: dict[str, Any], best: bool, waiting: dict[str, Any] | None) -> None:
         """Replace `last.pth` (and `best.pth`, by it or by an epoch that waited) atomically."""
+        is_first = not self.folder.is_dir()
         self.folder.mkdir(parents=True, exist_ok=True)
+        if is_first:  # after a power failure, resuming needs this folder and config.yaml beside it
+            sync_directory(self.folder.parent)
+            sync_directory(self.folder.parent.parent)
         last, following = self.folder / "last.pth", self.folder / NEXT_BEST
         if waiting is not None:
             write_with(following, lambda file: torch.save(waiting, file))

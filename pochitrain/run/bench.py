@@ -18,7 +18,8 @@ from pochitrain.error import ConfigError, require
 from pochitrain.run.build import RunParts, build_parts
 from pochitrain.run.callback import check_callbacks
 from pochitrain.run.measure import Workbench, in_turns, median_ratio
-from pochitrain.run.train import describe_step, print_warnings, set_backends
+from pochitrain.run.summary import describe_step
+from pochitrain.run.train import print_warnings, set_backends
 from pochitrain.seed import seed_everything
 from pochitrain.text import format_json
 from pochitrain.threads import num_cores

@@ -7,7 +7,7 @@ uses a run does not choose again.
 from omegaconf import DictConfig, OmegaConf
 
 from pochitrain.config.transform import AUTO_KEYS, TransformConfig, choose_crop_scale
-from pochitrain.config.transform_step import is_step
+from pochitrain.config.transform_step import find_unused, is_step
 from pochitrain.data.dataset import DataSplits
 from pochitrain.data.picture_size import PictureSizes, look_at_sizes
 from pochitrain.error import ConfigError
@@ -47,7 +47,8 @@ def resolve_auto(cfg: DictConfig, data: DataSplits) -> dict[str, str]:
     if node.get("crop_scale") == "auto":
         size_px = int(node.get("size") or TransformConfig.size)
         node.crop_scale = choose_crop_scale(size_px, node.get("fit", "crop"))
-        rows["crops"] = f"at least {node.crop_scale:g} of the area in training, at {size_px} px"
+        if "crop_scale" not in find_unused(node, ""):
+            rows["crops"] = f"at least {node.crop_scale:g} of the area in training, at {size_px} px"
     return rows
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from torch import Tensor
 
 from pochitrain.config.component import Components, plain
-from pochitrain.config.strategy import PROBE, PROBE_FINETUNE, strategy_name
+from pochitrain.config.strategy import CHOSEN_BY_RUN, PROBE, PROBE_FINETUNE, strategy_name
 from pochitrain.config.transform_step import complete_steps
 from pochitrain.data.cache_plan import locate
 from pochitrain.data.dataset import ImageDataset, weights_of
@@ -63,11 +63,16 @@ def apply_strategy(
     name = strategy_name(cfg)
     if parts.backbone is None or (name == PROBE_FINETUNE and is_resumed):
         return False
-    before = Rates(cfg.strategy.head_lr, cfg.strategy.head_weight_decay)
+    before = chosen_values(cfg)
     with report_end(folder, cfg, parts.state, request), stop_on_signal(request):
         save_config(folder, cfg)
         prepare_parts(cfg, parts, console, request)
-    return before == Rates(cfg.strategy.head_lr, cfg.strategy.head_weight_decay)
+    return before == chosen_values(cfg)
+
+
+def chosen_values(cfg: DictConfig) -> list[float | None]:
+    """What the config has for the keys that a run may choose."""
+    return [OmegaConf.select(cfg, ".".join(path)) for path in CHOSEN_BY_RUN]
 
 
 def prepare_parts(cfg: DictConfig, parts: RunParts, console: Console, request: StopRequest) -> None:

@@ -1,13 +1,23 @@
 """The summaries in the terminal before and after a run."""
 
 from pathlib import Path
+from typing import Any
 
+import torch
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 from torch import Tensor, nn
 
+from pochitrain.config.component import plain
+from pochitrain.config.model import BACKBONES
+from pochitrain.config.transform_step import complete_steps, is_step
 from pochitrain.data.dataset import DataSplits, weights_of
+from pochitrain.data.loader import EpochLoader
+from pochitrain.engine.device import uses_tf32
 from pochitrain.engine.state import TrainState
+from pochitrain.optimizer.fused import name_kernels
+from pochitrain.run.build import RunParts
 from pochitrain.text import shorten_list
 
 MAX_CLASSES = 12
@@ -23,6 +33,74 @@ def print_start(console: Console, rows: dict[str, str], data: DataSplits) -> Non
         console.print(f"Left out {len(data.skipped)} unreadable picture(s):", style="yellow")
         for line in data.skipped:
             console.print(f"  {line}", markup=False)
+
+
+def describe_run(cfg: DictConfig, parts: RunParts, folder: Path) -> dict[str, str]:
+    """Rows of the summary at the start: label -> text."""
+    data, model, precision = parts.data, parts.state.model, parts.precision
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    num_val = 0 if data.val is None else len(data.val)
+    tested = "" if data.test is None else f", {len(data.test):,} for the test at the end"
+    device = str(precision.device)
+    if precision.device.type == "cuda":
+        device += f" ({torch.cuda.get_device_name(precision.device)})"
+    rate = cfg.optimizer.get("lr", cfg.learning_rate)
+    at = "a rate that is chosen below" if rate is None else f"{rate:g}"
+    rows = {
+        "data": f"{len(data.train):,} training, {num_val:,} validation pictures{tested}",
+        **({"split": data.division} if data.division else {}),
+        "classes": describe_classes(data),
+        "model": f"{cfg.model.get('name', type(model).__name__)}, {num_parameters:,} parameters",
+        "training": (
+            f"{cfg.epochs} epoch{'s' * (cfg.epochs > 1)}, "
+            f"batches of {cfg.data.get('batch_size', cfg.batch_size)}, "
+            f"{type_name(cfg.optimizer)} at {at}, {type_name(cfg.scheduler)}"
+        ),
+        "device": f"{device}, {precision.name}",
+        "step": describe_step(cfg, parts),
+        "run": str(folder),
+        "loss": describe_weights(parts.criterion, data),
+    }
+    if cfg.model.get("_target_") in BACKBONES:  # these bring defaults of their own
+        mean, std = (" ".join(f"{value:g}" for value in cfg[key]) for key in ("mean", "std"))
+        rows["input"] = f"mean {mean}, std {std}, {describe_size(plain(cfg.transform))}"
+    return rows | parts.chosen | describe_cache(parts.train_loader, parts.val_loader)
+
+
+def describe_size(transform: dict[str, Any]) -> str:
+    """How images get the size that the model sees."""
+    text = f"transform.size {transform.get('size')}"
+    steps = complete_steps(transform, "val", [])
+    if any(is_step(node, "CenterCrop") for _, node in steps):
+        text += f", crop_pct {transform['crop_pct']:g}"
+    if transform.get("interpolation") and any("interpolation" in node for _, node in steps):
+        text += f", {transform['interpolation']}"
+    return text
+
+
+def describe_step(cfg: DictConfig, parts: RunParts) -> str:
+    """What the fixed rules have chosen for the training step."""
+    chosen = [name_kernels(parts.state.optimizer)]
+    chosen.append("channels_last" if cfg.channels_last else "channels_first")
+    if uses_tf32(parts.precision.device, cfg.deterministic):
+        chosen.append("TF32")
+    chosen += ["compiled"] if cfg.compile else []
+    return ", ".join([*chosen, f"{parts.train_loader.loader.num_workers} loader processes"])
+
+
+def describe_cache(train_loader: EpochLoader, val_loader: EpochLoader | None) -> dict[str, str]:
+    """A row on the decoded pictures that are kept; none where there is nothing to say."""
+    notes = {
+        "training": train_loader.cache_note,
+        "validation": val_loader and val_loader.cache_note,
+    }
+    text = ", ".join(f"{split} {note}" for split, note in notes.items() if note)
+    return {"cache": text} if text else {}
+
+
+def type_name(node: DictConfig) -> str:
+    """Name of the class or function that a config node builds."""
+    return str(node["_target_"]).rpartition(".")[2]
 
 
 def describe_classes(data: DataSplits) -> str:

@@ -15,7 +15,8 @@ from pochitrain.config.root import refuse_number_for_switch, validate
 from pochitrain.error import ConfigError
 from pochitrain.paths import list_folders
 from pochitrain.search.directory import missing_directories, remove_empty
-from pochitrain.sweep.private_api import BasicSweeper, remember_composition
+from pochitrain.sweep.private_api import BasicSweeper
+from pochitrain.sweep.private_loader import remember_composition
 
 RECORD = "multirun.yaml"
 """Hydra's record of a grid, written before its first job."""

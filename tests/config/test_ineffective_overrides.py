@@ -4,6 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from pochitrain.config.ineffective_overrides import find_ineffective_overrides
+from pochitrain.config.registry import register_config
 
 CFG = OmegaConf.create(
     {
@@ -49,6 +50,39 @@ CFG = OmegaConf.create(
 def test_a_warning_with_the_switch(word: str, message: str) -> None:
     (text,) = find_ineffective_overrides([word], {"patience": "early_stopping.patience"}, CFG)
     assert text.startswith(message)
+
+
+CROP = "torchvision.transforms.v2.RandomResizedCrop"
+REFERS = "${resize_px:64,${transform.crop_pct}}"
+
+
+@pytest.mark.parametrize(
+    ("steps", "fit", "unused"),
+    [
+        ([], "crop", ["crop_scale", "interpolation", "crop_pct"]),
+        ([], "pad", ["crop_scale", "crop_pct"]),
+        ([{"_target_": CROP}], "crop", ["crop_pct"]),
+        ([{"_target_": CROP, "scale": [0.5, 1]}], "crop", ["crop_scale", "crop_pct"]),
+        ([{"_target_": CROP, "size": REFERS, "interpolation": 2}], "crop", ["interpolation"]),
+        ([{"_target_": CROP, "size": REFERS}], "crop", []),
+        ([{"_target_": CROP, "size": REFERS}], "auto", []),
+        ([{"_target_": CROP, "size": REFERS}], "squash", ["crop_pct"]),
+    ],
+)
+def test_keys_of_the_transform_that_no_step_uses(
+    steps: list[dict[str, object]], fit: str, unused: list[str]
+) -> None:
+    register_config()
+    node = {"crop_scale": "auto", "interpolation": "bicubic", "crop_pct": 0.5, "fit": fit}
+    cfg = OmegaConf.create({"transform": {"train": steps, "val": [], **node}})
+    words = [f"transform.{key}={value}" for key, value in node.items()]
+    found = find_ineffective_overrides(words, {}, cfg)
+    assert [text.partition(" has no effect, because ")[0] for text in found] == [
+        f"transform.{key}" for key in unused
+    ]
+    cfg.transform.interpolation = None  # what is asked for is nothing
+    again = find_ineffective_overrides(words, {}, cfg)
+    assert not any(text.startswith("transform.interpolation") for text in again)
 
 
 @pytest.mark.parametrize(

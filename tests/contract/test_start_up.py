@@ -74,6 +74,12 @@ def test_a_launcher_chosen_by_a_file_is_found(tmp_path: Path) -> None:
     assert "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher" in result.stdout
 
 
+def test_a_traceback_shows_only_one_of_two_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    result = run("train", "optimizer=nosuch")
+    assert result.stderr.count("In 'config': Could not find 'optimizer/nosuch'") == 1
+
+
 MAX_RATIO = 2.4
 """CPU time of `--cfg job` to that of `import hydra`; docs/performance.md has the measured value."""
 

@@ -153,8 +153,10 @@ def test_the_choice_is_kept(pochi: Callable[..., Any], wide: list[str]) -> None:
         ("transform.size=big", "transform.size must be an integer or auto, got 'big'."),
         ("transform.size=32.5", "transform.size must be an integer"),
         ("transform.fit=whole", "transform.fit must be one of crop, pad, squash, auto, got"),
-        ("transform.crop_pct=0", "transform.crop_pct must be a number > 0 and <= 1, got 0"),
-        ("transform.crop_pct=1.1", "transform.crop_pct must be a number > 0 and <= 1, got 1.1"),
+        ("transform.crop_pct=0", "transform.crop_pct must be a number >= 0.01 and <= 1, got 0"),
+        ("transform.crop_pct=1.1", "transform.crop_pct must be a number >= 0.01 and <= 1, got 1.1"),
+        ("transform.crop_pct=nan", "transform.crop_pct must be a number >= 0.01 and <= 1, got nan"),
+        ("transform.crop_pct=1e-320", "transform.crop_pct must be a number >= 0.01 and <= 1, got"),
         ("transform.interpolation=cubic", "transform.interpolation must be one of bilinear, bic"),
         (
             "transform.crop_scale=much",

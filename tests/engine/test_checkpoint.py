@@ -352,3 +352,17 @@ def test_a_frozen_tensor_is_not_copied() -> None:
     other += 1
     assert copied["a"][0] is one
     assert copied["b"].tolist() == [1.0] * 3
+
+
+def test_the_first_checkpoint_makes_its_folder_and_those_above_survive_a_power_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("pochitrain.engine.checkpoint.sync_directory", synced.append)
+    folder = tmp_path / "run" / "models"
+    folder.parent.mkdir()
+    writer, state = CheckpointWriter(folder, {}, in_background=False), make_state()
+    writer.save_last(state, [])
+    assert synced == [folder.parent, tmp_path]
+    writer.save_last(state, [])
+    assert synced == [folder.parent, tmp_path, folder]  # the link to the one before, as always
