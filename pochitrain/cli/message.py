@@ -266,8 +266,8 @@ def unreadable_override(override: str, reason: str) -> str:
     key, _, value = override.partition("=")
     if re.fullmatch(r"\(.*\)", value):
         return (
-            f"{key} cannot be read, got {value!r}. A list is written {key}=[{value[1:-1]}], and text "
-            f"with brackets '{key}=\"{value}\"'."
+            f"{key} cannot be read, got {value!r}. A list is written {key}=[{value[1:-1]}], "
+            f"and text with brackets '{key}=\"{value}\"'."
         )
     why = reason.strip().splitlines()[-1].partition(" expecting {")[0]
     return (
