@@ -265,7 +265,10 @@ def unreadable_override(override: str, reason: str) -> str:
         return f"An override must be written KEY=VALUE, got {override!r}."
     key, _, value = override.partition("=")
     if re.fullmatch(r"\(.*\)", value):
-        return f"{key} cannot be read, got {value!r}. A list is written {key}=[{value[1:-1]}]."
+        return (
+            f"{key} cannot be read, got {value!r}. A list is written {key}=[{value[1:-1]}], "
+            f"and text with brackets '{key}=\"{value}\"'."
+        )
     why = reason.strip().splitlines()[-1].partition(" expecting {")[0]
     return (
         f"{key} cannot be read, got {override!r} ({why}). Put quotes "

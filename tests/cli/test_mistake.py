@@ -111,7 +111,8 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
     (
         "confusion_matrix.figsize=(8,6)",
         "confusion_matrix.figsize cannot be read, got '(8,6)'. "
-        "A list is written confusion_matrix.figsize=[8,6].",
+        "A list is written confusion_matrix.figsize=[8,6], and text with brackets "
+        "'confusion_matrix.figsize=\"(8,6)\"'.",
     ),
     (
         "epochs=a(",
