@@ -50,7 +50,8 @@ def features() -> tuple[Tensor, Tensor]:
 class Loader:
     """As much of a loader as an accumulator looks at."""
 
-    def __init__(self, batch_size: int) -> None:
+    def __init__(self, batch_size: int, sample_weights: Any = None) -> None:
+        self.dataset = SimpleNamespace(sample_weights=sample_weights)
         self.batches = EpochBatches(features()[1].numpy(), batch_size, seed=0, shuffle=True)
 
     def __len__(self) -> int:
@@ -58,7 +59,11 @@ class Loader:
 
 
 def train(
-    kind: type[GradientAccumulator], criterion: CrossEntropy, batch_size: int, bias: bool = True
+    kind: type[GradientAccumulator],
+    criterion: CrossEntropy,
+    batch_size: int,
+    bias: bool = True,
+    sample_weights: Any = None,
 ) -> list[Tensor]:
     """Gradients, sums and parameters of an epoch."""
     model, precision = head(bias), select_precision("fp32", CPU)
@@ -68,7 +73,7 @@ def train(
         model, optimizer, scheduler, precision.scaler, Monitor("val_loss"), 1, RunningMetrics(CPU)
     )
     names: Any = SimpleNamespace(name=str)
-    check, loader = FiniteLossCheck("stop", names), Loader(batch_size)
+    check, loader = FiniteLossCheck("stop", names), Loader(batch_size, sample_weights)
     gradients = kind(state, loader, criterion, precision, check, FaultPolicy())  # type: ignore[arg-type]
     found: list[Tensor] = []
     rows, labels = features()
@@ -91,6 +96,14 @@ def test_the_formula_is_autograd(batch_size: int, weighted: bool, bias: bool) ->
     found = train(HeadGradient, CrossEntropy(weight), batch_size, bias)
     assert len(found) == len(expected) > 2
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_weights_of_pictures_count() -> None:
+    weights = torch.linspace(0.1, 3, NUM).numpy()
+    expected = train(GradientAccumulator, CrossEntropy(), 16, sample_weights=weights)
+    found = train(HeadGradient, CrossEntropy(), 16, sample_weights=weights)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert not torch.equal(found[0], train(HeadGradient, CrossEntropy(), 16)[0])
 
 
 def test_a_loss_that_is_not_finite_stops_the_run() -> None:
