@@ -86,6 +86,7 @@ def test_hydra_config_loader_composes_quickly_what_it_composes(
     words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register_config()
+    private_loader.register_plugins(every=True)  # whatever a test before this one has left
     monkeypatch.setattr(hydra._internal.hydra, "ConfigLoaderImpl", ConfigLoaderImpl)
     trees = []
     for _ in range(2):
