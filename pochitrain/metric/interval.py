@@ -55,7 +55,9 @@ def wilson_interval(num_right: int, num_images: int) -> Interval:
     middle = (share + z**2 / (2 * num_images)) / (1 + z**2 / num_images)
     spread = share * (1 - share) / num_images + (z / (2 * num_images)) ** 2
     reach = z * spread**0.5 / (1 + z**2 / num_images)
-    return Interval(100 * max(0.0, middle - reach), 100 * min(1.0, middle + reach))
+    # At both ends exactly, which rounding would miss.
+    low = 0.0 if num_right == 0 else 100 * (middle - reach)
+    return Interval(low, 100.0 if num_right == num_images else 100 * (middle + reach))
 
 
 def proportion_interval(right_N: "npt.NDArray[np.bool_]", groups_N: "Groups | None") -> Interval:

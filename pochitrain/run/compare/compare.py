@@ -29,7 +29,7 @@ from pochitrain.run.compare.terminal import print_tables
 from pochitrain.run.compare.text import content_of, describe, describe_all
 from pochitrain.text import format_csv, format_json
 
-MAX_CARDS = 40
+MAX_CARDS = 24
 """Pictures that the page shows for each side of a comparison."""
 
 

@@ -36,12 +36,14 @@ def find_runs(words: Sequence[str]) -> tuple[list[Path], list[str]]:
             found += search(path, word, notes)
     # The runs of a cross-validation are in its summary.
     parts = {os.path.realpath(run) for path in found for run in runs_of_folds(path)}
-    unique = {os.path.realpath(path): path for path in reversed(found)}
-    kept = [path for real, path in reversed(unique.items()) if real not in parts]
+    unique: dict[str, Path] = {}
+    for path in found:
+        unique.setdefault(os.path.realpath(path), path)
+    kept = [path for real, path in unique.items() if real not in parts]
     if len(kept) < 2:
-        seen = ", ".join(map(repr, words)) or "nothing"
+        seen = ", ".join(map(repr, words))
         raise ConfigError(
-            f"RUN must name at least two runs, got {seen}, which is {len(kept)}. Name several run "
+            f"RUN must name at least two runs, got {seen}: {len(kept)} in all. Name several run "
             "directories, or a folder that holds some."
         )
     return kept, notes

@@ -16,6 +16,10 @@ from pochitrain.run.compare.setting import Setting, shorten
 SHOWN = tuple(METRICS[name] for name in ("val_accuracy", "val_balanced_accuracy", "val_macro_f1"))
 MAX_KEYS = 30
 """Keys that are shown; all are in config.csv."""
+MAX_COLUMNS = 6
+"""Settings that have a column each."""
+WIDTH = 140
+"""Characters that a table may take, even where the terminal is narrower."""
 
 
 def print_tables(
@@ -26,21 +30,32 @@ def print_tables(
 ) -> None:
     """Print in what the settings differ, and the metrics of every run."""
     if config:
-        console.print(config_table(settings, config))
+        show_table(console, config_table(settings, config))
         if len(config) > MAX_KEYS:
             console.print(f"And {len(config) - MAX_KEYS} more keys: see config.csv (--output DIR).")
     elif len(settings) == 1:
         console.print("The configs differ by nothing but the seed.")
-    console.print(metric_table(settings, rows))
+    show_table(console, metric_table(settings, rows))
+
+
+def show_table(console: Console, table: Table) -> None:
+    """Print at full width: where lines are cut, numbers would fall apart."""
+    console.print(table, width=max(console.width, WIDTH), crop=False)
 
 
 def config_table(settings: Sequence[Setting], config: Mapping[str, Sequence[str]]) -> Table:
+    """A row per key; with many settings, a row per setting."""
     table = Table(box=SIMPLE_HEAD, title="Config", title_justify="left")
-    table.add_column("key", overflow="fold")
-    for setting in settings:
-        table.add_column(setting.label, overflow="fold")
-    for key, values in list(config.items())[:MAX_KEYS]:
-        table.add_row(escape(key), *(escape(shorten(value)) for value in values))
+    keys = list(config)[:MAX_KEYS]
+    values = [[shorten(text) for text in config[key]] for key in keys]
+    labels = [setting.label for setting in settings]
+    head, rows = ["key", *labels], [[key, *row] for key, row in zip(keys, values, strict=True)]
+    if len(settings) > MAX_COLUMNS:
+        head, rows = ["", *keys], [list(row) for row in zip(labels, *values, strict=True)]
+    for text in head:
+        table.add_column(escape(text), overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
     return table
 
 
