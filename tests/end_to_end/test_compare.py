@@ -58,7 +58,7 @@ def test_two_seeds_and_another_rate(
     out = tmp_path / "compared"
     outcome = pochi("outputs", "--output", str(out), command="compare", prog="pochi")
     assert outcome.code == 0, outcome.err
-    assert re.search(r"learning_rate +0\.1 +0\.01\n", outcome.out)
+    assert re.search(r"learning_rate +0\.1 +0\.01 *\n", outcome.out)
     assert "seed " not in outcome.out.partition("Validation")[0]
     assert "2 runs that differ by nothing but their seed" in outcome.out
     assert "best epoch was chosen on the same validation pictures" in outcome.out

@@ -231,7 +231,8 @@ def differences(
 
 def share_right(labels: NDArray[np.int64], system: NDArray[np.int64]) -> NDArray[np.float64]:
     """Of the runs that were asked about a picture, the part that is right; shape (N,)."""
-    return (system == labels).sum(axis=0) / (system != ABSENT).sum(axis=0)
+    share: NDArray[np.float64] = (system == labels).sum(axis=0) / (system != ABSENT).sum(axis=0)
+    return share
 
 
 def answers(

@@ -70,7 +70,8 @@ class Entry:
     def predicted(self) -> NDArray[np.int64]:
         """Predicted classes, shape (N,)."""
         assert self.found is not None
-        return self.found.probabilities.argmax(axis=1)
+        said: NDArray[np.int64] = self.found.probabilities.argmax(axis=1)
+        return said
 
 
 @dataclass
