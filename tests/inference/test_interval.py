@@ -41,7 +41,7 @@ def test_every_headline_score_has_an_interval_that_holds_it() -> None:
     assert found.of.keys() == summary.keys() - left_out
     for name, interval in found.of.items():
         assert interval is not None, name
-        assert interval.low < summary[name] < interval.high, name
+        assert interval.low <= summary[name] <= interval.high, name
     assert found.of["accuracy"] == wilson_interval(100, 120)
     assert found.summary()["interval_groups"] is None
     assert "groups" not in found.describe()

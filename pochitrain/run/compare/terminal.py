@@ -39,8 +39,9 @@ def print_tables(
 
 
 def show_table(console: Console, table: Table) -> None:
-    """Print at full width: where lines are cut, numbers would fall apart."""
-    console.print(table, width=max(console.width, WIDTH), crop=False)
+    """Print at full width: in a narrow terminal it wraps lines, where a table would lose digits."""
+    console.width = max(console.width, WIDTH)
+    console.print(table)
 
 
 def config_table(settings: Sequence[Setting], config: Mapping[str, Sequence[str]]) -> Table:

@@ -22,14 +22,19 @@ def describe(comparison: Comparison) -> str:
         return f"{first} and {second} cannot be tested: {comparison.note}."
     interval = comparison.differences[0].interval if comparison.differences else None
     between = "" if interval is None else f", 95 % interval {signed(interval)}"
-    numbers = f"{gap:+.2f} points{between}; {show_p(comparison.p)}, {comparison.test}"
+    numbers = f"{gap:+.2f} points{between}; {show_p(comparison.p)}"
+    of_pictures = comparison.differences[0].p if comparison.differences else 1.0
     if comparison.is_significant:
         better, worse = (first, second) if gap > 0 else (second, first)
-        text = f"{better} is better than {worse} ({numbers})."
+        text = f"{better} is better than {worse} ({numbers}, {comparison.test})."
     else:
         text = f"{first} and {second} are not significantly different ({numbers})."
-    if comparison.p_seeds is not None and comparison.differences:
-        text += f" Noise of the seeds alone: {show_p(comparison.p_seeds)}."
+    of_seeds = comparison.p_seeds
+    if of_seeds is not None and of_pictures < LEVEL <= of_seeds:
+        text += (
+            f" The pictures show a difference ({show_p(of_pictures)}, {comparison.test}), but the "
+            f"noise between so few runs could explain it ({show_p(of_seeds)}): train more seeds."
+        )
     if comparison.note:
         text += f" Note: {comparison.note}."
     return text
