@@ -5,7 +5,7 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from PIL import Image
 
@@ -27,20 +27,9 @@ class Card:
     """Setting and the class that it predicts, of both."""
 
 
-class Tested(Protocol):
-    """What the page needs of a comparison."""
-
-    first: str
-    second: str
-    num_pictures: int
-
-    @property
-    def is_significant(self) -> bool: ...
-
-
-Section = tuple[Tested, str, Sequence[tuple[str, int, Sequence[Card]]]]
-"""A comparison, its verdict, and for each side: its name, how many pictures only it has right, and
-some of these."""
+Section = tuple[Mapping[str, Any], str, Sequence[tuple[str, int, Sequence[Card]]]]
+"""A comparison as in compare.json, its verdict, and for each side: its name, how many pictures
+only it has right, and some of these."""
 
 
 def format_page(
@@ -62,7 +51,7 @@ def format_page(
         notes="".join(f"<p class=note>{html.escape(note)}</p>" for note in content["notes"]),
         metrics=metric_table(content),
         config=config_table([one["label"] for one in content["settings"]], config),
-        graphs=shown,
+        graphs=f"<h2>Curves</h2>{shown}" if shown else "",
         sections="".join(map(format_section, sections)),
     )
 
@@ -70,7 +59,8 @@ def format_page(
 def metric_table(content: Mapping[str, Any]) -> str:
     metrics = [m for name, m in METRICS.items() if name != "val_loss"]
     heads = "".join(f"<th>{m.label}{f' {m.unit}' * bool(m.unit)}</th>" for m in metrics)
-    head = f"<tr><th></th><th>run</th><th>seed</th><th>epoch</th><th>pictures</th>{heads}</tr>"
+    first = "<th></th><th class=name>run</th><th>seed</th><th>epoch</th><th>pictures</th>"
+    head = f"<tr>{first}{heads}</tr>"
     body = []
     for setting in content["settings"]:
         for run in content["runs"]:
@@ -96,13 +86,14 @@ def metric_table(content: Mapping[str, Any]) -> str:
     return f"<table>{head}{''.join(body)}</table>"
 
 
-def format_value(known: Mapping[str, float | None] | None, unit: str) -> str:
+def format_value(known: Mapping[str, float | None] | None, unit: str, sign: str = "") -> str:
+    """A value, and its interval below it; `sign` is + to show that of positive numbers too."""
     if known is None or known["value"] is None:
         return "-"
-    digits = 2 if unit else 4
+    form = f"{sign}.{2 if unit else 4}f"
     low, high = known["low"], known["high"]
-    text = f"{known['value']:.{digits}f}"
-    return text if low is None else f"{text}<small>{low:.{digits}f} to {high:.{digits}f}</small>"
+    text = f"{known['value']:{form}}"
+    return text if low is None else f"{text}<small>{low:{form}} to {high:{form}}</small>"
 
 
 def config_table(labels: Sequence[str], config: Mapping[str, Sequence[str]]) -> str:
@@ -124,9 +115,9 @@ def clip(text: str) -> str:
 
 def format_section(section: Section) -> str:
     comparison, verdict, sides = section
-    first, second = html.escape(comparison.first), html.escape(comparison.second)
-    kind = "better" if comparison.is_significant else "same"
-    parts = []
+    first, second = html.escape(comparison["first"]), html.escape(comparison["second"])
+    kind = "better" if comparison["significant"] else "same"
+    parts = [difference_table(comparison)]
     for name, num, cards in sides:
         if num:
             more = f", {len(cards)} of them" if num > len(cards) else ""
@@ -138,6 +129,21 @@ def format_section(section: Section) -> str:
     return (
         f'<section><h2>{first} and {second}</h2><p class="verdict {kind}">{html.escape(verdict)}'
         f"</p>{''.join(parts)}</section>"
+    )
+
+
+def difference_table(comparison: Mapping[str, Any]) -> str:
+    """First minus second in every metric; empty where nothing was tested."""
+    known = comparison["differences"]
+    if not known:
+        return ""
+    metrics = [METRICS[name] for name in known]
+    heads = "".join(f"<th>{m.label}{f' {m.unit}' * bool(m.unit)}</th>" for m in metrics)
+    cells = "".join(f"<td>{format_value(known[m.name], m.unit, '+')}</td>" for m in metrics)
+    title = f"{html.escape(comparison['first'])} minus {html.escape(comparison['second'])}"
+    return (
+        f"<div class=wide><table><tr><th></th>{heads}</tr><tr><th>{title}</th>{cells}</tr>"
+        "</table></div>"
     )
 
 
@@ -187,7 +193,9 @@ th, td {{ padding: .35rem .7rem; text-align: right; border-bottom: 1px solid #e4
   vertical-align: top; font-variant-numeric: tabular-nums; white-space: nowrap; }}
 th.name, td.name {{ text-align: left; }}
 td.name, td.value {{ white-space: normal; overflow-wrap: anywhere; }}
+td.name {{ min-width: 9rem; }}
 td.value {{ min-width: 6rem; }}
+.verdict + .wide {{ margin-top: .8rem; }}
 tr:first-child th {{ border-bottom: 2px solid #999; font-weight: 600; white-space: normal;
   vertical-align: bottom; }}
 td small {{ display: block; color: #777; font-size: .75rem; }}
@@ -219,7 +227,6 @@ figcaption {{ font-size: .8rem; margin-top: .4rem; overflow-wrap: anywhere; }}
 <div class=wide>{metrics}</div>
 <h2>In what the configs differ</h2>
 <div class=wide>{config}</div>
-<h2>Curves</h2>
 {graphs}
 {sections}
 </html>

@@ -63,6 +63,7 @@ def test_two_seeds_and_another_rate(
     assert "2 runs that differ by nothing but their seed" in outcome.out
     assert "best epoch was chosen on the same validation pictures" in outcome.out
 
+    assert "balanced accuracy" in outcome.out.partition(" minus ")[2]
     content = json.loads((out / "compare.json").read_text(encoding="utf-8"))
     assert [one["runs"] for one in content["settings"]] == [[r.name for r in runs[:2]], ["20260101_003"]]  # fmt: skip # noqa: E501
     with (out / "metrics.csv").open(encoding="utf-8", newline="") as file:
@@ -91,6 +92,7 @@ def test_two_seeds_and_another_rate(
     assert "http" not in page.replace("http-equiv", "")
     assert page.count("<figure") == len(shown)
     assert page.count("data:image/png") == 2
+    assert " minus " in page
     assert (out / "curves.png").stat().st_size > 10_000
 
 

@@ -26,7 +26,7 @@ from pochitrain.run.compare.find import find_runs
 from pochitrain.run.compare.row import Row, make_rows
 from pochitrain.run.compare.setting import Setting, differences, group_by_setting
 from pochitrain.run.compare.terminal import print_tables
-from pochitrain.run.compare.text import content_of, describe, describe_all
+from pochitrain.run.compare.text import content_of, describe, describe_all, describe_metrics, plain
 from pochitrain.text import format_csv, format_json
 
 MAX_CARDS = 24
@@ -89,7 +89,9 @@ def compare_runs(options: CompareSettings) -> Path | None:
     else:
         print_tables(open_console(), result.settings, result.rows, result.config)
         console = open_console()
-        for line in [*result.text, *(f"Note: {note}." for note in result.notes)]:
+        more = [describe_metrics(one) for one in result.comparisons]
+        notes = [f"Note: {note}." for note in result.notes]
+        for line in [*result.text, *filter(None, more), *notes]:
             console.print(line, markup=False)
     if output is not None:
         files = write_files(output, result, how)
@@ -207,7 +209,7 @@ def make_page(result: Result, graphs: Sequence[Path], how: EntrySettings) -> str
             (name, len(answers), [load.card(answer, one) for answer in answers[:MAX_CARDS]])
             for name, answers in ((one.first, one.only_first), (one.second, one.only_second))
         ]
-        sections.append((one, describe(one), sides))
+        sections.append((plain(one), describe(one), sides))
     return format_page(result.content(), result.config, sections, graphs)
 
 

@@ -40,6 +40,20 @@ def describe(comparison: Comparison) -> str:
     return text
 
 
+def describe_metrics(comparison: Comparison) -> str:
+    """The differences in the metrics besides accuracy, in a line; empty without any."""
+    parts = []
+    for one in comparison.differences[1:]:
+        digits = 2 if one.metric.unit else 4
+        between = ""
+        if one.interval is not None:
+            between = f" ({one.interval.low:+.{digits}f} to {one.interval.high:+.{digits}f})"
+        parts.append(f"{one.metric.label} {one.value:+.{digits}f}{between}")
+    if not parts:
+        return ""
+    return f"  {comparison.first} minus {comparison.second}: {', '.join(parts)}"
+
+
 def describe_seeds(setting: Setting, comparison: Comparison | None) -> str:
     """What the runs of one setting say about the noise between seeds; empty for a single run."""
     mean, spread = setting.mean_accuracy, setting.spread
