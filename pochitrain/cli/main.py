@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fit": ("pochitrain.cli.fit", "train the best model that fits into a given time"),
     "optimize": ("pochitrain.cli.optimize", "search hyper-parameters with Optuna"),
     "infer": ("pochitrain.cli.infer", "evaluate a model, or classify pictures with it"),
+    "compare": ("pochitrain.cli.compare", "show which of some runs is better, or that none is"),
     "export": (
         "pochitrain.cli.export",
         "write an ONNX file and prove that it predicts the same classes",

@@ -58,12 +58,20 @@ def weights_of(dataset: ImageDataset) -> NDArray[np.float32] | None:
     return None if weights is None else np.asarray(weights, np.float32)
 
 
+def groups_of(dataset: ImageDataset) -> NDArray[np.str_] | None:
+    """The group of each image, shape (N,); None where images are independent, or it is unknown."""
+    groups = getattr(dataset, "groups", None)
+    return None if groups is None else np.asarray(groups)
+
+
 @dataclass
 class Subset:
     """Some images of another set, in the given order."""
 
     base: ImageDataset
     indices: Sequence[int] | NDArray[np.int64]
+    groups: NDArray[np.str_] | None = None
+    """See `groups_of`; shape (N,)."""
 
     def __post_init__(self) -> None:
         self.indices = np.asarray(self.indices, np.int64)

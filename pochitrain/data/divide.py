@@ -34,12 +34,17 @@ def divide(
     parts = split_indices(dataset.labels, rule, groups, times, class_names)
     if parts.test is not None:
         require_tested(np.asarray(dataset.labels)[parts.test], class_names)
+    names = None if groups is None else np.asarray(groups)
+
+    def take(part: NDArray[np.int64]) -> Subset:
+        return Subset(dataset, part, None if names is None else names[part])
+
     return DataSplits(
-        Subset(dataset, parts.train),
-        None if parts.val is None else Subset(dataset, parts.val),
+        take(parts.train),
+        None if parts.val is None else take(parts.val),
         class_names,
         skipped=[],
-        test=None if parts.test is None else Subset(dataset, parts.test),
+        test=None if parts.test is None else take(parts.test),
         division=describe(rule, groups, times, [parts.train, parts.val, parts.test]),
         group_digest="" if groups is None else digest(groups),
         train_groups=None if groups is None else [groups[i] for i in parts.train.tolist()],

@@ -3,17 +3,19 @@
 import glob
 import json
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
 from pochitrain.config.component import Components
 from pochitrain.config.loader import LOADER_FIELDS
-from pochitrain.data.dataset import DataSplits, ImageDataset, fingerprint
+from pochitrain.data.dataset import DataSplits, ImageDataset, fingerprint, groups_of
 from pochitrain.data.folder import (
     ImageFolderDataset,
     describe_loose,
@@ -21,6 +23,7 @@ from pochitrain.data.folder import (
     list_images,
     match_classes,
 )
+from pochitrain.data.group import groups_of_paths
 from pochitrain.data.index import EXTENSIONS
 from pochitrain.data.table_file import is_table, open_table_file
 from pochitrain.data.table_rows import LABEL, describe_missing, describe_repeated, read_rows
@@ -42,6 +45,9 @@ class Source:
     warnings: list[str] = field(default_factory=list)
     is_picture: bool = False
     """Whether it is a single image, given as such."""
+    groups: NDArray[np.str_] | None = None
+    """Group of each image, by the rule or the column that the run was split by; None if there is
+    no such rule, or it does not fit these images."""
 
 
 def open_source(classifier: Classifier, data: str | None, table_root: str | None = None) -> Source:
@@ -61,7 +67,8 @@ def open_source(classifier: Classifier, data: str | None, table_root: str | None
     rule = "left out without a table as --data"
     require(is_listed or table_root is None, "--root", rule, table_root)
     if data is None:
-        return Source(open_validation(classifier), True, "validation data of the run")
+        dataset = open_validation(classifier)
+        return Source(dataset, True, "validation data of the run", groups=groups_of(dataset))
     root = Path(data)
     if is_listed and not root.is_dir():
         return open_listed(classifier, data, table_root)
@@ -85,7 +92,13 @@ def open_source(classifier: Classifier, data: str | None, table_root: str | None
             f"{', '.join(map(repr, unknown))} in {data!r}. Remove or rename the folder."
         )
     loose = describe_loose(root, "--data")
-    return Source(label_files(root, known, classifier), True, str(root), loose)
+    dataset = label_files(root, known, classifier)
+    pattern = (classifier.config.get("data") or {}).get("group_by")
+    groups = None
+    if isinstance(pattern, str):
+        with suppress(ConfigError, re.error):  # these are no pictures of the kind trained on
+            groups = np.array(groups_of_paths(dataset.paths, str(root), pattern))
+    return Source(dataset, True, str(root), loose, groups=groups)
 
 
 def open_listed(classifier: Classifier, table: str, root: str | None) -> Source:
@@ -100,7 +113,9 @@ def open_listed(classifier: Classifier, table: str, root: str | None) -> Source:
     file = open_table_file(table, "--data", node.get("encoding") or "utf-8")
     given = {key: node.get(key) for key in ("image_column", LABEL)}
     image, label = (name if name in file.header else None for name in given.values())
-    rows = read_rows(file, image, label, root=root)
+    group = node.get("group_by")
+    others = {"group_by": group if group in file.header else None}
+    rows = read_rows(file, image, label, others, root)
     if len(rows.missing):
         raise ConfigError(describe_missing(rows))
     labels = np.full(len(rows), -1)
@@ -117,7 +132,9 @@ def open_listed(classifier: Classifier, table: str, root: str | None) -> Source:
         position = {cell: names.index(str(name)) for cell, name in matched.items()}
         labels = np.array([position[cell] for cell in cells])
     dataset = ImageFolderDataset(rows.paths, labels, classifier.background)
-    return Source(dataset, is_labelled, table, describe_repeated(rows))
+    cells = rows.cells.get("group_by", [])
+    groups = np.array(cells) if cells and all(cells) else None
+    return Source(dataset, is_labelled, table, describe_repeated(rows), groups=groups)
 
 
 def unlabelled(root: Path, classifier: Classifier) -> ImageFolderDataset:
@@ -204,7 +221,7 @@ def open_validation_root(classifier: Classifier, given: str) -> ImageDataset:
     return label_files(root, known, classifier)
 
 
-def label_files(root: Path, folders: dict[str, str], classifier: Classifier) -> ImageDataset:
+def label_files(root: Path, folders: dict[str, str], classifier: Classifier) -> ImageFolderDataset:
     """The images in the folders of `root`, labelled.
 
     Args:

@@ -21,6 +21,7 @@ from pochitrain.data.decode import UnreadableImageError
 from pochitrain.error import ConfigError
 from pochitrain.inference.budget import MEGA
 from pochitrain.inference.classifier import Classifier, load_classifier
+from pochitrain.inference.interval import Intervals, compute_intervals
 from pochitrain.inference.score import Scores, score
 from pochitrain.inference.source import Source, open_source
 from pochitrain.inference.stream import Answers, classify
@@ -75,14 +76,17 @@ def infer(settings: InferSettings) -> Path | None:
         if settings.output is None:
             return None
     rows = prediction_rows(source, answers, probabilities)
-    scores = None
+    scores = intervals = None
     if source.labelled and len(answers.indices):
-        labels = np.array([source.dataset.labels[i] for i in answers.indices.tolist()])
+        judged = answers.indices.numpy()
+        labels = np.asarray(source.dataset.labels, np.int64)[judged]
         metrics = saved_metrics(classifier, source.warnings)
         scores = score(probabilities, labels, classifier.class_names, settings.top_k, metrics)
+        groups = None if source.groups is None else source.groups[judged]
+        intervals = compute_intervals(probabilities, labels, scores, groups)
     folder = make_output(settings, classifier)
-    files = write_files(folder, classifier, source, answers, rows, scores)
-    print_summary(console, classifier, source, answers, scores)
+    files = write_files(folder, classifier, source, answers, rows, scores, intervals)
+    print_summary(console, classifier, source, answers, scores, intervals)
     console.print(f"Written to {folder}:\n  {'  '.join(files)}", markup=False)
     return folder
 
@@ -164,11 +168,13 @@ def write_files(
     answers: Answers,
     rows: list[PredictionRow],
     scores: Scores | None,
+    intervals: Intervals | None,
 ) -> list[str]:
     """Write the files of the inference; returns their names."""
     names = classifier.class_names
     write_text(folder / "inference_results.csv", format_predictions(rows, names))
-    save_json(folder / "inference_summary.json", summarize(classifier, source, answers, scores))
+    summary = summarize(classifier, source, answers, scores, intervals)
+    save_json(folder / "inference_summary.json", summary)
     files = ["inference_results.csv", "inference_summary.json"]
     if scores is None:
         return files
@@ -218,7 +224,11 @@ def load_mistakes(
 
 
 def summarize(
-    classifier: Classifier, source: Source, answers: Answers, scores: Scores | None
+    classifier: Classifier,
+    source: Source,
+    answers: Answers,
+    scores: Scores | None,
+    intervals: Intervals | None,
 ) -> dict[str, Any]:
     """Content of inference_summary.json. Times do not include the first batch (warm-up)."""
     timed = answers.timed
@@ -230,6 +240,7 @@ def summarize(
         "images": len(source.dataset),
         "unreadable": len(answers.unreadable),
         **({} if scores is None else scores.summary()),
+        **({} if intervals is None else intervals.summary()),
         "forward_ms_per_image": 1000 * answers.forward_s / timed if timed else None,
         "end_to_end_ms_per_image": 1000 * answers.total_s / timed if timed else None,
         "forward_images_per_s": timed / answers.forward_s if timed else None,
@@ -267,6 +278,7 @@ def print_summary(
     source: Source,
     answers: Answers,
     scores: Scores | None,
+    intervals: Intervals | None,
 ) -> None:
     """Print model, data, scores and speed."""
 
@@ -290,6 +302,8 @@ def print_summary(
             f"calibration error {scores.expected_calibration_error:.4f}"
         )
         print_plain(f"metrics   {', '.join(scores.shown())}")
+    if intervals is not None:
+        print_plain(f"95 %      accuracy {intervals.describe()}")
     if answers.timed:
         forward, total = answers.timed / answers.forward_s, answers.timed / answers.total_s
         print_plain(f"speed     {total:.1f} images/s end to end, {forward:.1f} forward only")

@@ -6,7 +6,7 @@ Both are asked the way `pochi infer` asks, with the weights of `models/best.pth`
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,17 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from pochitrain.atomic import write_text
-from pochitrain.data.dataset import DataSplits, ImageDataset
+from pochitrain.data.dataset import DataSplits, ImageDataset, groups_of
 from pochitrain.data.twins import find_twins
 from pochitrain.engine.state import TrainState
 from pochitrain.error import DataError
 from pochitrain.inference.classifier import Classifier, load_classifier
+from pochitrain.inference.interval import KEY, compute_intervals
 from pochitrain.inference.score import score
 from pochitrain.inference.stream import classify
 from pochitrain.inference.table import save_json
 from pochitrain.run.metric import saved_metrics
-from pochitrain.text import format_csv
+from pochitrain.text import format_csv, restore_cell
 
 VAL_PREDICTIONS = "val_predictions.csv"
 TEST_PREDICTIONS = "test_predictions.csv"
@@ -51,6 +52,8 @@ class Predictions:
     """The true classes, shape (N,)."""
     probabilities: NDArray[np.float64]
     """Shape (N, C); rows sum to 1."""
+    images: list[str] = field(default_factory=list)
+    """The name of each image, where it is wanted."""
 
 
 def is_tested(cfg: DictConfig) -> bool:
@@ -123,6 +126,8 @@ def test_best(
     found = predict(classifier, dataset, cfg)
     metrics = saved_metrics(classifier, [])
     scores = score(found.probabilities, found.labels, found.class_names, metrics=metrics)
+    groups = groups_of(dataset)
+    intervals = compute_intervals(found.probabilities, found.labels, scores, groups)
     earlier = [{key: value for key, value in before.items() if key != "earlier"}] if before else []
     content = {
         "model": str(classifier.source.relative_to(folder)),
@@ -130,6 +135,7 @@ def test_best(
         "images": len(dataset),
         "images_seen_before": num_seen,
         **scores.summary(),
+        **intervals.summary(),
         "earlier": [*before.get("earlier", []), *earlier],
     }
     write_predictions(folder / TEST_PREDICTIONS, found, dataset, None)
@@ -152,6 +158,8 @@ def describe_test(content: dict[str, Any]) -> str:
     def show(key: str, form: str) -> str:
         return "not a number" if content[key] is None else form.format(content[key])
 
+    ends = (content.get(KEY) or {}).get("accuracy")  # absent in files of version 1.2
+    between = "" if not ends else f" (95 % interval {ends[0]:.2f} to {ends[1]:.2f} %)"
     again = len(content["earlier"])
     note = f" (test number {again + 1} of this run)" if again else ""
     seen = content.get("images_seen_before")
@@ -160,7 +168,7 @@ def describe_test(content: dict[str, Any]) -> str:
         which = f", {seen:,} of which are in training or validation too"
     return (
         f"Test of the best model on {content['images']:,} pictures{which}: "
-        f"accuracy {show('accuracy', '{:.2f} %')}, "
+        f"accuracy {show('accuracy', '{:.2f} %')}{between}, "
         f"balanced accuracy {show('balanced_accuracy', '{:.2f} %')}, "
         f"macro F1 {show('macro_f1_score', '{:.4f}')}{note}"
     )
@@ -177,7 +185,9 @@ def predict(classifier: Classifier, dataset: ImageDataset, cfg: DictConfig) -> P
     for index, reason in sorted(answers.unreadable.items()):
         raise DataError(f"{dataset.name(index)} cannot be judged: {reason}.")
     chances = torch.softmax(answers.logits.double(), dim=1).numpy()
-    return Predictions(classifier.class_names, np.asarray(dataset.labels, np.int64), chances)
+    labels = np.asarray(dataset.labels, np.int64)
+    images = [dataset.name(index) for index in range(len(dataset))]
+    return Predictions(classifier.class_names, labels, chances, images)
 
 
 def write_predictions(
@@ -214,9 +224,10 @@ def read_predictions(path: Path) -> Predictions:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
         names = [cell.removeprefix(CHANCE) for cell in next(reader)[len(COLUMNS) :]]
-        rows = [(int(row[2]), list(map(float, row[len(COLUMNS) :]))) for row in reader]
-    labels = np.array([label for label, _ in rows], np.int64)
-    return Predictions(names, labels, np.array([chances for _, chances in rows], np.float64))
+        rows = [(row[0], int(row[2]), list(map(float, row[len(COLUMNS) :]))) for row in reader]
+    labels = np.array([label for _, label, _ in rows], np.int64)
+    chances = np.array([chances for _, _, chances in rows], np.float64)
+    return Predictions(names, labels, chances, [restore_cell(image) for image, _, _ in rows])
 
 
 def print_judgement(console: Console, cfg: DictConfig, data: DataSplits, line: str) -> None:

@@ -16,12 +16,15 @@ from pochitrain.data.dataset import DataSplits, weights_of
 from pochitrain.data.loader import EpochLoader
 from pochitrain.engine.device import uses_tf32
 from pochitrain.engine.state import TrainState
+from pochitrain.metric.interval import wilson_interval
 from pochitrain.optimizer.fused import name_kernels
 from pochitrain.run.build import RunParts
 from pochitrain.text import shorten_list
 
 MAX_CLASSES = 12
 """Largest number of classes that are listed."""
+WITH_GROUPS = "pochi infer RUN"
+"""What knows the groups of the predictions."""
 
 
 def print_start(console: Console, rows: dict[str, str], data: DataSplits) -> None:
@@ -134,14 +137,40 @@ def describe_sample_weights(data: DataSplits) -> str:
     return f"pictures count {weights.min():.3g} to {weights.max():.3g} times in training"
 
 
+def describe_validation(state: TrainState, has_groups: bool) -> str:
+    """How far to trust the validation accuracy of the best epoch; empty without validation.
+
+    Args:
+        has_groups: whether the images belong to groups, so that they are not independent.
+    """
+    if state.best is None or state.best.confusion is None:
+        return ""
+    confusion_CC = state.best.confusion
+    num_images, num_right = int(confusion_CC.sum()), int(confusion_CC.diagonal().sum())
+    text = f"Validation accuracy {100 * num_right / num_images:.2f} % on {num_images:,} pictures"
+    if has_groups:
+        text += f" (its 95 % interval, by groups: {WITH_GROUPS})"
+    else:
+        interval = wilson_interval(num_right, num_images)
+        text += f" (95 % interval {interval.low:.2f} to {interval.high:.2f} %)"
+    if state.epoch > 1:
+        text += f"; best of {state.epoch:,} epochs, chosen on these pictures: a little too good"
+    return text
+
+
 def print_end(
     console: Console,
     state: TrainState,
     folder: Path,
     files: list[Path],
     remark: str | None = None,
+    trust: str = "",
 ) -> None:
-    """Print the summary at the end: best epoch and value, a remark on it, the files written."""
+    """Print the summary at the end: best epoch and value, a remark on it, the files written.
+
+    Args:
+        trust: see `describe_validation`.
+    """
     if state.stop_reason is not None:
         console.print(f"Stopped after epoch {state.epoch}: {state.stop_reason}", markup=False)
     if state.best is None:
@@ -152,6 +181,8 @@ def print_end(
         console.print(
             f"Best epoch {state.best.epoch} of {state.epoch}: {name} {value}", style="bold"
         )
+    if trust:
+        console.print(trust, markup=False)
     if remark is not None:
         console.print(remark, style="yellow", markup=False)
     console.print(f"Written to {folder}:")

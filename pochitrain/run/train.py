@@ -48,7 +48,7 @@ from pochitrain.run.resume.find import ResumedRun, find_run
 from pochitrain.run.resume.restore import restore
 from pochitrain.run.status import lock_run, write_status
 from pochitrain.run.strategy import apply_strategy
-from pochitrain.run.summary import describe_run, print_end, print_start
+from pochitrain.run.summary import describe_run, describe_validation, print_end, print_start
 from pochitrain.run.tune import refuse_in_sweep, tune
 from pochitrain.seed import seed_everything
 from pochitrain.strategy.head_gradient import choose_accumulator
@@ -191,7 +191,8 @@ def finish(cfg: DictConfig, console: Console, state: TrainState, folder: Path) -
     files = [folder / "models" / name for name in ("best.pth", "last.pth", "ema.pth")]
     files += [folder / name for name in (*TABLES, *FILES)] + graphs + [folder / "tensorboard"]
     files += [folder / "config.yaml", folder / "environment.json"]
-    print_end(console, state, folder, files, describe_end(state))
+    trust = describe_validation(state, cfg.data.get("group_by") is not None)
+    print_end(console, state, folder, files, describe_end(state), trust)
 
 
 def precision_name(cfg: DictConfig, resumed: ResumedRun | None) -> str:

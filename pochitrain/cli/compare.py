@@ -1,0 +1,57 @@
+"""`pochi compare RUN RUN... [--output DIR] [--json]`."""
+
+import argparse
+
+from pochitrain.cli.flag import FlagParser, execute_config
+
+DESCRIPTION = """Show runs side by side: in what their configs differ, their validation metrics with
+95 % intervals, and whether the differences are more than chance.
+
+Runs whose configs differ by nothing but the seed are one setting. The best setting is tested
+against each of the others, on the validation pictures that both have."""
+
+
+def build_parser(prog: str) -> FlagParser:
+    parser = FlagParser(
+        prog=prog,
+        description=DESCRIPTION,
+        epilog=f"example: {prog} outputs/20260101_001 outputs/20260101_002 --output compared",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="run directory, summary of folds (outputs/folds), or a folder that holds runs",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        help="also write a page (compare.html), graphs, CSV files and compare.json",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON instead of tables, for programs"
+    )
+    parser.add_argument("--device", help="cuda, cuda:1, mps, cpu; default: as in training")
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="TARGET",
+        help="your own code that the runs' transforms or models use, e.g. mypackage.*",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE.py",
+        help="Python config whose functions the runs' transforms use (it is executed)",
+    )
+    return parser
+
+
+def run(argv: list[str], prog: str) -> None:
+    options = vars(build_parser(prog).parse_args(argv))
+    execute_config(options.pop("config"))
+    from pochitrain.run.compare.compare import CompareSettings, compare_runs
+
+    compare_runs(CompareSettings(**options))
