@@ -19,6 +19,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fit": ("pochitrain.cli.fit", "train the best model that fits into a given time"),
     "optimize": ("pochitrain.cli.optimize", "search hyper-parameters with Optuna"),
     "infer": ("pochitrain.cli.infer", "evaluate a model, or classify pictures with it"),
+    "calibrate": (
+        "pochitrain.cli.calibrate",
+        "make the confidence of a model honest, and let it say unknown",
+    ),
     "export": (
         "pochitrain.cli.export",
         "write an ONNX file and prove that it predicts the same classes",

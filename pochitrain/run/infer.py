@@ -21,6 +21,13 @@ from pochitrain.data.decode import UnreadableImageError
 from pochitrain.error import ConfigError
 from pochitrain.inference.budget import MEGA
 from pochitrain.inference.classifier import Classifier, load_classifier
+from pochitrain.inference.decision import (
+    Decision,
+    decide,
+    describe_decision,
+    summarize_decision,
+)
+from pochitrain.inference.reliability import measure
 from pochitrain.inference.score import Scores, score
 from pochitrain.inference.source import Source, open_source
 from pochitrain.inference.stream import Answers, classify
@@ -49,6 +56,8 @@ class InferSettings:
     num_workers: int | None = None
     top_k: int = 5
     max_input_megapixels: int | None = None
+    max_error: float | None = None
+    coverage: float | None = None
     allow: Sequence[str] = ()
 
 
@@ -63,31 +72,41 @@ def infer(settings: InferSettings) -> Path | None:
     """
     console = open_console()
     classifier = load_classifier(settings.model, settings.device, settings.allow)
+    calibration = classifier.calibration
+    decision = decide(calibration, classifier.source, settings.max_error, settings.coverage)
     source = open_source(classifier, settings.data, settings.root)
     require_writable(settings, classifier, source)
     batch_size = settings.batch_size or int(classifier.config["batch_size"])
     limit = settings.max_input_megapixels
     max_pixels = None if limit is None else limit * MEGA
     answers = classify(classifier, source.dataset, batch_size, settings.num_workers, max_pixels)
-    probabilities = torch.softmax(answers.logits.double(), dim=1).numpy()
+    probabilities = classifier.probabilities(answers.logits).numpy()
     if source.is_picture:
         print_one(console, classifier, answers, probabilities, settings)
+        print_decision(console, classifier, decision, probabilities[0])
         if settings.output is None:
             return None
-    rows = prediction_rows(source, answers, probabilities)
+    rows = prediction_rows(source, answers, probabilities, decision)
+    decided = summarize_decision(decision, rows)
+    further = dict(decided)
     scores = None
     if source.labelled and len(answers.indices):
         labels = np.array([source.dataset.labels[i] for i in answers.indices.tolist()])
         metrics = saved_metrics(classifier, source.warnings)
         scores = score(probabilities, labels, classifier.class_names, settings.top_k, metrics)
+        further |= compare_calibration(classifier, answers, labels)
     folder = make_output(settings, classifier)
-    files = write_files(folder, classifier, source, answers, rows, scores)
+    files = write_files(folder, classifier, source, answers, rows, scores, further)
     print_summary(console, classifier, source, answers, scores)
+    for line in describe_decision(decided):
+        console.print(line, markup=False)
     console.print(f"Written to {folder}:\n  {'  '.join(files)}", markup=False)
     return folder
 
 
-def prediction_rows(source: Source, answers: Answers, probabilities: Any) -> list[PredictionRow]:
+def prediction_rows(
+    source: Source, answers: Answers, probabilities: Any, decision: Decision
+) -> list[PredictionRow]:
     """One row per image, in the order of the dataset."""
     position = {index: row for row, index in enumerate(answers.indices.tolist())}
     rows = []
@@ -99,7 +118,11 @@ def prediction_rows(source: Source, answers: Answers, probabilities: Any) -> lis
             continue
         chances = probabilities[position[index]]
         best = int(chances.argmax())
-        rows.append(PredictionRow(name, best, true, float(chances[best])))
+        row = PredictionRow(name, best, true, float(chances[best]))
+        if decision.max_error is not None:
+            row.accepted = decision.accepts(float(chances[best]))
+        row.class_set = decision.class_set(chances.tolist())
+        rows.append(row)
     return rows
 
 
@@ -164,11 +187,17 @@ def write_files(
     answers: Answers,
     rows: list[PredictionRow],
     scores: Scores | None,
+    further: dict[str, Any],
 ) -> list[str]:
-    """Write the files of the inference; returns their names."""
+    """Write the files of the inference; returns their names.
+
+    Args:
+        further: more content of inference_summary.json.
+    """
     names = classifier.class_names
     write_text(folder / "inference_results.csv", format_predictions(rows, names))
-    save_json(folder / "inference_summary.json", summarize(classifier, source, answers, scores))
+    summary = summarize(classifier, source, answers, scores) | further
+    save_json(folder / "inference_summary.json", summary)
     files = ["inference_results.csv", "inference_summary.json"]
     if scores is None:
         return files
@@ -236,6 +265,36 @@ def summarize(
         "images_per_s": timed / answers.total_s if timed else None,
         "timed_images": timed,
     }
+
+
+def compare_calibration(classifier: Classifier, answers: Answers, labels: Any) -> dict[str, Any]:
+    """How honest the confidence is with and without the temperature; empty if there is none."""
+    if classifier.calibration is None:
+        return {}
+    temperature = classifier.calibration.temperature
+    # The graph of an exported model has divided its logits already.
+    logits = answers.logits.double() * (temperature / classifier.temperature)
+    before = torch.softmax(logits, dim=1).numpy()
+    after = classifier.probabilities(answers.logits).numpy()
+    measured = {"before": measure(before, labels), "after": measure(after, labels)}
+    return {"calibration": {"temperature": temperature, **measured}}
+
+
+def print_decision(
+    console: Console, classifier: Classifier, decision: Decision, probabilities: Any
+) -> None:
+    """Print what is decided about a single image, if anything was asked."""
+    if not decision.accepts(float(probabilities.max())):
+        assert decision.max_error is not None
+        console.print(
+            f"unknown: a confidence below {decision.threshold:.2%} is not accepted, for at most "
+            f"{decision.max_error:.2%} mistakes",
+            markup=False,
+        )
+    inside = decision.class_set(probabilities.tolist())
+    if inside is not None:
+        names = ", ".join(printable(classifier.class_names[index]) for index in inside)
+        console.print(f"possible at {decision.coverage:.1%} coverage: {names}", markup=False)
 
 
 def print_one(
