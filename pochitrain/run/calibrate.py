@@ -79,9 +79,8 @@ def calibrate(settings: CalibrateSettings) -> Path:
     save_json(folder / REPORT, origin | report)
     draw(report, folder / GRAPH)
     print_result(console, found, origin, report)
-    console.print(
-        f"Written to {folder}:\n  {file.name} (now calibrated)  {REPORT}  {GRAPH}", markup=False
-    )
+    written = f"Written to {folder}:\n  {file.name} (now calibrated)  {REPORT}  {GRAPH}"
+    console.print(written, markup=False)
     return file
 
 

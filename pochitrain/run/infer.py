@@ -99,7 +99,7 @@ def infer(settings: InferSettings) -> Path | None:
     files = write_files(folder, classifier, source, answers, rows, scores, further)
     print_summary(console, classifier, source, answers, scores)
     for line in describe_decision(decided):
-        console.print(line, markup=False)
+        console.print(line, markup=False, soft_wrap=True)
     console.print(f"Written to {folder}:\n  {'  '.join(files)}", markup=False)
     return folder
 
@@ -290,11 +290,13 @@ def print_decision(
             f"unknown: a confidence below {decision.threshold:.2%} is not accepted, for at most "
             f"{decision.max_error:.2%} mistakes",
             markup=False,
+            soft_wrap=True,
         )
     inside = decision.class_set(probabilities.tolist())
     if inside is not None:
         names = ", ".join(printable(classifier.class_names[index]) for index in inside)
-        console.print(f"possible at {decision.coverage:.1%} coverage: {names}", markup=False)
+        text = f"possible at {decision.coverage:.1%} coverage: {names}"
+        console.print(text, markup=False, soft_wrap=True)
 
 
 def print_one(
