@@ -1,19 +1,19 @@
-"""Whether confidence, "unknown" and sets of classes come true on pictures that nothing was fitted on.
+"""Whether confidence, "unknown" and sets of classes come true on pictures that nothing has seen.
 
     python scripts/benchmark_calibration.py --train data/emoji/train --val data/emoji/val \
-        --leave-out cat -- transform.size=32 epochs=6
+        --leave-out symbols -- transform.size=32 epochs=6
 
-Trains a model without the class --leave-out (or takes --run, which was trained so), and asks it about
-the validation pictures and about those of the class it has never seen. Then, in each of --repeats
-rounds, a random half of the validation pictures calibrates and the other half judges.
+Trains a model without the class --leave-out (or takes --run, which was trained so), and asks it
+about the validation pictures and about those of the class it has never seen. Then, in each of
+--repeats rounds, a random half of the validation pictures calibrates and the other half judges.
 
 Printed are means over the rounds, ± the standard deviation of a round:
 - the calibration error before and after the temperature, on the other half;
-- the share of sets with the true class, for --coverage. "top class added" are the sets as pochi gives
-  them, never empty: where the model is right more often than --coverage, they hold more than that;
-- the share of accepted pictures, and of mistakes among them, for --max-error, and in how many rounds
-  there were more mistakes than were promised (5 % may have a higher rate; the half that judges is a
-  sample too, so more than 5 % can show one);
+- the share of sets with the true class, for --coverage. "top class added" are the sets as pochi
+  gives them, never empty: where the model is right more often than --coverage, they hold more;
+- the share of mistakes among the accepted pictures, for --max-error, and in how many rounds it was
+  above what was promised (5 % may have a higher rate; the half that judges is a sample too, so more
+  than 5 % can show one);
 - how well confidence tells pictures of known classes from those of the unknown one (AUROC: 0.5 is
   chance, 1 is perfect).
 """
