@@ -8,7 +8,8 @@ about the validation pictures and about those of the class it has never seen. Th
 --repeats rounds, a random half of the validation pictures calibrates and the other half judges.
 
 Printed are means over the rounds, ± the standard deviation of a round:
-- the calibration error before and after the temperature, on the other half;
+- the calibration error before and after the temperature, on the other half, and on all pictures
+  as `pochi calibrate` computes it (of few pictures it is never 0: chance alone makes bins differ);
 - the share of sets with the true class, for --coverage. "top class added" are the sets as pochi
   gives them, never empty: where the model is right more often than --coverage, they hold more;
 - the share of mistakes among the accepted pictures, for --max-error, and in how many rounds it was
@@ -116,6 +117,8 @@ def report(args: argparse.Namespace, known: Tensor, labels: Tensor, unknown: Ten
             wrong.append((honest.argmax(axis=1) != truth)[taken].mean())
         stranger = (soft(unknown, t) for t in (1.0, calibration.temperature))
         areas.append(tuple(map(area, (plain, honest), stranger)))
+    _, every = evaluate(known, labels, seed=0)
+    folded = [every[when]["expected_calibration_error"] for when in ("before", "after")]
     right = float((known.argmax(dim=1) == labels).double().mean())
     print(
         f"{len(labels):,} pictures of known classes ({right:.1%} right), {len(unknown):,} of "
@@ -123,6 +126,7 @@ def report(args: argparse.Namespace, known: Tensor, labels: Tensor, unknown: Ten
     )
     print(f"temperature            {spread(temperatures)}")
     print(f"calibration error      {spread(before)} -> {spread(after)}")
+    print(f"  all, out of fold     {folded[0]:.4f} -> {folded[1]:.4f}")
     print(f"sets, {args.coverage:.0%} wanted       {spread(held)} hold the true class")
     print(f"  top class added      {spread(shown_held)}, {np.mean(size):.2f} classes on average")
     print(f"mistakes, {args.max_error:.0%} wanted   {describe_rejects(accepted, wrong, args)}")

@@ -68,8 +68,10 @@ def calibrate(settings: CalibrateSettings) -> Path:
         require_writable({folder, file.parent})
         source = open_source(classifier, settings.data, settings.root)
         require_classes(source, settings.data)
+        require_number(len(source.dataset), source)
         batch_size = settings.batch_size or int(classifier.config["batch_size"])
         answers = classify(classifier, source.dataset, batch_size, settings.num_workers)
+        require_number(len(answers.indices), source)
         labels = torch.tensor([int(source.dataset.labels[i]) for i in answers.indices.tolist()])
         seed = int(classifier.config.get("seed", 0)) % 2**63
         found, report = evaluate(answers.logits, labels, seed)
@@ -122,7 +124,7 @@ def require_writable(folders: Iterable[Path]) -> None:
 
 
 def require_classes(source: Source, data: str | None) -> None:
-    """Refuse images without true classes, and too few of them.
+    """Refuse images without true classes.
 
     Raises:
         ConfigError: for such images.
@@ -132,10 +134,18 @@ def require_classes(source: Source, data: str | None) -> None:
             f"--data must hold a folder of pictures for each class, or list classes, got {data!r} "
             "without any."
         )
-    if len(source.dataset) < MIN_IMAGES:
+
+
+def require_number(num_images: int, source: Source) -> None:
+    """Refuse too few images.
+
+    Raises:
+        ConfigError: for fewer than MIN_IMAGES.
+    """
+    if num_images < MIN_IMAGES:
         raise ConfigError(
-            f"The pictures must be {MIN_IMAGES} or more to calibrate a model, got "
-            f"{len(source.dataset)} ({source.origin}). Give more with --data DIR."
+            f"The pictures must be {MIN_IMAGES} or more to calibrate a model, got {num_images} "
+            f"that can be read ({source.origin}). Give more with --data DIR."
         )
 
 

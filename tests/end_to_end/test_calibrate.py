@@ -2,8 +2,9 @@
 
 import csv
 import json
-import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from pochitrain.inference.calibration import Calibration
 from pochitrain.inference.classifier import load_classifier
 from pochitrain.inference.source import open_source
 from pochitrain.inference.stream import classify
-from pochitrain.run.status import FILE, try_lock
+from pochitrain.run.status import FILE, LOCK
 
 Pochi = Callable[..., Any]
 NAMES = ["ant", "bee"]
@@ -115,11 +116,11 @@ def test_the_checkpoint_is_calibrated_and_nothing_else_in_it_changes(
 
 def test_unknown_and_sets(pochi: Pochi, run: Path, data: Path, tmp_path: Path) -> None:
     assert pochi(str(run), "--data", str(data), command="calibrate", prog="pochi").code == 0
-    flags = ("--max-error", "15%", "--coverage", "0.97")
+    flags = ("--max-error", "20%", "--coverage", "0.97")
     summary = infer(pochi, run, data, tmp_path / "out", *flags)
     rows = rows_of(tmp_path / "out")
     reject, sets = summary["reject"], summary["class_sets"]
-    assert reject["max_error"] == 0.15
+    assert reject["max_error"] == 0.2
     assert reject["accepted"] == sum(row["accepted"] == "True" for row in rows)
     assert reject["accepted"] + reject["unknown"] == len(rows) == 84
     accepted = [row for row in rows if row["accepted"] == "True"]
@@ -132,7 +133,7 @@ def test_unknown_and_sets(pochi: Pochi, run: Path, data: Path, tmp_path: Path) -
     assert all(
         inside[0] == row["predicted_class"] for row, inside in zip(rows, possible, strict=True)
     )
-    assert "of the accepted are wrong (wanted: 15.00% at most)" in summary["out"]
+    assert "of the accepted are wrong (wanted: 20.00% at most)" in summary["out"]
 
 
 def test_a_single_picture_is_unknown(
@@ -167,8 +168,9 @@ MISTAKES = [
     (
         "calibrate",
         "--data few",
-        "The pictures must be 50 or more to calibrate a model, got 3 (few)",
+        "The pictures must be 50 or more to calibrate a model, got 3 that can be",
     ),
+    ("calibrate", "--data broken", "got 2 that can be read (broken)"),
     ("calibrate", "", "data.val_root of the run, 'no/val', is not there"),
 ]
 
@@ -185,6 +187,9 @@ def test_mistakes(
     message: str,
 ) -> None:
     make_folder(tmp_path / "few", {"ant": 1, "bee": 2})
+    make_folder(tmp_path / "broken", {"ant": 1, "bee": 1})
+    for number in range(60):
+        (tmp_path / "broken" / "ant" / f"x{number}.png").write_text("no picture")
     run = make_run(NAMES)
     outcome = pochi(str(run), *typed.split(), command=command, prog="pochi")
     assert outcome.code == 2
@@ -200,23 +205,26 @@ def test_an_exported_model_is_calibrated_before(pochi: Pochi, tmp_path: Path) ->
     assert "Calibrate that, and export it again" in outcome.err
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="record locks are of POSIX")
+HOLD = """
+import fcntl, os, sys
+fcntl.lockf(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="record locks are of POSIX")
 def test_a_run_that_is_being_trained_is_left_alone(
     pochi: Pochi, run: Path, data: Path, tmp_path: Path
 ) -> None:
     (run / FILE).write_text("{}")
-    ready, end = os.pipe(), os.pipe()
-    child = os.fork()
-    if child == 0:
-        try_lock(run)
-        os.write(ready[1], b"1")
-        os.read(end[0], 1)
-        os._exit(0)
-    os.read(ready[0], 1)
     before = (run / "models" / "best.pth").read_bytes()
-    outcome = pochi(str(run), "--data", str(data), command="calibrate", prog="pochi")
-    os.write(end[1], b"1")
-    os.waitpid(child, 0)
+    words = [sys.executable, "-c", HOLD, str(run / LOCK)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        outcome = pochi(str(run), "--data", str(data), command="calibrate", prog="pochi")
+        other.communicate(b"")
     assert outcome.code == 2
     assert "RUN must be a run that is not being trained" in outcome.err
     assert (run / "models" / "best.pth").read_bytes() == before

@@ -18,7 +18,7 @@ from pochitrain.inference.decision import (
     summarize_decision,
     upper_bound,
 )
-from pochitrain.inference.table import PredictionRow
+from pochitrain.inference.table import PredictionRow, format_predictions
 
 FILE = Path("best.pth")
 
@@ -139,3 +139,11 @@ def test_the_summary_by_hand() -> None:
     assert found["class_sets"]["mean_size"] == pytest.approx(4 / 3)
     assert found["class_sets"]["share_with_true_class"] == pytest.approx(2 / 3)
     assert summarize_decision(Decision(), rows) == {}
+    header, *lines = format_predictions(rows, ["x", "y"]).splitlines()
+    assert header.endswith("correct,accepted,class_set,error")
+    assert [line.partition("00000,")[2] for line in lines[:3]] == [
+        'True,True,"[""x""]",',
+        'False,True,"[""y"", ""x""]",',
+        'False,False,"[""y""]",',
+    ]
+    assert lines[3] == "d,,,0,x,,,,,broken"
