@@ -10,6 +10,7 @@ from typing import Any
 from pochitrain.error import ConfigError, require
 from pochitrain.inference.calibration import Calibration
 from pochitrain.inference.table import PredictionRow
+from pochitrain.text import printable
 
 RISK = 0.05
 """Chance that the share of mistakes among accepted images is higher than was wanted."""
@@ -165,6 +166,23 @@ def summarize_decision(decision: Decision, rows: Sequence[PredictionRow]) -> dic
             "share_with_true_class": fmean(held) if held else None,
         }
     return content
+
+
+def describe_answer(
+    decision: Decision, probabilities: Sequence[float], class_names: Sequence[str]
+) -> list[str]:
+    """What is decided about one image, as lines for the terminal; none if nothing was asked."""
+    lines = []
+    if decision.max_error is not None and not decision.accepts(max(probabilities)):
+        lines.append(
+            f"unknown: a confidence below {decision.threshold:.2%} is not accepted, for at most "
+            f"{decision.max_error:.2%} mistakes"
+        )
+    inside = decision.class_set(probabilities)
+    if inside is not None:
+        names = ", ".join(printable(class_names[index]) for index in inside)
+        lines.append(f"possible at {decision.coverage:.1%} coverage: {names}")
+    return lines
 
 
 def describe_decision(content: dict[str, Any]) -> list[str]:

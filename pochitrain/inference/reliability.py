@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
+from pochitrain.inference.classifier import Classifier
 from pochitrain.inference.score import NUM_BINS, expected_calibration_error
 from pochitrain.inference.temperature import log_loss
 
@@ -54,3 +56,25 @@ def measure(probabilities_NC: Floats, labels_N: Integers) -> dict[str, Any]:
         "log_loss": log_loss(torch.from_numpy(probabilities_NC), torch.from_numpy(labels_N)),
         "reliability": [asdict(one) for one in bins],
     }
+
+
+def compare_calibration(
+    classifier: Classifier, logits_NC: Tensor, labels_N: Integers
+) -> dict[str, Any]:
+    """How honest the confidence is without and with the temperature of the model.
+
+    Args:
+        logits_NC: what its network answers.
+
+    Returns:
+        An entry of inference_summary.json; nothing if the model is not calibrated.
+    """
+    if classifier.calibration is None:
+        return {}
+    temperature = classifier.calibration.temperature
+    # The graph of an exported model has divided its logits already.
+    logits = logits_NC.double() * (temperature / classifier.temperature)
+    before = torch.softmax(logits, dim=1).numpy()
+    after = classifier.probabilities(logits_NC).numpy()
+    measured = {"before": measure(before, labels_N), "after": measure(after, labels_N)}
+    return {"calibration": {"temperature": temperature, **measured}}

@@ -24,10 +24,11 @@ from pochitrain.inference.classifier import Classifier, load_classifier
 from pochitrain.inference.decision import (
     Decision,
     decide,
+    describe_answer,
     describe_decision,
     summarize_decision,
 )
-from pochitrain.inference.reliability import measure
+from pochitrain.inference.reliability import compare_calibration
 from pochitrain.inference.score import Scores, score
 from pochitrain.inference.source import Source, open_source
 from pochitrain.inference.stream import Answers, classify
@@ -83,7 +84,8 @@ def infer(settings: InferSettings) -> Path | None:
     probabilities = classifier.probabilities(answers.logits).numpy()
     if source.is_picture:
         print_one(console, classifier, answers, probabilities, settings)
-        print_decision(console, classifier, decision, probabilities[0])
+        for line in describe_answer(decision, probabilities[0].tolist(), classifier.class_names):
+            console.print(line, markup=False, soft_wrap=True)
         if settings.output is None:
             return None
     rows = prediction_rows(source, answers, probabilities, decision)
@@ -94,7 +96,7 @@ def infer(settings: InferSettings) -> Path | None:
         labels = np.array([source.dataset.labels[i] for i in answers.indices.tolist()])
         metrics = saved_metrics(classifier, source.warnings)
         scores = score(probabilities, labels, classifier.class_names, settings.top_k, metrics)
-        further |= compare_calibration(classifier, answers, labels)
+        further |= compare_calibration(classifier, answers.logits, labels)
     folder = make_output(settings, classifier)
     files = write_files(folder, classifier, source, answers, rows, scores, further)
     print_summary(console, classifier, source, answers, scores)
@@ -265,38 +267,6 @@ def summarize(
         "images_per_s": timed / answers.total_s if timed else None,
         "timed_images": timed,
     }
-
-
-def compare_calibration(classifier: Classifier, answers: Answers, labels: Any) -> dict[str, Any]:
-    """How honest the confidence is with and without the temperature; empty if there is none."""
-    if classifier.calibration is None:
-        return {}
-    temperature = classifier.calibration.temperature
-    # The graph of an exported model has divided its logits already.
-    logits = answers.logits.double() * (temperature / classifier.temperature)
-    before = torch.softmax(logits, dim=1).numpy()
-    after = classifier.probabilities(answers.logits).numpy()
-    measured = {"before": measure(before, labels), "after": measure(after, labels)}
-    return {"calibration": {"temperature": temperature, **measured}}
-
-
-def print_decision(
-    console: Console, classifier: Classifier, decision: Decision, probabilities: Any
-) -> None:
-    """Print what is decided about a single image, if anything was asked."""
-    if not decision.accepts(float(probabilities.max())):
-        assert decision.max_error is not None
-        console.print(
-            f"unknown: a confidence below {decision.threshold:.2%} is not accepted, for at most "
-            f"{decision.max_error:.2%} mistakes",
-            markup=False,
-            soft_wrap=True,
-        )
-    inside = decision.class_set(probabilities.tolist())
-    if inside is not None:
-        names = ", ".join(printable(classifier.class_names[index]) for index in inside)
-        text = f"possible at {decision.coverage:.1%} coverage: {names}"
-        console.print(text, markup=False, soft_wrap=True)
 
 
 def print_one(

@@ -7,7 +7,6 @@ import resource
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -18,12 +17,9 @@ from hypothesis import given, settings
 from PIL import Image
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from pochitrain.inference.calibration import Calibration
-from pochitrain.inference.decision import decide
 from pochitrain.inference.predictor import Predictor
 from pochitrain.serve import app as app_module
-from pochitrain.serve.app import build_app
-from tests.serve.conftest import COLORS, LIMITS, NAMES, bomb, running
+from tests.serve.conftest import COLORS, NAMES, bomb
 
 Encode = Callable[..., bytes]
 
@@ -151,14 +147,10 @@ def test_unknown_and_sets_are_null_where_nobody_asked(client: httpx.Client, enco
     assert facts["temperature"] is facts["max_error"] is facts["threshold"] is None
 
 
-def test_a_calibrated_service_says_unknown(predictor: Predictor, encode: Encode) -> None:
+def test_a_calibrated_service_says_unknown(cautious_address: str, encode: Encode) -> None:
     """Logits (5, 0, 0) and, for grey, three equal ones, all divided by 2."""
-    known = Calibration(2.0, 100, ((0.0, 100, 20), (0.5, 90, 0)), ((0.5, 0.3), (0.9, 0.2)))
-    classifier = replace(predictor.classifier, calibration=known, temperature=2.0)
-    decision = decide(known, classifier.source, max_error=0.1, coverage=0.9)
-    service = build_app(Predictor(classifier, decision=decision), LIMITS)
     contents = [encode(COLORS[0]), encode((90, 90, 90))]
-    with running(service) as url, httpx.Client(base_url=url) as client:
+    with httpx.Client(base_url=cautious_address) as client:
         sure, unsure = client.post("/predict", files=form(*contents)).json()["predictions"]
         facts = client.get("/model").json()
     assert sure["confidence"] == pytest.approx(1 / (1 + 2 * math.exp(-2.5)))
