@@ -56,10 +56,10 @@ def cells(row: PredictionRow, class_names: list[str], further: Sequence[str]) ->
         "" if row.confidence is None else f"{row.confidence:.6f}",
         row.predicted == row.true if known else "",
     ]
-    inside = row.class_set and [class_names[index] for index in row.class_set]
+    names = [class_names[index] for index in row.class_set or ()]
     more = {
         "accepted": "" if row.accepted is None else row.accepted,
-        "class_set": "" if inside is None else json.dumps(inside, ensure_ascii=False),
+        "class_set": json.dumps(names, ensure_ascii=False) if names else "",
         "error": row.error,
     }
     return [*found, *(more[name] for name in further)]

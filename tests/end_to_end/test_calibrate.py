@@ -116,11 +116,11 @@ def test_the_checkpoint_is_calibrated_and_nothing_else_in_it_changes(
 
 def test_unknown_and_sets(pochi: Pochi, run: Path, data: Path, tmp_path: Path) -> None:
     assert pochi(str(run), "--data", str(data), command="calibrate", prog="pochi").code == 0
-    flags = ("--max-error", "20%", "--coverage", "0.97")
+    flags = ("--max-error", "45%", "--coverage", "0.97")
     summary = infer(pochi, run, data, tmp_path / "out", *flags)
     rows = rows_of(tmp_path / "out")
     reject, sets = summary["reject"], summary["class_sets"]
-    assert reject["max_error"] == 0.2
+    assert reject["max_error"] == 0.45
     assert reject["accepted"] == sum(row["accepted"] == "True" for row in rows)
     assert reject["accepted"] + reject["unknown"] == len(rows) == 84
     accepted = [row for row in rows if row["accepted"] == "True"]
@@ -133,7 +133,7 @@ def test_unknown_and_sets(pochi: Pochi, run: Path, data: Path, tmp_path: Path) -
     assert all(
         inside[0] == row["predicted_class"] for row, inside in zip(rows, possible, strict=True)
     )
-    assert "of the accepted are wrong (wanted: 20.00% at most)" in summary["out"]
+    assert "of the accepted are wrong (wanted: 45.00% at most)" in summary["out"]
 
 
 def test_a_single_picture_is_unknown(
