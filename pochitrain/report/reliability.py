@@ -31,14 +31,11 @@ def draw_reliability(before: dict[str, Any], after: dict[str, Any], path: Path) 
         sizes = [12 + LARGEST_PT2 * one["images"] / total for one in bins]
         axes.scatter(x, y, s=sizes, color=color, alpha=0.85, zorder=3)
         axes.set_title(f"{title}: calibration error {found['expected_calibration_error']:.4f}")
-        axes.set_xlabel("Mean confidence")
         axes.set(xlim=(0, 1.03), ylim=(0, 1.03), aspect="equal")
         axes.xaxis.set_major_formatter(PercentFormatter(1))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("Accuracy")
-    figure.text(
-        0.995, 0.005, "A larger dot holds more pictures", ha="right", va="bottom", color="0.4"
-    )
+    figure.supxlabel("Mean confidence (a larger dot holds more pictures)", fontsize="medium")
     save_figure(figure, path)
