@@ -109,7 +109,8 @@ def parse_calibration(value: Any) -> Calibration | None:
         return None
     if not isinstance(value, Mapping):
         raise TypeError("calibration is not a mapping")
-    temperature, images = value.get("temperature"), value.get("images")
+    temperature: Any = value.get("temperature")
+    images: Any = value.get("images")
     rule = f"a number from {LOWEST} to {HIGHEST}"
     check("temperature", rule, is_number(temperature, LOWEST, HIGHEST))
     check("images", "an integer >= 1", is_integer(images, 1, MAX_IMAGES))
@@ -134,7 +135,7 @@ def parse_calibration(value: Any) -> Calibration | None:
 
 def rows_of(value: Mapping[str, Any], key: str, length: int) -> list[Any]:
     """The rows of a table in a model file, each with `length` entries."""
-    rows = value.get(key)
+    rows: Any = value.get(key)
     rule = f"a list of at most {MAX_ROWS} rows of {length} numbers"
     check(key, rule, isinstance(rows, (list, tuple)) and len(rows) <= MAX_ROWS)
     for row in rows:

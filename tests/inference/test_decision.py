@@ -74,7 +74,10 @@ def test_the_promise_is_broken_as_rarely_as_it_says() -> None:
         confidence = generator.uniform(0.5, 1, 1000)
         wrong = generator.uniform(size=1000) > confidence
         known = Calibration(1.0, 1000, tuple(reject_rows(confidence, wrong)), ())
-        chosen.append(choose_threshold(known, wanted))
+        try:
+            chosen.append(choose_threshold(known, wanted))
+        except ConfigError:  # with rare luck; nothing is promised then
+            chosen.append(1.0)
     broken = np.mean([(1 - max(t, 0.5)) / 2 > wanted for t in chosen])
     assert broken <= RISK
     assert np.mean(chosen) < 0.85  # of the 60 % that could be accepted, half are
