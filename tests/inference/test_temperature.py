@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from pochitrain.error import PochiError
+from pochitrain.inference.score import expected_calibration_error
 from pochitrain.inference.temperature import LOWEST, fit_temperature, log_loss, out_of_fold
 
 
@@ -71,3 +72,15 @@ def test_log_loss_by_hand() -> None:
     chances = torch.tensor([[0.5, 0.5], [0.8, 0.2]], dtype=torch.float64)
     found = log_loss(chances, torch.tensor([0, 1]))
     assert found == pytest.approx((math.log(2) + math.log(5)) / 2)
+
+
+def test_the_calibration_error_of_other_images_is_halved() -> None:
+    logits, labels = drawn(4000, 2.5)
+    temperature = fit_temperature(logits[:2000], labels[:2000])
+    before, after = (
+        expected_calibration_error(
+            torch.softmax(logits[2000:].double() / value, dim=1).numpy(), labels[2000:].numpy()
+        )
+        for value in (1.0, temperature)
+    )
+    assert after < before / 2
