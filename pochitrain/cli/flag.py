@@ -38,6 +38,42 @@ def at_least(text: str, low: int) -> int:
     return value
 
 
+def share(text: str) -> float:
+    """Argument type: a share above 0 and below 1, as a number or in percent (`1%`, `0.01`).
+
+    Raises:
+        argparse.ArgumentTypeError: for anything else.
+    """
+    number = text.strip()
+    try:
+        value = float(number.removesuffix("%")) / (100 if number.endswith("%") else 1)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(
+            f"must be a share above 0 and below 1, such as 5% or 0.05, got {text!r}"
+        )
+    return value
+
+
+def add_decision_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that ask a calibrated model for "unknown" and for sets of classes."""
+    parser.add_argument(
+        "--max-error",
+        type=share,
+        metavar="SHARE",
+        help="answer only where at most this share is wrong, such as 1%%, else unknown "
+        "(needs pochi calibrate)",
+    )
+    parser.add_argument(
+        "--coverage",
+        type=share,
+        metavar="SHARE",
+        help="sets of classes, of which this share, such as 90%%, holds the true one "
+        "(needs pochi calibrate)",
+    )
+
+
 def add_pixel_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-input-megapixels",

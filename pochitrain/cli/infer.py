@@ -2,6 +2,7 @@
 
 from pochitrain.cli.flag import (
     FlagParser,
+    add_decision_flags,
     add_model_flags,
     add_pixel_flag,
     execute_config,
@@ -28,6 +29,7 @@ def build_parser(prog: str) -> FlagParser:
     parser.add_argument("--batch-size", type=positive, metavar="N", help="default: as in training")
     parser.add_argument("--num-workers", type=natural, metavar="N", help="default: half the cores")
     add_pixel_flag(parser)
+    add_decision_flags(parser)
     parser.add_argument("--top-k", type=positive, default=5, metavar="K", help="default: 5")
     return parser
 

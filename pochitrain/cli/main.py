@@ -20,6 +20,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "optimize": ("pochitrain.cli.optimize", "search hyper-parameters with Optuna"),
     "infer": ("pochitrain.cli.infer", "evaluate a model, or classify pictures with it"),
     "compare": ("pochitrain.cli.compare", "show which of some runs is better, or that none is"),
+    "calibrate": (
+        "pochitrain.cli.calibrate",
+        "make the confidence of a model honest, and let it say unknown",
+    ),
     "export": (
         "pochitrain.cli.export",
         "write an ONNX file and prove that it predicts the same classes",

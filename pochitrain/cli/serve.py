@@ -2,6 +2,7 @@
 
 from pochitrain.cli.flag import (
     FlagParser,
+    add_decision_flags,
     add_model_flags,
     add_pixel_flag,
     execute_config,
@@ -33,6 +34,7 @@ def build_parser(prog: str) -> FlagParser:
         "--max-files", type=positive, default=16, metavar="N", help="per request; default: 16"
     )
     add_pixel_flag(parser)
+    add_decision_flags(parser)
     parser.add_argument(
         "--allowed-host",
         action="append",

@@ -20,6 +20,7 @@ from pochitrain.engine.checkpoint import load_checkpoint
 from pochitrain.engine.device import Precision, select_device, select_precision
 from pochitrain.error import ConfigError, PochiError
 from pochitrain.inference.budget import PixelBudget, plan_budget
+from pochitrain.inference.calibration import Calibration, parse_calibration
 from pochitrain.inference.fact import check_facts, check_graph, parse_facts, read_size
 from pochitrain.text import first_line
 from pochitrain.transform.pipeline import build_pipeline
@@ -125,6 +126,14 @@ class Classifier:
     """Fingerprint of the dataset of the run (see `data.dataset`)."""
     input_size: tuple[int, int] | None = None
     """Height and width of its input; None = not known."""
+    calibration: Calibration | None = None
+    """What the model file knows about its own mistakes; None = it is not calibrated."""
+    temperature: float = 1.0
+    """What its logits still have to be divided by. The graph of an exported model has done it."""
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """The calibrated probabilities of logits (N, C): float64, (N, C), rows sum to 1."""
+        return torch.softmax(logits.double() / self.temperature, dim=1)
 
     def plan_budget(self, batch_size: int, max_pixels: int | None = None) -> PixelBudget:
         """The limit on pixels in a forward pass (see `inference.budget`)."""
@@ -181,6 +190,7 @@ def load_classifier(
         config, names = dict(content["config"]), content["class_names"]
         nodes, tensors = content["transforms"]["val"], model_tensors(content)
         check_facts(config, names, nodes)
+        calibration = parse_calibration(content.get("calibration"))
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"The checkpoint {file} is incomplete ({error!r}).") from error
     parts = Components(OmegaConf.create(config), allow)
@@ -196,7 +206,17 @@ def load_classifier(
     allowed, fingerprint = list(allow), content.get("data")
     size = read_size(content.get("input_size"))
     return Classifier(
-        network, names, pipeline, config, file, allowed, list(nodes), fingerprint, size
+        network,
+        names,
+        pipeline,
+        config,
+        file,
+        allowed,
+        list(nodes),
+        fingerprint,
+        size,
+        calibration,
+        1.0 if calibration is None else calibration.temperature,
     )
 
 
@@ -323,6 +343,7 @@ def load_onnx(file: Path, allow: Sequence[str] = ()) -> Classifier:
             metadata["transforms"]["val"],
         )
         check_facts(config, names, nodes)
+        calibration = parse_calibration(metadata.get("calibration"))
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{file} holds damaged metadata ({error!r}).") from error
     parts = Components(OmegaConf.create(config), allow)
@@ -338,4 +359,5 @@ def load_onnx(file: Path, allow: Sequence[str] = ()) -> Classifier:
         nodes,
         metadata.get("data"),
         size,
+        calibration,
     )

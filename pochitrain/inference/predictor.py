@@ -15,6 +15,7 @@ from pochitrain.data.decode import UnreadableImageError, decode_rgb, to_rgb
 from pochitrain.error import ConfigError, DataError, PochiError
 from pochitrain.inference.budget import MEGA, count_pixels
 from pochitrain.inference.classifier import Classifier, load_classifier
+from pochitrain.inference.decision import Decision, decide
 
 Picture = str | Path | Image.Image | npt.NDArray[Any]
 """A path, a PIL image, or an array: uint8, shape (H, W), (H, W, 3) RGB or (H, W, 4) RGBA."""
@@ -27,9 +28,13 @@ class Prediction:
     class_name: str
     class_index: int
     confidence: float
-    """Probability of that class, 0 to 1."""
+    """Probability of that class, 0 to 1; calibrated if the model is."""
     probabilities: dict[str, float]
     """Probability of every class, 0 to 1, in the order of the classes."""
+    accepted: bool = True
+    """False: too uncertain for the wanted `max_error`, so the class is to be taken as unknown."""
+    class_set: list[str] | None = None
+    """The classes that are possible, likeliest first; None where no `coverage` is wanted."""
 
     def top(self, k: int) -> list[tuple[str, float]]:
         """The k likeliest classes with their probabilities, likeliest first."""
@@ -49,7 +54,11 @@ class Predictor:
     """
 
     def __init__(
-        self, classifier: Classifier, batch_size: int = 32, max_pixels: int | None = None
+        self,
+        classifier: Classifier,
+        batch_size: int = 32,
+        max_pixels: int | None = None,
+        decision: Decision | None = None,
     ) -> None:
         """Wrap a loaded classifier; usually called by `load`."""
         if batch_size < 1:
@@ -57,6 +66,7 @@ class Predictor:
         self.classifier = classifier
         self.batch_size = batch_size
         self.budget = classifier.plan_budget(batch_size, max_pixels)
+        self.decision = decision or Decision()
 
     @classmethod
     def load(
@@ -67,6 +77,8 @@ class Predictor:
         batch_size: int = 32,
         allow: Sequence[str] = (),
         max_input_megapixels: float | None = None,
+        max_error: float | None = None,
+        coverage: float | None = None,
     ) -> "Predictor":
         """Load a run directory (its best model), a checkpoint or an exported ONNX file.
 
@@ -77,18 +89,24 @@ class Predictor:
             allow: your own callables that its transforms or model name, such as `mypackage.*`.
             max_input_megapixels: limit for all images in a forward pass, after the transform;
                 None = 4, or a batch of images of the model's input size if that is more.
+            max_error: share of mistakes among the accepted answers, above 0 and below 1 (0.01 =
+                1 %); less certain ones get `accepted=False`. Needs a calibrated model.
+            coverage: share of the `class_set`s that hold the true class, 0.5 or more and below 1.
+                Needs a calibrated model.
 
         Raises:
             ConfigError: no such file, a file that is damaged or not from pochitrain, a target that
-                is not allowed, a batch size below 1, or a pixel limit below one image of the
-                model's input size.
+                is not allowed, a batch size below 1, a pixel limit below one image of the model's
+                input size, or an error or coverage that its calibration cannot promise.
         """
         if max_input_megapixels is not None and not max_input_megapixels > 0:
             raise ConfigError(f"max_input_megapixels must be > 0, got {max_input_megapixels!r}.")
         max_pixels = (
             None if max_input_megapixels is None else max(1, int(max_input_megapixels * MEGA))
         )
-        return cls(load_classifier(path, device, allow), batch_size, max_pixels)
+        classifier = load_classifier(path, device, allow)
+        decision = decide(classifier.calibration, classifier.source, max_error, coverage)
+        return cls(classifier, batch_size, max_pixels, decision)
 
     @property
     def class_names(self) -> list[str]:
@@ -152,7 +170,7 @@ class Predictor:
                     f"{self.classifier.source} returns numbers that are not finite: its "
                     "weights are broken. Train again, or use an earlier checkpoint."
                 )
-            for row in torch.softmax(logits.double(), dim=1).tolist():
+            for row in self.classifier.probabilities(logits).tolist():
                 found.append(self.describe(row))
         return found
 
@@ -179,7 +197,10 @@ class Predictor:
         names = self.classifier.class_names
         best = max(range(len(names)), key=probabilities.__getitem__)
         table = dict(zip(names, probabilities, strict=True))
-        return Prediction(names[best], best, probabilities[best], table)
+        accepted = self.decision.accepts(probabilities[best])
+        inside = self.decision.class_set(probabilities)
+        possible = None if inside is None else [names[index] for index in inside]
+        return Prediction(names[best], best, probabilities[best], table, accepted, possible)
 
 
 def array_to_image(pixels: Any) -> Image.Image:

@@ -1,5 +1,6 @@
 """The files of an inference: predictions, report per class, summary."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,16 +31,29 @@ class PredictionRow:
     true: int | None
     confidence: float | None
     error: str = ""
+    accepted: bool | None = None
+    """False: "unknown"; None: not asked."""
+    class_set: list[int] | None = None
+    """The classes that are possible, likeliest first; None: not asked."""
 
 
 def format_predictions(rows: Sequence[PredictionRow], class_names: list[str]) -> str:
-    """Text of inference_results.csv, with a column `error` if an image could not be read."""
-    with_error = any(row.error for row in rows)
-    header = [*COLUMNS, "error"] if with_error else list(COLUMNS)
-    return format_csv(header, (cells(row, class_names, with_error) for row in rows))
+    """Text of inference_results.csv.
+
+    It has the columns `accepted` and `class_set` (JSON) where they were asked for, and `error` if
+    an image could not be read.
+    """
+    further = {
+        "accepted": any(row.accepted is not None for row in rows),
+        "class_set": any(row.class_set is not None for row in rows),
+        "error": any(row.error for row in rows),
+    }
+    columns = [name for name, is_there in further.items() if is_there]
+    header = [*COLUMNS, *columns]
+    return format_csv(header, (cells(row, class_names, columns) for row in rows))
 
 
-def cells(row: PredictionRow, class_names: list[str], with_error: bool) -> list[object]:
+def cells(row: PredictionRow, class_names: list[str], further: Sequence[str]) -> list[object]:
     """The cells of a row of inference_results.csv, in the order of its columns."""
     known = row.true is not None and row.predicted is not None
     found: list[object] = [
@@ -51,7 +65,13 @@ def cells(row: PredictionRow, class_names: list[str], with_error: bool) -> list[
         "" if row.confidence is None else f"{row.confidence:.6f}",
         row.predicted == row.true if known else "",
     ]
-    return [*found, row.error] if with_error else found
+    names = [class_names[index] for index in row.class_set or ()]
+    more = {
+        "accepted": "" if row.accepted is None else row.accepted,
+        "class_set": json.dumps(names, ensure_ascii=False) if names else "",
+        "error": row.error,
+    }
+    return [*found, *(more[name] for name in further)]
 
 
 def format_report(scores: Scores) -> str:

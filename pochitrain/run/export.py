@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import torch
 from omegaconf import OmegaConf
+from torch import nn
 
 from pochitrain.console import open_console
 from pochitrain.error import ConfigError, PochiError
@@ -64,7 +65,7 @@ def export(settings: ExportSettings) -> Path:
     unproven = target.with_name(f".{target.name}.tmp")
     try:
         opset = write_onnx(
-            classifier.network.model,
+            with_temperature(classifier.network.model, classifier.temperature),
             example,
             unproven,
             describe_model(classifier, example),
@@ -85,7 +86,12 @@ def export(settings: ExportSettings) -> Path:
     console.print(
         f"parity    {parity.images:,} pictures: {parity.top1_agreement:.2f} % same class,"
     )
-    console.print(f"          logits differ by at most {parity.max_abs_logit_difference:.2g}")
+    console.print(
+        f"          logits differ by at most {parity.max_abs_logit_difference:.2g}, confidence by "
+        f"{parity.max_abs_confidence_difference:.2g}"
+    )
+    if classifier.calibration is not None:
+        console.print(f"calibrated  by temperature {classifier.temperature:.4g}, in the graph")
     console.print(f"input     {INPUT}: float32 ({shape}); opset {opset}", markup=False)
     console.print(f"Written to {target.parent}:\n  {target.name}  parity.json", markup=False)
     return target
@@ -129,9 +135,28 @@ def first_image(classifier: Classifier, dataset: Any) -> torch.Tensor:
     raise PochiError(f"None of the {len(dataset)} pictures can be read.")
 
 
+class Tempered(nn.Module):
+    """A model whose logits are divided by a temperature."""
+
+    def __init__(self, model: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.model = model
+        self.temperature = temperature
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.model(images)
+        return logits / self.temperature
+
+
+def with_temperature(model: nn.Module, temperature: float) -> nn.Module:
+    """The model to export. With the temperature in its graph, any program gets what we get."""
+    return model if temperature == 1 else Tempered(model, temperature)
+
+
 def describe_model(classifier: Classifier, example: torch.Tensor) -> dict[str, str]:
     """Metadata of the file: an entry for `pochi infer`, and simple ones for other programs."""
-    transforms = classifier.transforms
+    transforms, known = classifier.transforms, classifier.calibration
+    calibrated = {} if known is None else {"calibration": known.content()}
     config = {key: classifier.config[key] for key in NEEDED if key in classifier.config}
     metadata = {
         "format": 1,
@@ -139,7 +164,11 @@ def describe_model(classifier: Classifier, example: torch.Tensor) -> dict[str, s
         "transforms": {"val": transforms},
         "data": classifier.fingerprint,
         "config": OmegaConf.to_container(OmegaConf.create(config)),
+        **calibrated,
     }
+    meaning = "logits; softmax gives probabilities"
+    if known is not None:
+        meaning = "logits, divided by the temperature; softmax gives calibrated probabilities"
     described = {
         METADATA_KEY: metadata,
         "class_names": classifier.class_names,
@@ -152,7 +181,8 @@ def describe_model(classifier: Classifier, example: torch.Tensor) -> dict[str, s
             "range_before_normalisation": [0, 1],
             **normalisation(transforms),
         },
-        "output": {"name": OUTPUT, "meaning": "logits; softmax gives probabilities"},
+        "output": {"name": OUTPUT, "meaning": meaning},
+        **calibrated,
     }
     return {key: json.dumps(value, ensure_ascii=False) for key, value in described.items()}
 
@@ -178,7 +208,8 @@ def prove(
     batch_size = int(classifier.config["batch_size"])
     original = classify(classifier, dataset, batch_size, num_workers)
     answer = classify(exported, dataset, batch_size, num_workers)
-    return compare(original.logits.numpy(), answer.logits.numpy())
+    expected = original.logits / classifier.temperature  # as in the graph of the exported model
+    return compare(expected.numpy(), answer.logits.numpy())
 
 
 def refuse(parity: Parity, target: Path) -> NoReturn:
@@ -193,7 +224,8 @@ def refuse(parity: Parity, target: Path) -> NoReturn:
         earlier = f" An earlier export was renamed to {kept.name}."
     raise PochiError(
         f"The exported model does not predict as the original does: {parity.top1_agreement:.2f}"
-        f" % of {parity.images:,} pictures get the same class (at least "
+        f" % of {parity.images:,} pictures get the same class and "
+        f"{parity.confidence_agreement:.2f} % the same confidence (at least "
         f"{parity.min_agreement} % must), logits differ by up to "
         f"{parity.max_abs_logit_difference:.3g}. {target} is not written; see parity.json "
         f"beside it.{earlier}"

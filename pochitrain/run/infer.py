@@ -21,7 +21,15 @@ from pochitrain.data.decode import UnreadableImageError
 from pochitrain.error import ConfigError
 from pochitrain.inference.budget import MEGA
 from pochitrain.inference.classifier import Classifier, load_classifier
+from pochitrain.inference.decision import (
+    Decision,
+    decide,
+    describe_answer,
+    describe_decision,
+    summarize_decision,
+)
 from pochitrain.inference.interval import Intervals, compute_intervals
+from pochitrain.inference.reliability import compare_calibration
 from pochitrain.inference.score import Scores, score
 from pochitrain.inference.source import Source, open_source
 from pochitrain.inference.stream import Answers, classify
@@ -50,6 +58,8 @@ class InferSettings:
     num_workers: int | None = None
     top_k: int = 5
     max_input_megapixels: int | None = None
+    max_error: float | None = None
+    coverage: float | None = None
     allow: Sequence[str] = ()
 
 
@@ -64,18 +74,24 @@ def infer(settings: InferSettings) -> Path | None:
     """
     console = open_console()
     classifier = load_classifier(settings.model, settings.device, settings.allow)
+    calibration = classifier.calibration
+    decision = decide(calibration, classifier.source, settings.max_error, settings.coverage)
     source = open_source(classifier, settings.data, settings.root)
     require_writable(settings, classifier, source)
     batch_size = settings.batch_size or int(classifier.config["batch_size"])
     limit = settings.max_input_megapixels
     max_pixels = None if limit is None else limit * MEGA
     answers = classify(classifier, source.dataset, batch_size, settings.num_workers, max_pixels)
-    probabilities = torch.softmax(answers.logits.double(), dim=1).numpy()
+    probabilities = classifier.probabilities(answers.logits).numpy()
     if source.is_picture:
         print_one(console, classifier, answers, probabilities, settings)
+        for line in describe_answer(decision, probabilities[0].tolist(), classifier.class_names):
+            console.print(line, markup=False, soft_wrap=True)
         if settings.output is None:
             return None
-    rows = prediction_rows(source, answers, probabilities)
+    rows = prediction_rows(source, answers, probabilities, decision)
+    decided = summarize_decision(decision, rows)
+    further = dict(decided)
     scores = intervals = None
     if source.labelled and len(answers.indices):
         judged = answers.indices.numpy()
@@ -84,14 +100,19 @@ def infer(settings: InferSettings) -> Path | None:
         scores = score(probabilities, labels, classifier.class_names, settings.top_k, metrics)
         groups = None if source.groups is None else source.groups[judged]
         intervals = compute_intervals(probabilities, labels, scores, groups)
+        further |= compare_calibration(classifier, answers.logits, labels)
     folder = make_output(settings, classifier)
-    files = write_files(folder, classifier, source, answers, rows, scores, intervals)
+    files = write_files(folder, classifier, source, answers, rows, scores, intervals, further)
     print_summary(console, classifier, source, answers, scores, intervals)
+    for line in describe_decision(decided):
+        console.print(line, markup=False, soft_wrap=True)
     console.print(f"Written to {folder}:\n  {'  '.join(files)}", markup=False)
     return folder
 
 
-def prediction_rows(source: Source, answers: Answers, probabilities: Any) -> list[PredictionRow]:
+def prediction_rows(
+    source: Source, answers: Answers, probabilities: Any, decision: Decision
+) -> list[PredictionRow]:
     """One row per image, in the order of the dataset."""
     position = {index: row for row, index in enumerate(answers.indices.tolist())}
     rows = []
@@ -103,7 +124,11 @@ def prediction_rows(source: Source, answers: Answers, probabilities: Any) -> lis
             continue
         chances = probabilities[position[index]]
         best = int(chances.argmax())
-        rows.append(PredictionRow(name, best, true, float(chances[best])))
+        row = PredictionRow(name, best, true, float(chances[best]))
+        if decision.max_error is not None:
+            row.accepted = decision.accepts(float(chances[best]))
+        row.class_set = decision.class_set(chances.tolist())
+        rows.append(row)
     return rows
 
 
@@ -169,11 +194,16 @@ def write_files(
     rows: list[PredictionRow],
     scores: Scores | None,
     intervals: Intervals | None,
+    further: dict[str, Any],
 ) -> list[str]:
-    """Write the files of the inference; returns their names."""
+    """Write the files of the inference; returns their names.
+
+    Args:
+        further: more content of inference_summary.json.
+    """
     names = classifier.class_names
     write_text(folder / "inference_results.csv", format_predictions(rows, names))
-    summary = summarize(classifier, source, answers, scores, intervals)
+    summary = summarize(classifier, source, answers, scores, intervals) | further
     save_json(folder / "inference_summary.json", summary)
     files = ["inference_results.csv", "inference_summary.json"]
     if scores is None:

@@ -184,6 +184,7 @@ def predict(classifier: Classifier, dataset: ImageDataset, cfg: DictConfig) -> P
     answers = classify(classifier, dataset, batch_size, cfg.data.get("num_workers"))
     for index, reason in sorted(answers.unreadable.items()):
         raise DataError(f"{dataset.name(index)} cannot be judged: {reason}.")
+    # Not classifier.probabilities: what a training says does not depend on a later calibration.
     chances = torch.softmax(answers.logits.double(), dim=1).numpy()
     labels = np.asarray(dataset.labels, np.int64)
     images = [dataset.name(index) for index in range(len(dataset))]

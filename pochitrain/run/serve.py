@@ -27,6 +27,8 @@ class ServeSettings:
     max_megapixels: int = 50
     max_files: int = 16
     max_input_megapixels: int | None = None
+    max_error: float | None = None
+    coverage: float | None = None
     allowed_host: Sequence[str] = ()
     allow: Sequence[str] = ()
 
@@ -54,6 +56,8 @@ def serve(settings: ServeSettings) -> None:
         batch_size=settings.max_files,
         allow=settings.allow,
         max_input_megapixels=settings.max_input_megapixels,
+        max_error=settings.max_error,
+        coverage=settings.coverage,
     )
     limits = Limits(settings.max_mb * MEGA, settings.max_megapixels * MEGA, settings.max_files)
     listener = listen(settings.host, settings.port)

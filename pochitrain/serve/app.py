@@ -45,8 +45,13 @@ class PictureAnswer(BaseModel):
     class_name: str
     class_index: int = Field(ge=0)
     confidence: float = Field(ge=0, le=1)
+    """Calibrated if the model is."""
     probabilities: list[ClassProbability]
     """Probability of every class, likeliest first."""
+    accepted: bool | None = None
+    """False: the class is to be taken as unknown. null: the service runs without --max-error."""
+    class_set: list[str] | None = None
+    """The possible classes, likeliest first. null: the service runs without --coverage."""
 
 
 class Answer(BaseModel):
@@ -63,6 +68,14 @@ class ModelFacts(BaseModel):
     device: str
     architecture: str
     class_names: list[str]
+    temperature: float | None = None
+    """What makes the confidence honest; null: the model is not calibrated."""
+    max_error: float | None = None
+    """Wanted share of mistakes among accepted answers; null: all are accepted."""
+    threshold: float | None = None
+    """Least confidence of an accepted answer."""
+    coverage: float | None = None
+    """Wanted share of sets with the true class; null: no sets."""
 
 
 class Problem(BaseModel):
@@ -122,7 +135,7 @@ def build_app(
             tensors = await anyio.to_thread.run_sync(prepare, limiter=threads)
             compute = partial(classify_all, predictor, tensors)
             found = await asyncio.get_running_loop().run_in_executor(network, compute)
-        return describe_answer(names, found)
+        return describe_answer(names, found, predictor.decision.max_error is not None)
 
     @app.get("/health", tags=["service"])
     async def health() -> Health:
@@ -142,13 +155,18 @@ def build_app(
 
 
 def describe_model(predictor: Predictor) -> ModelFacts:
-    classifier = predictor.classifier
+    classifier, decision = predictor.classifier, predictor.decision
+    known = classifier.calibration
     return ModelFacts(
         source=classifier.source.name,
         backend=classifier.network.name,
         device=str(classifier.network.device),
         architecture=str(classifier.config["model"].get("name", "custom")),
         class_names=classifier.class_names,
+        temperature=None if known is None else known.temperature,
+        max_error=decision.max_error,
+        threshold=None if decision.max_error is None else decision.threshold,
+        coverage=decision.coverage,
     )
 
 
@@ -220,8 +238,14 @@ def classify_all(predictor: Predictor, tensors: list[Tensor]) -> list[Prediction
         raise HTTPException(500, str(error)) from None
 
 
-def describe_answer(names: list[str], predictions: list[Prediction]) -> Answer:
-    """The response for `predictions` of the files `names`."""
+def describe_answer(
+    names: list[str], predictions: list[Prediction], rejects: bool = False
+) -> Answer:
+    """The response for `predictions` of the files `names`.
+
+    Args:
+        rejects: whether answers may be unknown.
+    """
     return Answer(
         predictions=[
             PictureAnswer(
@@ -233,6 +257,8 @@ def describe_answer(names: list[str], predictions: list[Prediction]) -> Answer:
                     ClassProbability(class_name=class_name, probability=probability)
                     for class_name, probability in found.top(len(found.probabilities))
                 ],
+                accepted=found.accepted if rejects else None,
+                class_set=found.class_set,
             )
             for name, found in zip(names, predictions, strict=True)
         ]

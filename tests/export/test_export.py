@@ -1,6 +1,7 @@
 """`pochi export`: the file answers alike, or is not written."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import pytest
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 import onnxruntime
 import torch
-from checkpoint_factory import SIDE_PX
+from checkpoint_factory import SIDE_PX, checkpoint_content
 
 from pochitrain import Predictor
+from pochitrain.inference.calibration import Calibration
 from pochitrain.inference.classifier import load_classifier
 from pochitrain.inference.source import open_source
 from pochitrain.inference.stream import classify
@@ -64,6 +66,48 @@ def test_the_file_answers_as_the_checkpoint_does(
     pixels = np.full((9, 7, 3), 200, dtype=np.uint8)
     ours, theirs = (Predictor.load(path).predict(pixels) for path in (run, run / "model.onnx"))
     assert theirs.confidence == pytest.approx(ours.confidence, abs=1e-4)
+
+
+def test_any_program_gets_the_calibrated_confidence(
+    pochi: Pochi, make_run: Callable[..., Path], data: Path, tmp_path: Path
+) -> None:
+    """Softmax of the output is the confidence; the metadata knows what the checkpoint does."""
+    known = Calibration(0.25, 100, ((0.0, 100, 30), (0.6, 80, 0)), ((0.5, 0.5), (0.9, 0.1)))
+    content = checkpoint_content(["ant", "bee", "猫"]) | {"calibration": known.content()}
+    run = make_run([], content=content)
+    outcome = pochi(str(run), "--data", str(data), command="export", prog="pochi")
+    assert outcome.code == 0, outcome.err
+    proof = json.loads((run / "parity.json").read_text())
+    assert proof["proven"]
+    assert proof["max_abs_confidence_difference"] < 1e-3
+
+    alone = shutil.move(run / "model.onnx", tmp_path / "alone.onnx")
+    session = onnxruntime.InferenceSession(alone)
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["calibration"]) == known.content()
+    assert "calibrated" in json.loads(metadata["output"])["meaning"]
+    wishes = {"max_error": 0.06, "coverage": 0.9}
+    ours, theirs = (Predictor.load(path, **wishes) for path in (run, alone))
+    assert theirs.classifier.calibration == known
+    pixels = np.full((9, 7, 3), 200, dtype=np.uint8)
+    logits = session.run(None, {"images": theirs.prepare(pixels)[None].numpy()})[0][0]
+    chances = np.exp(logits - logits.max())
+    a, b = ours.predict(pixels), theirs.predict(pixels)
+    assert b.confidence == pytest.approx(a.confidence, abs=1e-4)
+    assert b.confidence == pytest.approx(float((chances / chances.sum()).max()), abs=1e-6)
+    assert (a.accepted, a.class_set) == (b.accepted, b.class_set)
+    plain = predict_without_calibration(run, pixels)
+    powers = [chance ** (1 / known.temperature) for chance in plain]
+    assert a.confidence == pytest.approx(max(powers) / sum(powers))
+
+
+def predict_without_calibration(run: Path, pixels: np.ndarray) -> list[float]:
+    """The probabilities of the same weights, after taking the calibration out of the file."""
+    file = run / "models" / "best.pth"
+    content = torch.load(file, weights_only=True)
+    del content["calibration"]
+    torch.save(content, file)
+    return list(Predictor.load(run).predict(pixels).probabilities.values())
 
 
 def balance(file: Path, data: Path) -> None:

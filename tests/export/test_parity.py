@@ -13,6 +13,17 @@ def test_the_same_logits_are_proven() -> None:
     assert parity.top1_agreement == 100
 
 
+def test_confidence_must_agree_too() -> None:
+    """The same classes, but from a model that is twice as sure of itself."""
+    original = np.tile(np.array([[1.0, 0.0]], dtype=np.float32), (10, 1))
+    parity = compare(original, 2 * original)
+    assert parity.top1_agreement == 100
+    # sigmoid(2) - sigmoid(1)
+    np.testing.assert_allclose(parity.max_abs_confidence_difference, 0.1497384, rtol=1e-5)
+    assert parity.confidence_agreement == 0
+    assert not parity.proven
+
+
 def test_one_in_a_thousand_is_the_limit() -> None:
     original = np.tile(np.array([[1.0, 0.0]], dtype=np.float32), (1000, 1))
     exported = original.copy()

@@ -32,6 +32,7 @@ def metadata_text() -> str:
     content = checkpoint_content(["a", "b"])
     keys = ("class_names", "config")
     facts = {key: content[key] for key in keys} | {"transforms": {"val": VAL}, "data": "x"}
+    facts["calibration"] = {"temperature": 2, "images": 9, "reject": [[0, 9, 1]], "sets": []}
     return json.dumps(facts)
 
 

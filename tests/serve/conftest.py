@@ -7,6 +7,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
+from pochitrain.inference.calibration import Calibration
 from pochitrain.inference.classifier import Classifier
+from pochitrain.inference.decision import decide
 from pochitrain.inference.predictor import Predictor
 from pochitrain.serve.app import build_app
 from pochitrain.serve.limit import Limits
@@ -100,6 +103,16 @@ def running(app: Any) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def address(predictor: Predictor) -> Iterator[str]:
     with running(build_app(predictor, LIMITS)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def cautious_address(predictor: Predictor) -> Iterator[str]:
+    """The same model, all logits divided by 2, that says unknown below a confidence of 0.5."""
+    known = Calibration(2.0, 100, ((0.0, 100, 20), (0.5, 90, 0)), ((0.5, 0.3), (0.9, 0.2)))
+    classifier = replace(predictor.classifier, calibration=known, temperature=2.0)
+    decision = decide(known, classifier.source, max_error=0.1, coverage=0.9)
+    with running(build_app(Predictor(classifier, decision=decision), LIMITS)) as url:
         yield url
 
 

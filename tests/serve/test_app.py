@@ -1,6 +1,7 @@
 """The service: right answers, refusals with a reason, and what it documents is what it does."""
 
 import asyncio
+import math
 import re
 import resource
 import time
@@ -136,6 +137,27 @@ def test_the_page_of_the_api_loads_nothing_from_elsewhere(client: httpx.Client) 
         assert address.startswith("/")
         assert client.get(address).status_code == 200
     assert '"validatorUrl": null' in page
+
+
+def test_unknown_and_sets_are_null_where_nobody_asked(client: httpx.Client, encode: Encode) -> None:
+    (found,) = client.post("/predict", files=form(encode(COLORS[0]))).json()["predictions"]
+    assert found["accepted"] is None
+    assert found["class_set"] is None
+    facts = client.get("/model").json()
+    assert facts["temperature"] is facts["max_error"] is facts["threshold"] is None
+
+
+def test_a_calibrated_service_says_unknown(cautious_address: str, encode: Encode) -> None:
+    """Logits (5, 0, 0) and, for grey, three equal ones, all divided by 2."""
+    contents = [encode(COLORS[0]), encode((90, 90, 90))]
+    with httpx.Client(base_url=cautious_address) as client:
+        sure, unsure = client.post("/predict", files=form(*contents)).json()["predictions"]
+        facts = client.get("/model").json()
+    assert sure["confidence"] == pytest.approx(1 / (1 + 2 * math.exp(-2.5)))
+    assert (sure["accepted"], sure["class_set"]) == (True, [NAMES[0]])
+    assert (unsure["accepted"], unsure["class_set"]) == (False, NAMES)
+    assert (facts["temperature"], facts["max_error"]) == (2.0, 0.1)
+    assert (facts["threshold"], facts["coverage"]) == (0.5, 0.9)
 
 
 def test_facts_and_health(client: httpx.Client) -> None:

@@ -68,3 +68,24 @@ def test_a_telephone_shows_names_and_bars(
     assert bar.size["width"] > 150
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_an_uncertain_answer_is_unknown(
+    browser: webdriver.Chrome, cautious_address: str, encode: Callable[..., bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "grey.png").write_bytes(encode((90, 90, 90)))
+    (tmp_path / "red.png").write_bytes(encode(COLORS[0]))
+    browser.get(cautious_address)
+    wait = WebDriverWait(browser, 20)
+    for number, (name, unknown, possible) in enumerate(
+        [("red.png", 0, NAMES[:1]), ("grey.png", 1, NAMES)], start=1
+    ):
+        browser.find_element(By.ID, "files").send_keys(str(tmp_path / name))
+        wait.until(lambda b, n=number: len(b.find_elements(By.CSS_SELECTOR, ".possible")) == n)
+        newest = browser.find_element(By.CSS_SELECTOR, ".answer")
+        assert len(newest.find_elements(By.CSS_SELECTOR, ".unknown")) == unknown
+        text = newest.find_element(By.CSS_SELECTOR, ".possible").text
+        assert text == "Possible: " + ", ".join(possible)
+    assert newest.find_element(By.CSS_SELECTOR, ".unknown").text.startswith("Unknown:")
+    first = newest.find_element(By.CSS_SELECTOR, ".row")
+    assert first.value_of_css_property("font-weight") == "400"  # no class stands out

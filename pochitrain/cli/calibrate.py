@@ -1,0 +1,32 @@
+"""`pochi calibrate RUN [--data DIR|FILE]`."""
+
+from pochitrain.cli.flag import FlagParser, add_model_flags, execute_config, natural, positive
+
+
+def build_parser(prog: str) -> FlagParser:
+    parser = FlagParser(
+        prog=prog,
+        description="Fit the temperature that makes the confidence of a model honest, and store it "
+        "in its checkpoint. The predicted classes stay the same.",
+    )
+    add_model_flags(parser)
+    parser.add_argument(
+        "--data",
+        metavar="DIR|FILE",
+        help="class folders, or a table with a column of classes, of pictures that the model was "
+        "not trained on; default: the run's validation data",
+    )
+    parser.add_argument(
+        "--root", metavar="DIR", help="where paths in a table begin; default: at the table"
+    )
+    parser.add_argument("--batch-size", type=positive, metavar="N", help="default: as in training")
+    parser.add_argument("--num-workers", type=natural, metavar="N", help="default: half the cores")
+    return parser
+
+
+def run(argv: list[str], prog: str) -> None:
+    options = vars(build_parser(prog).parse_args(argv))
+    execute_config(options.pop("config"))
+    from pochitrain.run.calibrate import CalibrateSettings, calibrate
+
+    calibrate(CalibrateSettings(**options))
