@@ -1,5 +1,7 @@
 """`pochi compare`: which differences are found, and which are called chance."""
 
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from pochitrain.error import ConfigError
 from pochitrain.run.compare.compare import make_result
 from pochitrain.run.compare.comparison import compare, compare_seeds, compare_settings
-from pochitrain.run.compare.entry import Entry
+from pochitrain.run.compare.entry import Entry, load_folds
 from pochitrain.run.compare.find import find_runs
 from pochitrain.run.compare.row import make_row
 from pochitrain.run.compare.setting import Setting, differences, group_by_setting
@@ -235,3 +237,35 @@ def test_runs_are_found_in_folders(tmp_path: Path) -> None:
         find_runs([str(tmp_path / "20260101_004"), str(best)])
     with pytest.raises(ConfigError, match="not there"):
         find_runs([str(tmp_path / "no"), str(best)])
+
+
+def test_a_cross_validation_is_one_entry(tmp_path: Path) -> None:
+    """Its pictures are those of all folds; its parts are not listed again."""
+    parts = [tmp_path / f"20260101_00{i}" for i in (1, 2)]
+    for fold, run in enumerate(parts):
+        (run / "models").mkdir(parents=True)
+        (run / "models" / "best.pth").write_bytes(b"")
+        data = f"{{num_folds: 2, fold: {fold}, seed: 5}}"
+        (run / "config.yaml").write_text(f"epochs: 1\nseed: 5\nlr: 0.1\ndata: {data}\n")
+    single = tmp_path / "20260101_003"
+    shutil.copytree(parts[0], single)
+    folds = tmp_path / "folds"
+    folds.mkdir()
+    named = [{"fold": i, "run": f"elsewhere/{run.name}"} for i, run in enumerate(parts)]
+    (folds / "folds.json").write_text(json.dumps({"folds": named}))
+    header = "image_path,fold,true,true_class,predicted,predicted_class,correct,p_a,p_b\n"
+    rows = "".join(
+        f"x{i}.png,{i % 2},0,a,{int(i < 3)},{'ab'[i < 3]},{i >= 3},{0.9 - 0.8 * (i < 3)},"
+        f"{0.1 + 0.8 * (i < 3)}\n"
+        for i in range(10)
+    )
+    (folds / "out_of_fold.csv").write_text(header + rows)
+    found, _ = find_runs([str(tmp_path)])
+    assert [path.name for path in found] == ["20260101_003", "folds"]
+    whole = load_folds(folds, "folds")
+    assert whole.accuracy == 70
+    assert whole.pictures == [f"x{i}.png" for i in range(10)]
+    assert whole.config["data"] == {"num_folds": 2, "seed": 5}
+    assert whole.status == "2 folds"
+    values = {m.name: value for m, (value, _) in make_row(whole, "A").values.items()}
+    assert values["val_accuracy"] == 70
