@@ -5,6 +5,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -88,6 +89,15 @@ def protect_cell(text: str) -> str:
 def restore_cell(cell: str) -> str:
     """The inverse of `protect_cell`."""
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of ours; empty if it is missing or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def format_json(content: Any) -> str:

@@ -21,7 +21,8 @@ from sklearn.datasets import load_sample_image
 from pochitrain.config.component import Components
 from pochitrain.data.folder import ImageFolderDataset
 from pochitrain.engine.device import select_device, select_precision
-from pochitrain.inference.classifier import Classifier, TorchNetwork, build_network, load_pipeline
+from pochitrain.inference.classifier import Classifier, build_network, load_pipeline
+from pochitrain.inference.network import TorchNetwork
 from pochitrain.inference.stream import classify
 
 SIDE_PX = 224

@@ -1,6 +1,6 @@
 """`pochi calibrate RUN [--data DIR|FILE]`."""
 
-from pochitrain.cli.flag import FlagParser, add_model_flags, execute_config, natural, positive
+from pochitrain.cli.flag import FlagParser, add_loading_flags, add_model_flags, execute_config
 
 
 def build_parser(prog: str) -> FlagParser:
@@ -16,11 +16,7 @@ def build_parser(prog: str) -> FlagParser:
         help="class folders, or a table with a column of classes, of pictures that the model was "
         "not trained on; default: the run's validation data",
     )
-    parser.add_argument(
-        "--root", metavar="DIR", help="where paths in a table begin; default: at the table"
-    )
-    parser.add_argument("--batch-size", type=positive, metavar="N", help="default: as in training")
-    parser.add_argument("--num-workers", type=natural, metavar="N", help="default: half the cores")
+    add_loading_flags(parser)
     return parser
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from pochitrain.cli.flag import FlagParser, execute_config
+from pochitrain.cli.flag import FlagParser, add_code_flags, execute_config
 
 DESCRIPTION = """Show runs side by side: in what their configs differ, their validation metrics with
 95 % intervals, and whether the differences are more than chance.
@@ -33,19 +33,7 @@ def build_parser(prog: str) -> FlagParser:
     parser.add_argument(
         "--json", action="store_true", help="print JSON instead of tables, for programs"
     )
-    parser.add_argument("--device", help="cuda, cuda:1, mps, cpu; default: as in training")
-    parser.add_argument(
-        "--allow",
-        action="append",
-        default=[],
-        metavar="TARGET",
-        help="your own code that the runs' transforms or models use, e.g. mypackage.*",
-    )
-    parser.add_argument(
-        "--config",
-        metavar="FILE.py",
-        help="Python config whose functions the runs' transforms use (it is executed)",
-    )
+    add_code_flags(parser)
     return parser
 
 

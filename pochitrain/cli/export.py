@@ -1,6 +1,12 @@
 """`pochi export RUN [--format onnx] [--opset N] [--dynamic-batch]`."""
 
-from pochitrain.cli.flag import FlagParser, add_model_flags, execute_config, natural, positive
+from pochitrain.cli.flag import (
+    FlagParser,
+    add_model_flags,
+    add_num_workers_flag,
+    execute_config,
+    positive,
+)
 
 
 def build_parser(prog: str) -> FlagParser:
@@ -17,7 +23,7 @@ def build_parser(prog: str) -> FlagParser:
     parser.add_argument(
         "--dynamic-batch", action="store_true", help="accept any number of pictures at once"
     )
-    parser.add_argument("--num-workers", type=natural, metavar="N", help="default: half the cores")
+    add_num_workers_flag(parser)
     return parser
 
 

@@ -86,6 +86,11 @@ def add_pixel_flag(parser: argparse.ArgumentParser) -> None:
 def add_model_flags(parser: argparse.ArgumentParser, with_device: bool = True) -> None:
     """Add the flags of every command that loads a model: model, --device, --allow, --config."""
     parser.add_argument("model", metavar="RUN", help="run directory, checkpoint (.pth) or .onnx")
+    add_code_flags(parser, with_device)
+
+
+def add_code_flags(parser: argparse.ArgumentParser, with_device: bool = True) -> None:
+    """Add where models run, and what of a person's own code they may use."""
     if with_device:
         parser.add_argument("--device", help="cuda, cuda:1, mps, cpu; default: as in training")
     parser.add_argument(
@@ -100,6 +105,19 @@ def add_model_flags(parser: argparse.ArgumentParser, with_device: bool = True) -
         metavar="FILE.py",
         help="Python config whose functions the run's transforms use (it is executed)",
     )
+
+
+def add_loading_flags(parser: argparse.ArgumentParser) -> None:
+    """Add how pictures are found and loaded, besides --data."""
+    parser.add_argument(
+        "--root", metavar="DIR", help="where paths in a table begin; default: at the table"
+    )
+    parser.add_argument("--batch-size", type=positive, metavar="N", help="default: as in training")
+    add_num_workers_flag(parser)
+
+
+def add_num_workers_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--num-workers", type=natural, metavar="N", help="default: half the cores")
 
 
 def execute_config(path: str | None) -> None:

@@ -3,10 +3,10 @@
 from pochitrain.cli.flag import (
     FlagParser,
     add_decision_flags,
+    add_loading_flags,
     add_model_flags,
     add_pixel_flag,
     execute_config,
-    natural,
     positive,
 )
 
@@ -22,12 +22,8 @@ def build_parser(prog: str) -> FlagParser:
         help="folder (with class folders: scored), picture, or table (.csv, .tsv, .parquet; with a "
         "column of classes: scored); default: the run's validation data",
     )
-    parser.add_argument(
-        "--root", metavar="DIR", help="where paths in a table begin; default: at the table"
-    )
+    add_loading_flags(parser)
     parser.add_argument("--output", metavar="DIR", help="default: inference in the run directory")
-    parser.add_argument("--batch-size", type=positive, metavar="N", help="default: as in training")
-    parser.add_argument("--num-workers", type=natural, metavar="N", help="default: half the cores")
     add_pixel_flag(parser)
     add_decision_flags(parser)
     parser.add_argument("--top-k", type=positive, default=5, metavar="K", help="default: 5")

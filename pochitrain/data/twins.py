@@ -21,6 +21,7 @@ from pochitrain.data.folder import ImageFolderDataset
 from pochitrain.data.index import file_stamp
 from pochitrain.data.member import find_member, read_member
 from pochitrain.paths import cache_directory
+from pochitrain.text import read_object
 
 MOST_FILES = 50_000
 """Of larger sets nothing is compared: asking so many files for their size takes about 0.2 s."""
@@ -148,11 +149,8 @@ def store(kind: str, train: Sequence[str]) -> Path:
 
 def load(path: Path) -> Any:
     """The content of such a file; empty if there is none of this version."""
-    with suppress(OSError, ValueError):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and content.get("format") == FORMAT:
-            return content["files"]
-    return []
+    content = read_object(path)
+    return content["files"] if content.get("format") == FORMAT else []
 
 
 def save(path: Path, files: list[Any]) -> None:

@@ -177,7 +177,7 @@ def open_validation(classifier: Classifier) -> ImageDataset:
             node["root"] = find_folder(node["root"], classifier.source, "data.root")
     for key in ("train_shards", "val_shards"):
         if node.get(key) is not None:
-            node[key] = find_path(node[key], classifier.source, f"data.{key}", matches)
+            node[key] = find_path(node[key], classifier.source, f"data.{key}", matches, glob.escape)
     if "test_root" in node:
         node["test_root"] = None  # it decides nothing about validation, and may be elsewhere
     if node.get("on_error") == "error":
@@ -252,16 +252,25 @@ def matches(pattern: Path) -> bool:
     return bool(glob.glob(str(pattern), recursive=True))
 
 
-def find_path(path: str, checkpoint: Path, key: str, is_there: Callable[[Path], bool]) -> str:
+def find_path(
+    path: str,
+    checkpoint: Path,
+    key: str,
+    is_there: Callable[[Path], bool],
+    quote: Callable[[str], str] = str,
+) -> str:
     """Find a path of the config, relative to where the run was started, else to here.
+
+    Args:
+        quote: what the folder has to go through before `path`, if that is a pattern.
 
     Raises:
         ConfigError: if it is in neither place; `key` is its key, for the message.
     """
     started = training_folder(checkpoint)
     for base in (started, Path()):
-        if base is not None and is_there(base / path):
-            return str(base / path)
+        if base is not None and is_there(found := Path(quote(str(base))) / path):
+            return str(found)
     raise ConfigError(
         f"{key} of the run, {path!r}, is not there (looked from "
         f"{'' if started is None else f'{str(started)!r} and '}{os.getcwd()!r}). {REMEDY}"

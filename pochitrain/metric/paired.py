@@ -43,14 +43,15 @@ def seed_noise_p(first: Sequence[float], second: Sequence[float]) -> float | Non
     but their seed. That spread is taken as the same for both, so one of them may be a single run.
 
     Returns:
-        None if both are single runs.
+        None if nothing is known about that spread: both are single runs, or all runs of a config
+        have the same value, as few and coarse ones may by chance.
     """
     from scipy.stats import ttest_ind
 
     if len(first) + len(second) < 3 or not first or not second:
         return None
-    if len({*first}) == 1 and len({*second}) == 1:  # no spread at all
-        return 1.0 if first[0] == second[0] else 0.0
+    if len({*first}) == 1 and len({*second}) == 1:
+        return 1.0 if first[0] == second[0] else None
     return float(ttest_ind(list(first), list(second)).pvalue)
 
 

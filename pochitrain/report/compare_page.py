@@ -11,6 +11,7 @@ from PIL import Image
 
 from pochitrain.metric.table import METRICS
 from pochitrain.report.gallery import embed
+from pochitrain.report.html_page import frame_page
 
 MAX_SHOWN = 200
 """Characters of a value of a config."""
@@ -46,7 +47,7 @@ def format_page(
         graphs: PNG files to show.
     """
     shown = "".join(f'<img class=graph alt="{path.stem}" src="{png(path)}">' for path in graphs)
-    return PAGE.format(
+    body = BODY.format(
         verdicts="".join(f"<li>{html.escape(line)}</li>" for line in content["text"]),
         notes="".join(f"<p class=note>{html.escape(note)}</p>" for note in content["notes"]),
         metrics=metric_table(content),
@@ -54,6 +55,7 @@ def format_page(
         graphs=f"<h2>Curves</h2>{shown}" if shown else "",
         sections="".join(map(format_section, sections)),
     )
+    return frame_page("Comparison of runs", STYLE, body)
 
 
 def metric_table(content: Mapping[str, Any]) -> str:
@@ -169,57 +171,46 @@ def png(path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
 
 
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:;
-  style-src 'unsafe-inline'">
-<title>Comparison of runs</title>
-<style>
-* {{ box-sizing: border-box; }}
-body {{ font-family: system-ui, "Noto Sans CJK JP", sans-serif; margin: 0 auto; padding: 1.5rem;
-  max-width: 80rem; color: #222; background: #fff; line-height: 1.45; }}
-h1 {{ font-size: 1.4rem; margin: 0 0 1rem; }}
-h2 {{ font-size: 1.15rem; margin: 2.2rem 0 .6rem; padding-top: .75rem;
-  border-top: 2px solid #222; }}
-h3 {{ font-size: 1rem; margin: 1.2rem 0 .5rem; }}
-h3 span {{ color: #777; font-weight: 400; }}
-ul {{ padding-left: 1.2rem; margin: 0 0 1rem; }}
-li {{ margin: .3rem 0; overflow-wrap: anywhere; }}
-.wide {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; font-size: .9rem; }}
-th, td {{ padding: .35rem .7rem; text-align: right; border-bottom: 1px solid #e4e4e4;
-  vertical-align: top; font-variant-numeric: tabular-nums; white-space: nowrap; }}
-th.name, td.name {{ text-align: left; }}
-td.name, td.value {{ white-space: normal; overflow-wrap: anywhere; }}
-td.name {{ min-width: 9rem; }}
-td.value {{ min-width: 6rem; }}
-.verdict + .wide {{ margin-top: .8rem; }}
-tr:first-child th {{ border-bottom: 2px solid #999; font-weight: 600; white-space: normal;
-  vertical-align: bottom; }}
-td small {{ display: block; color: #777; font-size: .75rem; }}
-.mean td, .mean th {{ background: #f6f6f6; font-weight: 600; }}
-.graph {{ max-width: 100%; height: auto; display: block; margin: 0 0 1rem; }}
-.note {{ color: #7a4b00; font-size: .9rem; margin: .3rem 0; overflow-wrap: anywhere; }}
-.verdict {{ padding: .6rem .9rem; border-left: 5px solid; background: #f6f6f6; margin: 0; }}
-.better {{ border-color: #2e7d32; }}
-.same {{ border-color: #999; }}
-.cards {{ display: flex; flex-wrap: wrap; gap: .8rem; }}
-figure {{ margin: 0; width: 9rem; border: 1px solid #ddd; border-radius: 6px; padding: .5rem; }}
-figure img, .gone {{ width: 100%; aspect-ratio: 1; object-fit: contain; background: #f4f4f4;
-  display: block; }}
-.gone {{ display: flex; align-items: center; justify-content: center; color: #999; }}
-figcaption {{ font-size: .8rem; margin-top: .4rem; overflow-wrap: anywhere; }}
-.right {{ color: #1b6e20; }}
-.wrong {{ color: #b34700; }}
-.path {{ color: #777; font-size: .7rem; }}
-@media (max-width: 480px) {{
-  body {{ padding: .8rem; }}
-  .cards {{ gap: .5rem; }}
-  figure {{ width: calc(50% - .25rem); }}
-}}
-</style>
+STYLE = """\
+h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; padding-top: .75rem;
+  border-top: 2px solid #222; }
+h3 { font-size: 1rem; margin: 1.2rem 0 .5rem; }
+h3 span { color: #777; font-weight: 400; }
+ul { padding-left: 1.2rem; margin: 0 0 1rem; }
+li { margin: .3rem 0; overflow-wrap: anywhere; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .9rem; }
+th, td { padding: .35rem .7rem; text-align: right; border-bottom: 1px solid #e4e4e4;
+  vertical-align: top; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th.name, td.name { text-align: left; }
+td.name, td.value { white-space: normal; overflow-wrap: anywhere; }
+td.name { min-width: 9rem; }
+td.value { min-width: 6rem; }
+.verdict + .wide { margin-top: .8rem; }
+tr:first-child th { border-bottom: 2px solid #999; font-weight: 600; white-space: normal;
+  vertical-align: bottom; }
+td small { display: block; color: #777; font-size: .75rem; }
+.mean td, .mean th { background: #f6f6f6; font-weight: 600; }
+.graph { max-width: 100%; height: auto; display: block; margin: 0 0 1rem; }
+.note { color: #7a4b00; font-size: .9rem; margin: .3rem 0; overflow-wrap: anywhere; }
+.verdict { padding: .6rem .9rem; border-left: 5px solid; background: #f6f6f6; margin: 0; }
+.better { border-color: #2e7d32; }
+.same { border-color: #999; }
+.cards { display: flex; flex-wrap: wrap; gap: .8rem; }
+figure { margin: 0; width: 9rem; border: 1px solid #ddd; border-radius: 6px; padding: .5rem; }
+figure img, .gone { width: 100%; aspect-ratio: 1; object-fit: contain; background: #f4f4f4;
+  display: block; }
+.gone { display: flex; align-items: center; justify-content: center; color: #999; }
+figcaption { font-size: .8rem; margin-top: .4rem; overflow-wrap: anywhere; }
+.right { color: #1b6e20; }
+.wrong { color: #b34700; }
+@media (max-width: 480px) {
+  .cards { gap: .5rem; }
+  figure { width: calc(50% - .25rem); }
+}
+"""
+
+BODY = """\
 <h1>Comparison of runs</h1>
 <ul>{verdicts}</ul>
 {notes}
@@ -228,6 +219,4 @@ figcaption {{ font-size: .8rem; margin-top: .4rem; overflow-wrap: anywhere; }}
 <h2>In what the configs differ</h2>
 <div class=wide>{config}</div>
 {graphs}
-{sections}
-</html>
-"""
+{sections}"""

@@ -7,6 +7,7 @@ from pochitrain.check.finding import KINDS, Finding, Findings, leaks_first
 from pochitrain.check.pictures import Pictures
 from pochitrain.data.decode import UnreadableImageError
 from pochitrain.report.gallery import embed
+from pochitrain.report.html_page import frame_page
 
 MAX_FINDINGS = 60
 """Of each kind, so many are shown."""
@@ -34,13 +35,14 @@ def format_page(
         for label, text in facts.items()
     )
     lines = "".join(f"<p class=note>{html.escape(note)}</p>" for note in notes)
-    return PAGE.format(
+    body = BODY.format(
         facts=rows,
         notes=lines,
         links=links or "<b>Nothing to report.</b>",
         leaks=describe_leaks(pictures, findings),
         sections=sections,
     )
+    return frame_page("Check of the pictures", STYLE, body)
 
 
 def describe_leaks(pictures: Pictures, findings: Findings) -> str:
@@ -113,69 +115,56 @@ def format_image(pictures: Pictures, findings: Findings, image: int) -> str:
     )
 
 
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:;
-  style-src 'unsafe-inline'">
-<title>Check of the pictures</title>
-<style>
-* {{ box-sizing: border-box; }}
-body {{ font-family: system-ui, "Noto Sans CJK JP", sans-serif; margin: 0 auto; padding: 1.5rem;
-  max-width: 80rem; color: #222; background: #fff; line-height: 1.45; }}
-h1 {{ font-size: 1.4rem; margin: 0 0 1rem; }}
-h2 {{ font-size: 1.15rem; margin: 2.5rem 0 0; padding-top: .75rem; border-top: 2px solid #222; }}
-h2::first-letter {{ text-transform: uppercase; }}
-h2 span {{ color: #777; font-weight: 400; }}
-section > p {{ margin: .2rem 0 .8rem; color: #555; }}
-dl {{ display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0; }}
-dt {{ color: #777; }}
-dd {{ margin: 0; overflow-wrap: anywhere; }}
-nav {{ display: flex; flex-wrap: wrap; gap: .5rem; margin: 1rem 0; }}
-nav a {{ padding: .25rem .7rem; border: 1px solid #ccc; border-radius: 1rem; color: #222;
-  text-decoration: none; font-size: .9rem; }}
-nav a:hover {{ background: #f2f2f2; }}
-.leaks {{ padding: .6rem .9rem; border-left: 5px solid; background: #f6f6f6; }}
-.leaks.bad {{ border-color: #c0392b; background: #fdf1ef; }}
-.leaks.good {{ border-color: #2e7d32; }}
-.note {{ color: #7a4b00; font-size: .9rem; margin: .3rem 0; }}
-.cards {{ display: flex; flex-wrap: wrap; gap: .8rem; align-items: flex-start; }}
-article {{ border: 1px solid #ddd; border-radius: 8px; padding: .6rem; max-width: 100%; }}
-article.n0, article.n2 {{ flex: 0 1 auto; }}
-article > p {{ margin: .5rem 0 0; font-size: .85rem; overflow-wrap: anywhere; }}
-article.n1 {{ width: 11.2rem; }}
-.row {{ display: flex; flex-wrap: wrap; gap: .6rem; }}
-.row:empty + p {{ margin: 0; }}
-figure {{ margin: 0; width: 10rem; }}
-article.n2 {{ max-width: 44rem; }}
-img, .gone {{ width: 10rem; height: 10rem; object-fit: contain; background: #f4f4f4; display: block;
-  border-radius: 4px; }}
-.gone {{ display: flex; align-items: center; justify-content: center; color: #999;
-  border: 1px dashed #bbb; }}
-figcaption {{ font-size: .8rem; margin-top: .3rem; overflow-wrap: anywhere; }}
-.head {{ display: flex; flex-wrap: wrap; justify-content: space-between; column-gap: .5rem; }}
-figcaption i {{ color: #777; font-style: normal; }}
-.path {{ color: #777; font-size: .7rem; }}
-.leak {{ background: #c0392b; color: #fff; padding: .05rem .4rem; border-radius: 3px;
-  font-size: .75rem; white-space: nowrap; }}
-@media (max-width: 480px) {{
-  body {{ padding: .8rem; }}
-  dl {{ grid-template-columns: 1fr; gap: 0; }}
-  dd {{ margin-bottom: .5rem; }}
-  .cards {{ gap: .5rem; }}
-  article {{ width: 100% !important; }}
-  article.n1 {{ width: calc(50% - .25rem) !important; }}
-  figure {{ width: calc(50% - .3rem); }}
-  article.n1 figure {{ width: 100%; }}
-  img, .gone {{ width: 100%; height: auto; aspect-ratio: 1; }}
-}}
-</style>
+STYLE = """\
+h2 { font-size: 1.15rem; margin: 2.5rem 0 0; padding-top: .75rem; border-top: 2px solid #222; }
+h2::first-letter { text-transform: uppercase; }
+h2 span { color: #777; font-weight: 400; }
+section > p { margin: .2rem 0 .8rem; color: #555; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0; }
+dt { color: #777; }
+dd { margin: 0; overflow-wrap: anywhere; }
+nav { display: flex; flex-wrap: wrap; gap: .5rem; margin: 1rem 0; }
+nav a { padding: .25rem .7rem; border: 1px solid #ccc; border-radius: 1rem; color: #222;
+  text-decoration: none; font-size: .9rem; }
+nav a:hover { background: #f2f2f2; }
+.leaks { padding: .6rem .9rem; border-left: 5px solid; background: #f6f6f6; }
+.leaks.bad { border-color: #c0392b; background: #fdf1ef; }
+.leaks.good { border-color: #2e7d32; }
+.note { color: #7a4b00; font-size: .9rem; margin: .3rem 0; }
+.cards { display: flex; flex-wrap: wrap; gap: .8rem; align-items: flex-start; }
+article { border: 1px solid #ddd; border-radius: 8px; padding: .6rem; max-width: 100%; }
+article.n0, article.n2 { flex: 0 1 auto; }
+article > p { margin: .5rem 0 0; font-size: .85rem; overflow-wrap: anywhere; }
+article.n1 { width: 11.2rem; }
+.row { display: flex; flex-wrap: wrap; gap: .6rem; }
+.row:empty + p { margin: 0; }
+figure { margin: 0; width: 10rem; }
+article.n2 { max-width: 44rem; }
+img, .gone { width: 10rem; height: 10rem; object-fit: contain; background: #f4f4f4; display: block;
+  border-radius: 4px; }
+.gone { display: flex; align-items: center; justify-content: center; color: #999;
+  border: 1px dashed #bbb; }
+figcaption { font-size: .8rem; margin-top: .3rem; overflow-wrap: anywhere; }
+.head { display: flex; flex-wrap: wrap; justify-content: space-between; column-gap: .5rem; }
+figcaption i { color: #777; font-style: normal; }
+.leak { background: #c0392b; color: #fff; padding: .05rem .4rem; border-radius: 3px;
+  font-size: .75rem; white-space: nowrap; }
+@media (max-width: 480px) {
+  dl { grid-template-columns: 1fr; gap: 0; }
+  dd { margin-bottom: .5rem; }
+  .cards { gap: .5rem; }
+  article { width: 100% !important; }
+  article.n1 { width: calc(50% - .25rem) !important; }
+  figure { width: calc(50% - .3rem); }
+  article.n1 figure { width: 100%; }
+  img, .gone { width: 100%; height: auto; aspect-ratio: 1; }
+}
+"""
+
+BODY = """\
 <h1>Check of the pictures</h1>
 <dl>{facts}</dl>
 {notes}
 {leaks}
 <nav>{links}</nav>
-{sections}
-</html>
-"""
+{sections}"""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from pochitrain.report.html_page import frame_page
+
 THUMBNAIL_PX = 160
 MAX_MISTAKES = 200
 
@@ -35,7 +37,8 @@ def format_gallery(mistakes: Iterable[Mistake], num_images: int, num_mistakes: i
     cards = list(map(format_card, mistakes))
     shown = f", the {len(cards)} most confident ones" if len(cards) < num_mistakes else ""
     title = f"{num_mistakes} of {num_images} pictures were classified wrongly{shown}"
-    return PAGE.format(title=html.escape(title), cards="\n".join(cards))
+    body = BODY.format(title=html.escape(title), cards="\n".join(cards))
+    return frame_page("Mistakes", STYLE, body)
 
 
 def format_card(mistake: Mistake) -> str:
@@ -57,25 +60,17 @@ def embed(image: Image.Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Mistakes</title>
-<style>
-body {{ font-family: system-ui, "Noto Sans CJK JP", sans-serif; margin: 2rem; color: #222; }}
-h1 {{ font-size: 1.2rem; font-weight: 600; }}
-main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(180px, 1fr)); gap: 1rem; }}
-figure {{ margin: 0; padding: .6rem; border: 1px solid #ddd; border-radius: 6px; }}
-img {{ width: 160px; height: 160px; object-fit: contain; background: #f4f4f4;
-  display: block; margin: auto; image-rendering: auto; }}
-figcaption {{ font-size: .85rem; margin-top: .5rem; overflow-wrap: anywhere; }}
-.true {{ color: #b34700; }}
-.path {{ color: #777; font-size: .7rem; }}
-</style>
+STYLE = """\
+main { display: grid; grid-template-columns: repeat(auto-fill, minmax(180px, 1fr)); gap: 1rem; }
+figure { margin: 0; padding: .6rem; border: 1px solid #ddd; border-radius: 6px; }
+img { width: 160px; height: 160px; object-fit: contain; background: #f4f4f4;
+  display: block; margin: auto; image-rendering: auto; }
+figcaption { font-size: .85rem; margin-top: .5rem; overflow-wrap: anywhere; }
+.true { color: #b34700; }
+"""
+
+BODY = """\
 <h1>{title}</h1>
 <main>
 {cards}
-</main>
-</html>
-"""
+</main>"""

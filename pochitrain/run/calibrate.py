@@ -16,8 +16,9 @@ from pochitrain.console import open_console
 from pochitrain.engine.checkpoint import load_checkpoint
 from pochitrain.error import ConfigError
 from pochitrain.inference.calibration import MIN_IMAGES, Calibration, describe_mistakes
-from pochitrain.inference.classifier import TorchNetwork, find_model, load_classifier
+from pochitrain.inference.classifier import find_model, load_classifier
 from pochitrain.inference.decision import choose_threshold
+from pochitrain.inference.network import TorchNetwork
 from pochitrain.inference.reliability import measure
 from pochitrain.inference.source import Source, open_source
 from pochitrain.inference.stream import classify

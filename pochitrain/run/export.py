@@ -16,12 +16,8 @@ from pochitrain.console import open_console
 from pochitrain.error import ConfigError, PochiError
 from pochitrain.export.onnx_file import INPUT, OUTPUT, require_packages, write_onnx
 from pochitrain.export.parity import Parity, compare
-from pochitrain.inference.classifier import (
-    METADATA_KEY,
-    Classifier,
-    TorchNetwork,
-    load_classifier,
-)
+from pochitrain.inference.classifier import METADATA_KEY, Classifier, load_classifier
+from pochitrain.inference.network import TorchNetwork
 from pochitrain.inference.source import open_source
 from pochitrain.inference.stream import Decoded, classify
 from pochitrain.inference.table import save_json

@@ -4,7 +4,6 @@ Both are asked the way `pochi infer` asks, with the weights of `models/best.pth`
 """
 
 import csv
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +28,7 @@ from pochitrain.inference.score import score
 from pochitrain.inference.stream import classify
 from pochitrain.inference.table import save_json
 from pochitrain.run.metric import saved_metrics
-from pochitrain.text import format_csv, restore_cell
+from pochitrain.text import format_csv, read_object, restore_cell
 
 VAL_PREDICTIONS = "val_predictions.csv"
 TEST_PREDICTIONS = "test_predictions.csv"
@@ -145,11 +144,7 @@ def test_best(
 
 def read_test(folder: Path) -> dict[str, Any]:
     """The content of test_metrics.json; empty if the run has not been tested."""
-    try:
-        content = json.loads((folder / TEST_METRICS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return read_object(folder / TEST_METRICS)
 
 
 def describe_test(content: dict[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """`status.json` of a run directory, and the lock of the process that is training in it."""
 
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import Any
 from pochitrain.atomic import write_text
 from pochitrain.engine.state import TrainState
 from pochitrain.error import ConfigError
-from pochitrain.text import format_json
+from pochitrain.text import format_json, read_object
 
 if sys.platform != "win32":
     import fcntl
@@ -42,11 +41,7 @@ def write_status(folder: Path, status: str, state: TrainState) -> None:
 
 def read_status(folder: Path) -> dict[str, Any]:
     """The content of status.json; empty if it is missing or damaged."""
-    try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return read_object(folder / FILE)
 
 
 def is_finished(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """The images that a model is evaluated on are those of its training, however it was moved."""
 
+import glob
 import json
 import os
 import unicodedata
@@ -16,7 +17,7 @@ from pochitrain.data.dataset import fingerprint
 from pochitrain.data.folder import open_folder
 from pochitrain.error import ConfigError
 from pochitrain.inference.classifier import Classifier, load_classifier
-from pochitrain.inference.source import open_source
+from pochitrain.inference.source import find_path, matches, open_source
 from pochitrain.inference.stream import classify
 
 MakeFolder = Callable[..., Path]
@@ -129,3 +130,14 @@ def test_a_class_is_the_same_however_its_name_is_spelled_in_unicode(
     val = open_folder(train_root=str(train), val_root=str(root)).val
     assert val is not None
     assert list(val.labels) == [0, 0, 1]
+
+
+def test_a_pattern_is_found_in_a_folder_whose_name_looks_like_one(tmp_path: Path) -> None:
+    started, run = tmp_path / "trial [1]", tmp_path / "run"
+    started.mkdir()
+    run.mkdir()
+    (started / "train-0.tar").touch()
+    (run / "environment.json").write_text(json.dumps({"folder": str(started)}), encoding="utf-8")
+    checkpoint = run / "models" / "best.pth"
+    found = find_path("train-*.tar", checkpoint, "data.train_shards", matches, glob.escape)
+    assert glob.glob(found) == [str(started / "train-0.tar")]

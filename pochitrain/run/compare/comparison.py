@@ -67,7 +67,7 @@ class Comparison:
     only_first: list[Answer] = field(default_factory=list)
     only_second: list[Answer] = field(default_factory=list)
     p_seeds: float | None = None
-    """Of the noise between runs of one setting; None if both are single runs."""
+    """Of the noise between runs of one setting; None if nothing is known about it."""
     p: float | None = None
     """Of the accuracy: the larger one of pictures and seeds, corrected for the number of
     comparisons."""

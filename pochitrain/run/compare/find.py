@@ -1,6 +1,5 @@
 """Finds the runs and cross-validations that words of the command line name."""
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pochitrain.error import ConfigError
+from pochitrain.text import read_object
 
 MAX_DEPTH = 3
 """Folders below a given one in which runs are looked for."""
@@ -113,11 +113,7 @@ def require_model(path: Path) -> None:
 
 def read_folds(path: Path) -> dict[str, Any]:
     """The content of folds.json; empty if it is missing or damaged."""
-    try:
-        content = json.loads((path / FOLDS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return read_object(path / FOLDS)
 
 
 def runs_of_folds(path: Path) -> list[Path]:

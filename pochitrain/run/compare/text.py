@@ -9,9 +9,9 @@ from pochitrain.run.compare.comparison import Comparison
 from pochitrain.run.compare.row import Row
 from pochitrain.run.compare.setting import Setting
 
-ONE_RUN_EACH = (
-    "one run each, so how much another seed would change is not known: train each with several "
-    "(--multirun seed=1,2,3)"
+NOISE_UNKNOWN = (
+    "how much another seed would change is not known from one run each, or from runs that are all "
+    "alike: train each with several (--multirun seed=1,2,3)"
 )
 
 
@@ -90,7 +90,7 @@ def describe_all(
     lines = [describe_seeds(setting, within.get(setting.label)) for setting in settings]
     lines += [describe(comparison) for comparison in comparisons]
     if any(one.p is not None and one.p_seeds is None for one in comparisons):
-        lines.append(f"Keep in mind: {ONE_RUN_EACH}.")
+        lines.append(f"Keep in mind: {NOISE_UNKNOWN}.")
     if len(comparisons) > 1:
         lines.append(
             f"p-values are corrected for {len(comparisons)} comparisons with the best (Holm)."
