@@ -104,6 +104,7 @@ def store_when_loaded() -> None:
         else:
             store_now(name, node, group, package, provider, replace)
 
+    # Hydra has no public way to keep a schema as a class.
     store._store = store_later  # type: ignore[method-assign]
 
 

@@ -247,6 +247,7 @@ class EpochLoader:
             return self.convert(batch)
         step = torch.cuda.current_stream(self.device)
         if self.copies is None:
+            # torch has no types for streams.
             self.copies = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         with torch.cuda.stream(self.copies):
             moved = self.convert(batch)

@@ -146,6 +146,7 @@ def save_shard(store: Path, shard: Shard, stamp: tuple[int, int]) -> None:
     }
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
+        # mypy takes the names of arrays for savez's own keyword, which is a bool.
         write_with(store, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
     except OSError:
         pass

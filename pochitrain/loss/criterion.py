@@ -198,6 +198,7 @@ def try_sample_weights(criterion: nn.Module, name: str, num_classes: int) -> Non
     """
     logits, labels = torch.zeros(num_classes, num_classes), torch.arange(num_classes)
     try:
+        # `build_criterion` has given every loss a method `sums`, which nn.Module does not have.
         criterion.sums(logits, labels, torch.ones(num_classes))  # type: ignore[operator]
     except Exception as error:
         raise ConfigError(

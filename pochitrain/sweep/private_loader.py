@@ -195,6 +195,7 @@ def has_other_plugins() -> bool:
 
 def compose_quickly() -> None:
     """Let Hydra compose with `QuickLoader`."""
+    # Where Hydra takes its loader from; the module does not list the name as its own.
     hydra._internal.hydra.ConfigLoaderImpl = QuickLoader  # type: ignore[attr-defined]
 
 

@@ -56,7 +56,7 @@ def levels(data: DataSplits) -> list[tuple[int, str]]:
     labels = np.asarray(data.train.labels).tolist()
     found = []
     for i, label in enumerate(labels):
-        red, _, _ = data.train.load(i).getpixel((0, 0))  # type: ignore[misc]
+        red = int(np.asarray(data.train.load(i))[0, 0, 0])
         found.append((red, data.class_names[label]))
     return found
 

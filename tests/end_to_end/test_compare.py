@@ -65,7 +65,8 @@ def test_two_seeds_and_another_rate(
 
     assert "balanced accuracy" in outcome.out.partition(" minus ")[2]
     content = json.loads((out / "compare.json").read_text(encoding="utf-8"))
-    assert [one["runs"] for one in content["settings"]] == [[r.name for r in runs[:2]], ["20260101_003"]]  # fmt: skip # noqa: E501
+    names = [[run.name for run in runs[:2]], ["20260101_003"]]
+    assert [one["runs"] for one in content["settings"]] == names
     with (out / "metrics.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["pictures"] for row in rows] == ["60"] * 3
