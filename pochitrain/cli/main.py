@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "optimize": ("pochitrain.cli.optimize", "search hyper-parameters with Optuna"),
     "infer": ("pochitrain.cli.infer", "evaluate a model, or classify pictures with it"),
     "compare": ("pochitrain.cli.compare", "show which of some runs is better, or that none is"),
+    "report": ("pochitrain.cli.report", "write a page about a run, a search or a multirun"),
     "calibrate": (
         "pochitrain.cli.calibrate",
         "make the confidence of a model honest, and let it say unknown",

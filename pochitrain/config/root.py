@@ -22,6 +22,7 @@ from pochitrain.config import (
     transform,
 )
 from pochitrain.config.monitor import check_monitor
+from pochitrain.config.report import ReportConfig
 from pochitrain.config.target_allowlist import check_allowed, check_target_names
 from pochitrain.config.validators import (
     Choice,
@@ -125,6 +126,7 @@ class RootConfig:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     fault: FaultConfig = field(default_factory=FaultConfig)
     budget: strategy.BudgetConfig = field(default_factory=strategy.BudgetConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
     callbacks: dict[str, Any] = field(default_factory=dict)
     """Callbacks of the user's own: name -> _target_ node."""
     allow_targets: list[str] = field(default_factory=list)
@@ -302,6 +304,7 @@ def public_fields(schema: type[Any]) -> list[str]:
 
 def find_schema(name: str) -> type[Any] | None:
     """The dataclass called `name` among the root and all groups."""
-    known: list[type[Any]] = [RootConfig, CheckpointConfig, FaultConfig, strategy.BudgetConfig]
+    known: list[type[Any]] = [RootConfig, CheckpointConfig, FaultConfig, ReportConfig]
+    known.append(strategy.BudgetConfig)
     known += [schema for schemas, _ in GROUPS.values() for schema in schemas.values()]
     return next((schema for schema in known if schema.__name__ == name), None)

@@ -49,6 +49,7 @@ CHANGEABLE = (
     "metrics.tensorboard",
     "optuna",
     "optuna.*",
+    "report.*",
     "resume",
     "work_dir",
 )

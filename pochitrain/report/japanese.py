@@ -1,0 +1,3 @@
+"""The texts of the pages in Japanese, by the English ones that stand in templates and code."""
+
+JAPANESE = {}

@@ -1,0 +1,114 @@
+"""`pochi report RUN…`, and the page at the end of a training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from pochitrain.atomic import write_text
+from pochitrain.config.report import ReportConfig
+from pochitrain.console import PrintableConsole, open_console
+from pochitrain.data.dataset import DataSplits
+from pochitrain.error import ConfigError, PochiError
+from pochitrain.report.language import choose_language
+from pochitrain.run.compare.entry import EntrySettings, open_pictures, validation_predictions
+from pochitrain.run.report.answers import Answers, answers_of
+from pochitrain.run.report.run_files import RunFiles, read_run
+from pochitrain.run.report.run_page import Source, make_run_page
+
+PAGE = "report.html"
+
+
+@dataclass
+class ReportSettings:
+    """The settings of the command line."""
+
+    runs: Sequence[str]
+    language: str | None = None
+    """None = as in the config of the run."""
+    max_pictures: int | None = None
+    """The same."""
+    device: str | None = None
+    allow: Sequence[str] = ()
+
+
+def report(settings: ReportSettings) -> list[Path]:
+    """Write a page for each directory; returns the files.
+
+    Raises:
+        ConfigError: if one is no run, search or multirun.
+    """
+    folders = [find_folder(word) for word in settings.runs]
+    console = open_console()
+    progress = PrintableConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    written = []
+    for folder in folders:
+        written.append(report_run(folder, settings, progress))
+        console.print(f"Written: {written[-1]}", markup=False, soft_wrap=True)
+    return written
+
+
+def find_folder(word: str) -> Path:
+    """The run directory that a word of the command line names.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    path = Path(word)
+    if path.suffix == ".pth" and path.parent.name == "models":
+        path = path.parent.parent
+    if not (path / "config.yaml").is_file():
+        seen = "which has no config.yaml" if path.is_dir() else "which is not there"
+        raise ConfigError(f"RUN must be a run directory, got {word!r}, {seen}.")
+    return path
+
+
+def report_run(folder: Path, settings: ReportSettings, progress: Console) -> Path:
+    """Write the page of a run, whose best model answers where its answers are not kept."""
+    run = read_run(folder)
+    own = own_settings(run)
+    source = Source(max_pictures=own.max_pictures)
+    if settings.max_pictures is not None:
+        source.max_pictures = settings.max_pictures
+    how = EntrySettings(settings.device, settings.allow)
+    try:
+        source.answers = answers_of(*validation_predictions(folder, how, progress))
+        if source.max_pictures:
+            source.dataset = open_pictures(folder, how)[1]
+    except PochiError as error:
+        source.why_missing = str(error)
+    return write_page(run, source, settings.language or own.language)
+
+
+def write_page(run: RunFiles, source: Source, language: str) -> Path:
+    path = run.folder / PAGE
+    write_text(path, make_run_page(run, source, choose_language(language)))
+    return path
+
+
+def own_settings(run: RunFiles) -> ReportConfig:
+    """What the config of the run says; the defaults in an older one."""
+    node = run.config.get("report")
+    known = ReportConfig.__dataclass_fields__
+    values = {key: value for key, value in (node or {}).items() if key in known}
+    return ReportConfig(**values)
+
+
+def report_training(folder: Path, node: ReportConfig, data: DataSplits, console: Console) -> None:
+    """Write the page at the end of a training; nothing that goes wrong here fails the run."""
+    try:
+        run = read_run(folder)
+        answers = kept_answers(folder)
+        source = Source(answers, data.val, max_pictures=node.max_pictures)
+        path = write_page(run, source, node.language)
+    except Exception as error:  # the run is complete without its page
+        text = f"Warning: {PAGE} could not be made ({type(error).__name__}: {error})."
+        console.print(text, style="yellow", markup=False)
+        return
+    console.print(f"Report: {path}", markup=False, soft_wrap=True)
+
+
+def kept_answers(folder: Path) -> Answers | None:
+    """The answers of the best epoch, which the training has kept."""
+    return None
