@@ -153,6 +153,10 @@ class TrainState:
     """Whether `is_best` is decided; it is not before the monitored value is known."""
     confusion: Tensor | None = None
     """Confusion matrix of the latest validation, int64, shape (C, C), rows = true class."""
+    predicted: Tensor | None = None
+    """Predicted class of each image in the latest validation, int64, shape (N,)."""
+    confidence: Tensor | None = None
+    """Probability of that class, float32, shape (N,)."""
     stop_reason: str | None = None
     """Why the run ends before its last epoch; None to continue. Callbacks may set it."""
 

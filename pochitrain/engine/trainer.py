@@ -193,8 +193,15 @@ class Trainer:
         self.between_batches = True  # all training batches are done
         self.emit("on_validation_start")
         batches = self.batches(self.val_loader, epoch=0)
-        top_k = wanted_top_k(self.metrics)
-        return evaluate(self.model, batches, self.criterion, self.precision, top_k, self.left_out)
+        return evaluate(
+            self.model,
+            batches,
+            self.criterion,
+            self.precision,
+            wanted_top_k(self.metrics),
+            self.left_out,
+            self.val_loader.num_samples,
+        )
 
     def finish_epoch(self, validation: Evaluation | None) -> None:
         """Record the epoch with the learning rates used in it."""
@@ -208,7 +215,10 @@ class Trainer:
         state.sums.values.zero_()
         state.epoch += 1
         state.batch = 0
-        state.confusion = None if validation is None else torch.from_numpy(validation.confusion)
+        if validation is not None:
+            state.confusion = torch.from_numpy(validation.confusion)
+            state.predicted = torch.from_numpy(validation.predicted)
+            state.confidence = torch.from_numpy(validation.confidence)
         groups = state.optimizer.param_groups
         layer_rates = {group["name"]: group["lr"] for group in groups if "name" in group}
         rate = state.optimizer.defaults["lr"] if layer_rates else groups[0]["lr"]

@@ -10,6 +10,7 @@ from torch import nn
 
 from pochitrain.callback.confusion_csv import ConfusionMatrixCSV
 from pochitrain.callback.early_stopping import EarlyStopping
+from pochitrain.callback.epoch_predictions import EpochPredictions
 from pochitrain.callback.freeze import FreezeBackbone
 from pochitrain.callback.gradient_tracking import GradientTracking
 from pochitrain.callback.metrics_csv import MetricsCSV
@@ -19,6 +20,7 @@ from pochitrain.callback.weight_ema import WeightEMA
 from pochitrain.config.component import Components, call_partial, plain
 from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.config.signature import offer
+from pochitrain.data.dataset import DataSplits
 from pochitrain.data.loader import EpochLoader
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.device import Precision
@@ -27,6 +29,7 @@ from pochitrain.engine.interrupt import StopRequest
 from pochitrain.error import ConfigError, require
 from pochitrain.metric.metric import Evaluation, Metric, wanted_top_k
 from pochitrain.model.block import find_blocks
+from pochitrain.run.judge import VAL_PREDICTIONS
 from pochitrain.run.metric import build_monitor
 from pochitrain.sweep import current_trial
 
@@ -65,6 +68,18 @@ def build_callbacks(
     if trial is not None:
         callbacks.append(TrialReport(trial))
     return callbacks
+
+
+def build_predictions(cfg: DictConfig, folder: Path, data: DataSplits) -> list[EpochPredictions]:
+    """The callback that keeps what each epoch says; none without validation, and in searches.
+
+    It writes the table of the best epoch only where `run/judge.py` does not write a fuller one.
+    """
+    if data.val is None or cfg.optuna.enabled:
+        return []
+    is_written = cfg.metrics.export and cfg.data.get("num_folds") is None
+    path = folder / VAL_PREDICTIONS if is_written else None
+    return [EpochPredictions(data.val, data.class_names, path)]
 
 
 def build_user_callbacks(

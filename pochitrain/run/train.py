@@ -25,7 +25,12 @@ from pochitrain.engine.interrupt import StopRequest, stop_on_signal
 from pochitrain.engine.state import TrainState
 from pochitrain.engine.trainer import Trainer
 from pochitrain.run.build import RunParts, build_parts
-from pochitrain.run.callback import build_callbacks, build_ema, check_callbacks
+from pochitrain.run.callback import (
+    build_callbacks,
+    build_ema,
+    build_predictions,
+    check_callbacks,
+)
 from pochitrain.run.directory import (
     collect_versions,
     open_run_directory,
@@ -161,6 +166,7 @@ def build_trainer(
             [build(folder) for build in parts.user_callbacks],
             parts.metrics,
         ),
+        *build_predictions(cfg, folder, data),
         progress,
     ]
     return Trainer(
