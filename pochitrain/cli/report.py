@@ -5,8 +5,8 @@ import argparse
 from pochitrain.cli.flag import FlagParser, add_code_flags, execute_config, natural
 from pochitrain.config.report import LANGUAGES
 
-DESCRIPTION = """Write report.html into the directory of a run, a search or a multirun: one page that
-needs no network, made of the files there.
+DESCRIPTION = """Write report.html into the directory of a run, a search or a multirun: one page
+that needs no network, made of the files there.
 
 A run: accuracy with its interval, curves, confusions with their pictures, mistakes, classes,
 confidence, data, config, commands. A search: its trials. A multirun: its runs side by side."""

@@ -43,11 +43,11 @@ def make_thumbnails(
             return shrink(load(position, side), side)
         return None
 
-    sides = (side_of(rank, len(wanted)) for rank in range(len(wanted)))
+    jobs = [(position, side_of(rank, len(wanted))) for rank, position in enumerate(wanted)]
     found: dict[int, str] = {}
     used = 0
     with ThreadPoolExecutor(max_workers=min(4, num_cores())) as pool:
-        for position, url in zip(wanted, pool.map(make, zip(wanted, sides)), strict=True):
+        for position, url in zip(wanted, pool.map(make, jobs), strict=True):
             if url is None:
                 continue
             used += len(url)

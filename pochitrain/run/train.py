@@ -12,7 +12,7 @@ from pochitrain.config.component import plain
 from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.config.transform_step import complete_steps
 from pochitrain.console import open_console
-from pochitrain.data.dataset import DataSplits, fingerprint
+from pochitrain.data.dataset import DataSplits, count_pictures, fingerprint
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import (
@@ -49,6 +49,7 @@ from pochitrain.run.leak import (
     warn_of_leaks,
 )
 from pochitrain.run.optimization import step_settings
+from pochitrain.run.report.report import report_training
 from pochitrain.run.resume.find import ResumedRun, find_run
 from pochitrain.run.resume.restore import restore
 from pochitrain.run.status import lock_run, write_status
@@ -99,6 +100,7 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
     leaks = find_leaks(parts.data) if resumed is None else None
     folder = open_run_directory(cfg) if resumed is None else resumed.open_directory()
     rows = describe_run(cfg, parts, folder) | describe_leaks(leaks)
+    num_parameters = sum(parameter.numel() for parameter in parts.state.model.parameters())
     leak_warnings = warn_of_leaks(leaks, parts.data)
     print_warnings(console, [*warnings, *precision.warnings, *parts.data.warnings, *leak_warnings])
     print_start(console, rows, parts.data)
@@ -116,7 +118,16 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
         with report_end(folder, cfg, trainer.state, request), stop_on_signal(request):
             if not is_saved:
                 save_config(folder, cfg)
-            save_metadata(folder, {"device": rows["device"], "seed": cfg.seed, "tune": tuned})
+            save_metadata(
+                folder,
+                {
+                    "device": rows["device"],
+                    "seed": cfg.seed,
+                    "tune": tuned,
+                    "parameters": num_parameters,
+                    "data": count_pictures(parts.data),
+                },
+            )
             try:
                 with threads_for(parts.state.model, loader.batches.batch_size):
                     state = trainer.fit()
@@ -128,6 +139,8 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
             finish(cfg, console, state, folder)
             print_judgement(console, cfg, parts.data, tested)
             write_status(folder, "finished", state)
+        if has_page(cfg):
+            report_training(folder, parts.data, console)
     return None if state.best is None else state.best.value
 
 
@@ -199,6 +212,11 @@ def finish(cfg: DictConfig, console: Console, state: TrainState, folder: Path) -
     files += [folder / "config.yaml", folder / "environment.json"]
     trust = describe_validation(state, cfg.data.get("group_by") is not None)
     print_end(console, state, folder, files, describe_end(state), trust)
+
+
+def has_page(cfg: DictConfig) -> bool:
+    """Whether this run makes report.html: not as a trial of a search, nor without its tables."""
+    return bool(cfg.report.html and cfg.metrics.export and not cfg.optuna.enabled)
 
 
 def precision_name(cfg: DictConfig, resumed: ResumedRun | None) -> str:

@@ -1,12 +1,16 @@
 """What the best model of a run says about each validation picture."""
 
+import csv
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pochitrain.inference.reliability import Bin, bin_answers
-from pochitrain.run.judge import Predictions
+from pochitrain.run.judge import CHANCE, VAL_PREDICTIONS, Predictions
+from pochitrain.run.report.run_files import RunFiles
+from pochitrain.text import restore_cell
 
 
 @dataclass
@@ -58,6 +62,37 @@ class Answers:
         if not np.isfinite(self.confidence).all():
             return []
         return bin_answers(self.confidence, self.is_right)
+
+
+def read_answers(run: RunFiles) -> Answers | None:
+    """What val_predictions.csv says; None if it is missing, damaged, or of another model than
+    confusion_matrix.csv."""
+    names = run.class_names
+    if run.confusion is None or not names:
+        return None
+    with suppress(OSError, ValueError, KeyError, IndexError, csv.Error):
+        with (run.folder / VAL_PREDICTIONS).open(encoding="utf-8", newline="") as file:
+            reader = csv.reader(file)
+            place = {name: column for column, name in enumerate(next(reader, []))}
+            rows = list(reader)
+        true, predicted = (
+            np.array([int(row[place[name]]) for row in rows], np.int64)
+            for name in ("true", "predicted")
+        )
+        images = [restore_cell(row[place["image_path"]]) for row in rows]
+        if "confidence" in place:
+            confidence = np.array([number(row[place["confidence"]]) for row in rows])
+        else:  # with the probability of every class
+            first = min(column for name, column in place.items() if name.startswith(CHANCE))
+            confidence = np.array([max(map(float, row[first:])) for row in rows])
+        found = Answers(names, images, true, predicted, confidence)
+        if np.array_equal(found.confusion(), run.confusion):
+            return found
+    return None
+
+
+def number(cell: str) -> float:
+    return float(cell) if cell else np.nan
 
 
 def answers_of(found: Predictions, groups: NDArray[np.str_] | None) -> Answers:

@@ -44,10 +44,12 @@ def choose_pictures(answers: Answers, dataset: ImageDataset | None, max_pictures
 
 def common_folder(names: list[str]) -> str:
     """The deepest folder of all names, ending in a slash; empty if there is none."""
-    if not all("/" in name for name in names):
+    folders = {name.rpartition("/")[0] for name in names}
+    try:
+        root = f"{os.path.commonpath(folders)}/"
+    except ValueError:  # none, or absolute and relative ones
         return ""
-    prefix = os.path.commonprefix(names)
-    return prefix[: prefix.rfind("/") + 1]
+    return root if all(name.startswith(root) for name in names) else ""
 
 
 def picture_rows(

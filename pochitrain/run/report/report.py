@@ -9,13 +9,14 @@ from rich.console import Console
 from pochitrain.atomic import write_text
 from pochitrain.config.report import ReportConfig
 from pochitrain.console import PrintableConsole, open_console
-from pochitrain.data.dataset import DataSplits
+from pochitrain.data.dataset import DataSplits, groups_of
 from pochitrain.error import ConfigError, PochiError
 from pochitrain.report.language import choose_language
 from pochitrain.run.compare.entry import EntrySettings, open_pictures, validation_predictions
-from pochitrain.run.report.answers import Answers, answers_of
+from pochitrain.run.report.answers import answers_of, read_answers
 from pochitrain.run.report.run_files import RunFiles, read_run
 from pochitrain.run.report.run_page import Source, make_run_page
+from pochitrain.text import first_line
 
 PAGE = "report.html"
 
@@ -68,14 +69,16 @@ def report_run(folder: Path, settings: ReportSettings, progress: Console) -> Pat
     """Write the page of a run, whose best model answers where its answers are not kept."""
     run = read_run(folder)
     own = own_settings(run)
-    source = Source(max_pictures=own.max_pictures)
+    source = Source(read_answers(run), max_pictures=own.max_pictures)
     if settings.max_pictures is not None:
         source.max_pictures = settings.max_pictures
     how = EntrySettings(settings.device, settings.allow)
     try:
-        source.answers = answers_of(*validation_predictions(folder, how, progress))
-        if source.max_pictures:
-            source.dataset = open_pictures(folder, how)[1]
+        if source.answers is None:
+            source.answers = answers_of(*validation_predictions(folder, how, progress))
+        source.dataset = open_pictures(folder, how)[1]
+        if source.answers.groups is None:
+            source.answers.groups = groups_of(source.dataset)
     except PochiError as error:
         source.why_missing = str(error)
     return write_page(run, source, settings.language or own.language)
@@ -95,20 +98,17 @@ def own_settings(run: RunFiles) -> ReportConfig:
     return ReportConfig(**values)
 
 
-def report_training(folder: Path, node: ReportConfig, data: DataSplits, console: Console) -> None:
+def report_training(folder: Path, data: DataSplits, console: Console) -> None:
     """Write the page at the end of a training; nothing that goes wrong here fails the run."""
     try:
         run = read_run(folder)
-        answers = kept_answers(folder)
-        source = Source(answers, data.val, max_pictures=node.max_pictures)
-        path = write_page(run, source, node.language)
+        own = own_settings(run)
+        source = Source(read_answers(run), data.val, max_pictures=own.max_pictures)
+        if source.answers is not None and data.val is not None:
+            source.answers.groups = groups_of(data.val)
+        path = write_page(run, source, own.language)
     except Exception as error:  # the run is complete without its page
-        text = f"Warning: {PAGE} could not be made ({type(error).__name__}: {error})."
-        console.print(text, style="yellow", markup=False)
+        text = f"Warning: {PAGE} could not be made ({type(error).__name__}: {first_line(error)})."
+        console.print(text, style="yellow", markup=False, soft_wrap=True)
         return
     console.print(f"Report: {path}", markup=False, soft_wrap=True)
-
-
-def kept_answers(folder: Path) -> Answers | None:
-    """The answers of the best epoch, which the training has kept."""
-    return None

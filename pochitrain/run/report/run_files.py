@@ -50,7 +50,7 @@ class RunFiles:
 
     @property
     def counts(self) -> dict[str, Any]:
-        """Numbers of pictures by class and split, see `run.train.count_pictures`."""
+        """Numbers of pictures by class and split, see `data.dataset.count_pictures`."""
         found = self.environment.get("data")
         return found if isinstance(found, dict) else {}
 
@@ -116,7 +116,6 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 def read_class_names(path: Path) -> list[str]:
     """The classes of confusion_matrix.csv; [] without one."""
-    with suppress(OSError, ValueError, StopIteration, csv.Error):
-        with path.open(encoding="utf-8", newline="") as file:
-            return [restore_cell(name) for name in next(csv.reader(file))[1:]]
+    with suppress(OSError, ValueError, csv.Error), path.open(encoding="utf-8", newline="") as file:
+        return [restore_cell(name) for name in next(csv.reader(file), [])[1:]]
     return []
