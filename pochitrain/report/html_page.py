@@ -7,6 +7,7 @@ that turn the direction of text around are shown as escapes.
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -57,7 +58,7 @@ def environment() -> Any:
         lstrip_blocks=True,
     )
     found.globals |= {"read": read_file, "digest": digest}
-    found.filters |= {"quote": quote_json}
+    found.filters |= {"quote": quote_json, "soft": allow_breaks}
     return found
 
 
@@ -80,6 +81,12 @@ def digest(script: str) -> str:
     """The source expression that allows exactly this script (CSP level 2)."""
     found = hashlib.sha256(script.encode("utf-8")).digest()
     return f"sha256-{base64.b64encode(found).decode('ascii')}"
+
+
+def allow_breaks(text: str) -> Markup:
+    """A long name that may be broken after a joint, not in the middle of a word."""
+    parts = re.split(r"(?<=[_/.-])", printable(text))
+    return Markup("<wbr>").join(parts)
 
 
 def quote_json(value: Any) -> Markup:

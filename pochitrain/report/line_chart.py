@@ -10,8 +10,8 @@ from markupsafe import Markup, escape
 
 from pochitrain.report.html_page import quote_json
 
-WIDTH, HEIGHT = 420.0, 250.0
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 10.0, 34.0
+WIDTH, HEIGHT = 340.0, 215.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 8.0, 32.0
 MAX_POINTS = 400
 """Points of a line; of longer ones, every second, third, ... is drawn."""
 NUM_COLORS = 6
@@ -186,26 +186,27 @@ def draw_axes(chart: Chart, scale: Scale) -> list[str]:
             continue
         y = scale.y(tick)
         parts.append(f'<path class=grid d="M{LEFT:g} {y:.1f}H{right:g}"/>')
-        parts.append(f'<text class=ty x="{LEFT - 6:g}" y="{y + 3.5:.1f}">{number(tick)}</text>')
-    locator = MaxNLocator(nbins=7, integer=True, min_n_ticks=1)
+        parts.append(
+            f'<text class=ty x="{LEFT - 6:g}" y="{y + 3.5:.1f}">{short_number(tick)}</text>'
+        )
+    locator = MaxNLocator(nbins=6, integer=True, min_n_ticks=1)
     for tick in locator.tick_values(scale.x_low, scale.x_high):
         if scale.x_low <= tick <= scale.x_high:
             x = scale.x(float(tick))
-            parts.append(f'<text class=tx x="{x:.1f}" y="{bottom + 15:g}">{number(tick)}</text>')
+            parts.append(
+                f'<text class=tx x="{x:.1f}" y="{bottom + 15:g}">{short_number(tick)}</text>'
+            )
     parts.append(f'<path class=axis d="M{LEFT:g} {bottom:g}H{right:g}"/>')
     label = escape(chart.x_label)
     parts.append(f'<text class=tl x="{(LEFT + right) / 2:g}" y="{HEIGHT - 4:g}">{label}</text>')
     return parts
 
 
-def number(value: float) -> str:
+def short_number(value: float) -> str:
     """A tick as short as it is exact."""
     text = f"{0.0 if abs(value) < 1e-12 else value:.4g}"
-    return (
-        text.replace("e-0", "e-").replace("e+0", "e").replace("-", "\N{MINUS SIGN}", 1)
-        if (text.startswith("-"))
-        else text.replace("e-0", "e-").replace("e+0", "e")
-    )
+    text = text.replace("e-0", "e-").replace("e+0", "e")
+    return f"\N{MINUS SIGN}{text[1:]}" if text.startswith("-") else text
 
 
 def draw_mark(chart: Chart, scale: Scale) -> list[str]:

@@ -9,6 +9,12 @@ const make = (tag, kind, text) => {
   return found;
 };
 
+// Long names may break after a joint, not in the middle of a word.
+const soft = text => {
+  const parts = text.split(/(?<=[_/.-])/);
+  return parts.flatMap((part, i) => i ? [make('wbr'), part] : [part]);
+};
+
 function show(value, unit) {
   if (unit === '%') return value.toFixed(2);
   const size = Math.abs(value);
@@ -24,6 +30,7 @@ function watchChart(figure) {
   const drawn = [...svg.querySelectorAll('.line, .dot')];
   const xs = [...new Map(lines.flatMap(l => l.points).map(p => [p[0], p[2]]))]
     .sort((a, b) => a[0] - b[0]);
+  const box = svg.viewBox.baseVal;
   let place = null;
 
   function point(i, y) {
@@ -31,7 +38,7 @@ function watchChart(figure) {
     const here = lines.map(line => line.points.find(p => p[0] === x));
     const ns = 'http://www.w3.org/2000/svg';
     const stem = document.createElementNS(ns, 'path');
-    stem.setAttribute('d', `M${px} 10V216`);
+    stem.setAttribute('d', `M${px} 8V${box.height - 32}`);
     cursor.replaceChildren(stem);
     at.textContent = `${name} ${Number(x.toPrecision(6))}`;
     let closest = -1, best = Infinity;
@@ -69,8 +76,8 @@ function watchChart(figure) {
   }
 
   svg.addEventListener('pointermove', event => {
-    const box = svg.getBoundingClientRect(), scale = 420 / box.width;
-    const x = (event.clientX - box.left) * scale, y = (event.clientY - box.top) * scale;
+    const seen = svg.getBoundingClientRect(), scale = box.width / seen.width;
+    const x = (event.clientX - seen.left) * scale, y = (event.clientY - seen.top) * scale;
     let i = 0;
     xs.forEach(([, px], n) => { if (Math.abs(px - x) < Math.abs(xs[i][1] - x)) i = n; });
     point(i, y);
@@ -97,10 +104,12 @@ function watchPictures(data) {
     image.src = url || document.getElementById(`p${i}`).src;
     image.alt = image.title = name;
     const caption = make('figcaption');
-    const said = make('span', t === p ? 'said right' : 'said', classes[p]);
+    const said = make('span', t === p ? 'said right' : 'said'), path = make('span', 'path');
+    said.append(...soft(classes[p]));
+    path.append(...soft(name));
     caption.append(said, ` ${confidence.toFixed(1)} %`);
-    if (t !== p) caption.append(make('br'), fill(text.is, {true: classes[t]}));
-    caption.append(make('span', 'path', name));
+    if (t !== p) caption.append(make('br'), ...soft(fill(text.is, {true: classes[t]})));
+    caption.append(path);
     if (twin) caption.append(make('span', 'twin', fill(text.twin, {twin})));
     figure.append(image, caption);
     return figure;

@@ -26,8 +26,7 @@ def make_charts(run: RunFiles, _: Translate) -> list[Chart]:
     others = [name for name in further if name not in percent]
     charts = [
         chart(run, _("Loss"), pair("loss", _), _),
-        chart(run, _("Accuracy"), pair("accuracy", _), _, unit="%"),
-        chart(run, _("Further metrics"), labelled(percent, _), _, unit="%"),
+        chart(run, _("Accuracy"), [*pair("accuracy", _), *labelled(percent, _)], _, unit="%"),
         chart(run, _("Further metrics"), labelled(others, _), _),
         chart(run, _("Learning rate"), [("learning_rate", _("learning rate"), False)], _),
         chart(
@@ -38,9 +37,9 @@ def make_charts(run: RunFiles, _: Translate) -> list[Chart]:
             log=True,
         ),
     ]
-    charts[4].from_zero = True
+    charts[3].from_zero = True
     if rates:
-        del charts[4]
+        del charts[3]
     return [one for one in charts if one.lines]
 
 
@@ -105,7 +104,7 @@ def metric_label(name: str, _: Translate) -> str:
         return plain.replace("_", " ")
     if known.top_k is not None:
         return _("accuracy of the top {k}", k=known.top_k)
-    return _(known.label)
+    return _(known.label.replace("f1", "F1").replace("mcc", "MCC"))
 
 
 def unit_of(name: str) -> str:

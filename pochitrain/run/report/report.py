@@ -1,5 +1,6 @@
 """`pochi report RUN…`, and the page at the end of a training."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,10 @@ from pochitrain.error import ConfigError, PochiError
 from pochitrain.report.language import choose_language
 from pochitrain.run.compare.entry import EntrySettings, open_pictures, validation_predictions
 from pochitrain.run.report.answers import answers_of, read_answers
+from pochitrain.run.report.multirun_page import find_grid, make_multirun_page
 from pochitrain.run.report.run_files import RunFiles, read_run
 from pochitrain.run.report.run_page import Source, make_run_page
+from pochitrain.run.report.search_page import is_search, make_search_page, read_search
 from pochitrain.text import first_line
 
 PAGE = "report.html"
@@ -38,31 +41,56 @@ def report(settings: ReportSettings) -> list[Path]:
     """Write a page for each directory; returns the files.
 
     Raises:
-        ConfigError: if one is no run, search or multirun.
+        ConfigError: if one is no run, search or multirun, or cannot be written to.
     """
     folders = [find_folder(word) for word in settings.runs]
     console = open_console()
     progress = PrintableConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     written = []
     for folder in folders:
-        written.append(report_run(folder, settings, progress))
+        written.append(write_report(folder, settings, progress))
         console.print(f"Written: {written[-1]}", markup=False, soft_wrap=True)
     return written
 
 
 def find_folder(word: str) -> Path:
-    """The run directory that a word of the command line names.
+    """The directory of a run, search or multirun that a word of the command line names.
 
     Raises:
-        ConfigError: if there is none.
+        ConfigError: if there is none, or it cannot be written to.
     """
     path = Path(word)
     if path.suffix == ".pth" and path.parent.name == "models":
         path = path.parent.parent
-    if not (path / "config.yaml").is_file():
-        seen = "which has no config.yaml" if path.is_dir() else "which is not there"
-        raise ConfigError(f"RUN must be a run directory, got {word!r}, {seen}.")
+    if not (is_one_run(path) or is_search(path) or find_grid(path)):
+        seen = "a folder without runs" if path.is_dir() else "which is not there"
+        raise ConfigError(
+            f"RUN must be a run directory, a search or a folder that holds runs, got {word!r}, "
+            f"{seen}."
+        )
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"RUN must be a directory that can be written to, got {word!r} (Permission denied). "
+            "Copy it to another place first."
+        )
     return path
+
+
+def is_one_run(path: Path) -> bool:
+    return (path / "config.yaml").is_file()
+
+
+def write_report(folder: Path, settings: ReportSettings, progress: Console) -> Path:
+    """Write the page of a directory of any of the three kinds."""
+    if is_one_run(folder):
+        return report_run(folder, settings, progress)
+    language = choose_language(settings.language or ReportConfig.language)
+    if is_search(folder):
+        text = make_search_page(read_search(folder), language)
+    else:
+        text = make_multirun_page(folder, find_grid(folder), language)
+    write_text(folder / PAGE, text)
+    return folder / PAGE
 
 
 def report_run(folder: Path, settings: ReportSettings, progress: Console) -> Path:
