@@ -8,19 +8,20 @@ that turn the direction of text around are shown as escapes.
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
+from pochitrain.report.language import Translate
 from pochitrain.text import UNSAFE, printable
 
 FOLDER = Path(__file__).parent / "template"
 
 
-def render_page(template: str, translate: Callable[..., str], language: str, **values: Any) -> str:
+def render_page(template: str, translate: Translate, language: str, **values: Any) -> str:
     """A whole page from a file of `template/` that extends `page.html`.
 
     Args:

@@ -2,15 +2,10 @@
 
 import locale
 import os
-from collections.abc import Callable
 
 from markupsafe import Markup
 
 from pochitrain.report.japanese import JAPANESE
-
-Translate = Callable[..., Markup]
-"""(English text, values by name) -> HTML. Texts are HTML with `{name}` for values; values are
-escaped."""
 
 
 def choose_language(asked: str) -> str:
@@ -26,11 +21,16 @@ def choose_language(asked: str) -> str:
     return "ja" if found.lower().startswith(("ja", "japanese")) else "en"
 
 
-def translator(language: str) -> Translate:
-    """`_` for pages in this language. A text without a translation stays English."""
-    catalogue = JAPANESE if language == "ja" else {}
+class Translate:
+    """`_` of a page: English texts in its language. One without a translation stays English."""
 
-    def translate(text: str, **values: object) -> Markup:
-        return Markup(catalogue.get(text, text)).format(**values)
+    def __init__(self, language: str) -> None:
+        self.catalogue = JAPANESE if language == "ja" else {}
 
-    return translate
+    def __call__(self, text: str, **values: object) -> Markup:
+        """A text of ours, as HTML; it may have `{name}` for values, which are escaped."""
+        return Markup(self.catalogue.get(text, text)).format(**values)
+
+    def word(self, text: str) -> str:
+        """A word that comes from a file, as plain text."""
+        return self.catalogue.get(text, text)

@@ -104,7 +104,7 @@ def metric_label(name: str, _: Translate) -> str:
         return plain.replace("_", " ")
     if known.top_k is not None:
         return _("accuracy of the top {k}", k=known.top_k)
-    return _(known.label.replace("f1", "F1").replace("mcc", "MCC"))
+    return _.word(known.label.replace("f1", "F1").replace("mcc", "MCC"))
 
 
 def unit_of(name: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from pochitrain.error import ConfigError
 from pochitrain.metric.interval import Interval, wilson_interval
 from pochitrain.report.html_page import render_page
-from pochitrain.report.language import Translate, translator
+from pochitrain.report.language import Translate
 from pochitrain.report.line_chart import Chart, Line, draw_chart
 from pochitrain.run.compare.entry import Entry
 from pochitrain.run.compare.find import MAX_DEPTH, is_run, walk
@@ -125,7 +125,7 @@ def make_multirun_page(folder: Path, runs: Sequence[Path], language: str) -> str
     Args:
         language: en or ja.
     """
-    _ = translator(language)
+    _ = Translate(language)
     settings, keys = read_grid(folder, runs)
     everyone = [run for setting in settings for run in setting.runs]
     return render_page(
@@ -142,7 +142,7 @@ def make_multirun_page(folder: Path, runs: Sequence[Path], language: str) -> str
             _(
                 "{run} has no validation result ({status}).",
                 run=run.entry.name,
-                status=_(run.entry.status),
+                status=_.word(run.entry.status),
             )
             for run in everyone
             if run.accuracy is None

@@ -50,9 +50,9 @@ def describe_model(run: RunFiles, _: Translate) -> str:
 
 def describe_training(run: RunFiles, _: Translate) -> str:
     config = run.config
-    done, wanted = run.status.get("epoch"), config.get("epochs")
+    done, wanted = run.epoch, config.get("epochs")
     parts = [_("{num} epochs", num=wanted)]
-    if isinstance(done, int) and 0 < done < (wanted or 0):
+    if done and isinstance(wanted, int) and done < wanted:
         parts = [_("{done} of {num} epochs", done=done, num=wanted)]
     size = (config.get("data") or {}).get("batch_size") or config.get("batch_size")
     parts.append(_("batches of {size}", size=size))

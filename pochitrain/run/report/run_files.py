@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
+from pochitrain.inference.interval import KEY
 from pochitrain.run.compare.row import read_confusion
 from pochitrain.run.judge import read_test
 from pochitrain.run.leak import TABLE as LEAK_TABLE
@@ -20,12 +21,30 @@ from pochitrain.text import read_object, restore_cell
 
 
 @dataclass
+class TestResult:
+    """From test_metrics.json."""
+
+    accuracy: float
+    """Percent."""
+    interval: tuple[float, float] | None
+    num: int
+    """Test pictures."""
+    num_seen: int
+    """Of these, how many are in training or validation too."""
+
+
+@dataclass
 class RunFiles:
     """What a run has left on disk; empty parts are not there."""
 
     folder: Path
     config: dict[str, Any]
-    status: dict[str, Any]
+    status: str
+    """running, interrupted, failed or finished; empty if nobody knows."""
+    epoch: int | None
+    """Number of finished epochs."""
+    best_epoch: int | None
+    stop_reason: str
     environment: dict[str, Any]
     choices: dict[str, str]
     """Group -> option, of the command that started it."""
@@ -40,19 +59,24 @@ class RunFiles:
     """Shape (C, C), rows = true class."""
     leaks: list[dict[str, str]] = field(default_factory=list)
     """Rows of leaked_pictures.csv."""
-    test: dict[str, Any] = field(default_factory=dict)
-    """Content of test_metrics.json."""
-
-    @property
-    def best_epoch(self) -> int | None:
-        found = (self.status.get("best") or {}).get("epoch")
-        return found if isinstance(found, int) else None
+    test: TestResult | None = None
 
     @property
     def counts(self) -> dict[str, Any]:
         """Numbers of pictures by class and split, see `data.dataset.count_pictures`."""
         found = self.environment.get("data")
-        return found if isinstance(found, dict) else {}
+        if not isinstance(found, dict):
+            return {}
+        kept = {name: found[name] for name in ("train", "val", "test") if is_counts(found, name)}
+        num = found.get("unreadable")
+        kept["unreadable"] = num if isinstance(num, int) else 0
+        kept["division"] = str(found.get("division", ""))
+        return kept if "train" in kept else {}
+
+
+def is_counts(found: dict[str, Any], name: str) -> bool:
+    counts = found.get(name)
+    return isinstance(counts, list) and all(isinstance(count, int) for count in counts)
 
 
 def read_run(folder: Path) -> RunFiles:
@@ -67,10 +91,17 @@ def read_run(folder: Path) -> RunFiles:
     typed = read_yaml(hydra / "overrides.yaml", [])
     names = read_class_names(folder / "confusion_matrix.csv")
     confusion = read_confusion(folder)
+    status = read_status(folder)
+    best = status.get("best")
+    epochs = (status.get("epoch"), best.get("epoch") if isinstance(best, dict) else None)
+    epoch, best_epoch = (one if isinstance(one, int) else None for one in epochs)
     return RunFiles(
         folder,
         load_config(folder),
-        read_status(folder),
+        str(status.get("status", "")),
+        epoch,
+        best_epoch,
+        str(status.get("stop_reason") or ""),
         read_object(folder / "environment.json"),
         {str(group): str(name) for group, name in choices.items() if name is not None},
         [str(word) for word in typed],
@@ -79,8 +110,18 @@ def read_run(folder: Path) -> RunFiles:
         names if confusion is not None and len(confusion) == len(names) else [],
         confusion,
         read_rows(folder / LEAK_TABLE),
-        read_test(folder),
+        test_result(read_test(folder)),
     )
+
+
+def test_result(found: dict[str, Any]) -> TestResult | None:
+    """The result of the test; None if there was none, or its file was changed."""
+    with suppress(KeyError, TypeError, ValueError, AttributeError):
+        ends = (found.get(KEY) or {}).get("accuracy")
+        interval = None if ends is None else (float(ends[0]), float(ends[1]))
+        accuracy, num = float(found["accuracy"]), int(found["images"])
+        return TestResult(accuracy, interval, num, int(found.get("images_seen_before") or 0))
+    return None
 
 
 def read_yaml(path: Path, empty: Any = None) -> Any:

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from pochitrain.data.dataset import ImageDataset
 from pochitrain.engine.trainer import LEFT_OUT_COLUMN
 from pochitrain.report.html_page import render_page
-from pochitrain.report.language import Translate, translator
+from pochitrain.report.language import Translate
 from pochitrain.report.line_chart import draw_chart
 from pochitrain.report.reliability_chart import draw_reliability_chart
 from pochitrain.run.report.answers import Answers, calibration_error
@@ -42,7 +42,7 @@ def make_run_page(run: RunFiles, source: Source, language: str) -> str:
     Args:
         language: en or ja.
     """
-    _ = translator(language)
+    _ = Translate(language)
     answers = source.answers
     names = run.class_names if answers is None else answers.class_names
     values = {
@@ -57,6 +57,7 @@ def make_run_page(run: RunFiles, source: Source, language: str) -> str:
         "findings": find_findings(run, [] if answers is None else answers.images),
         "differences": find_differences(run),
         "config": OmegaConf.to_yaml(OmegaConf.create(escape_interpolations(run.config))),
+        "environment": describe_environment(run, _),
         "commands": describe_commands(run.folder, run.environment, _),
         "missing": missing_parts(run, source, _),
         "without_leaks": accuracy_without_leaks(run),
@@ -65,6 +66,21 @@ def make_run_page(run: RunFiles, source: Source, language: str) -> str:
         **describe_calibration(answers, _),
     }
     return render_page("run.html", _, language, **values)
+
+
+def describe_environment(run: RunFiles, _: Translate) -> list[tuple[str, str]]:
+    """Label and text of what it ran on."""
+    found = run.environment
+    versions, git = found.get("versions"), found.get("git")
+    rows = []
+    if isinstance(versions, dict):
+        text = ", ".join(f"{name} {version}" for name, version in versions.items())
+        rows.append((_("software"), text))
+    rows += [(_("system"), found.get("platform")), (_("folder"), found.get("folder"))]
+    if isinstance(git, dict):
+        changed = _(" (with changes)") if git.get("changed") else ""
+        rows.append(("git", f"{git.get('commit')}{changed}"))
+    return [(label, str(text)) for label, text in rows if text]
 
 
 def draw_optional(chart: Any) -> str:
@@ -140,7 +156,7 @@ def missing_parts(run: RunFiles, source: Source, _: Translate) -> list[str]:
         ("training_metrics.csv", run.metrics),
         ("confusion_matrix.csv", run.confusion is not None or source.answers is not None),
         ("environment.json", run.environment),
-        ("status.json", run.status),
+        ("status.json", bool(run.status)),
     ):
         if not there:
             found.append(_("The run directory has no usable {file}.", file=name))

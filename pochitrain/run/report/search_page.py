@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pochitrain.report.html_page import render_page
-from pochitrain.report.language import Translate, translator
+from pochitrain.report.language import Translate
 from pochitrain.report.line_chart import Chart, Line, draw_chart
 from pochitrain.report.parallel_chart import Trial, draw_parallel
+from pochitrain.run.compare.find import is_run
 from pochitrain.run.compare.setting import show
 from pochitrain.run.report.curves import metric_label, unit_of
 from pochitrain.run.report.run_files import read_columns
@@ -80,9 +81,10 @@ def read_search(folder: Path) -> SearchFiles:
 
 
 def run_of(folder: Path, trial: dict[str, Any]) -> Path | None:
-    """The directory of a trial (of its first repeat); None if it is gone."""
-    names = (f"trial_{trial['number']}", f"trial_{trial['number']:03d}")
-    return next((folder / name for name in names if (folder / name).is_dir()), None)
+    """The run directory of a trial, or of its first repeat; None if it is gone."""
+    number = trial["number"]
+    own = folder / (f"trial_{number:04d}" if isinstance(number, int) else "")
+    return next((path for path in (own, own / "repeat_0") if is_run(path)), None)
 
 
 @dataclass
@@ -107,7 +109,7 @@ def make_search_page(search: SearchFiles, language: str) -> str:
     Args:
         language: en or ja.
     """
-    _ = translator(language)
+    _ = Translate(language)
     names = list(dict.fromkeys(name for t in search.trials for name in t.get("params", {})))
     shares = search.statistics.get("param_importances") or {}
     unit = unit_of(search.monitor)
@@ -139,7 +141,7 @@ def make_row(search: SearchFiles, trial: dict[str, Any], names: list[str]) -> Tr
     link = ""
     if folder is not None:
         page = folder / "report.html"
-        link = f"{folder.name}/report.html" if page.is_file() else f"{folder.name}/"
+        link = (page if page.is_file() else folder).relative_to(search.folder).as_posix()
     return TrialRow(
         trial["number"],
         str(trial.get("state", "")).lower(),
