@@ -29,6 +29,8 @@ class Line:
     """(x, y) by rising x; what is not finite is left out."""
     dashed: bool = False
     faint: bool = False
+    color: int | None = None
+    """Of NUM_COLORS; None = by its place among the lines."""
 
 
 @dataclass
@@ -111,7 +113,7 @@ def draw_legend(chart: Chart) -> str:
     if chart.many:
         return "<p class=legend><span class=at></span><span class=near></span></p>"
     items = "".join(
-        f"<span class='key c{number % NUM_COLORS}{' dashed' * line.dashed}'>"
+        f"<span class='key {color_of(number, line)}{' dashed' * line.dashed}'>"
         f"{escape(line.label)} <b></b></span>"
         for number, line in enumerate(chart.lines)
     )
@@ -220,17 +222,20 @@ def draw_mark(chart: Chart, scale: Scale) -> list[str]:
 
 def draw_line(chart: Chart, scale: Scale, number: int, line: Line) -> str:
     places = [(scale.x(x), scale.y(y)) for x, y in line.points]
-    path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
-    if chart.many:
-        share = round(100 * number / (len(chart.lines) - 1))
-        style = f' style="--share:{share}%"'
-        kind = "shade" + " faint" * line.faint
+    style = ""
+    if chart.many and line.color is None:
+        style = f' style="--share:{round(100 * number / (len(chart.lines) - 1))}%"'
+        color = "shade"
     else:
-        style, kind = (
-            "",
-            f"c{number % NUM_COLORS}" + " dashed" * line.dashed + " faint" * line.faint,
-        )
+        color = color_of(number, line)
+    kind = f"{color}{' dashed' * line.dashed}{' faint' * line.faint}"
     if len(places) == 1:
         x, y = places[0]
         return f'<circle class="dot {kind}"{style} cx="{x:.1f}" cy="{y:.1f}" r="3"/>'
+    path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
     return f'<path class="line {kind}"{style} d="M{path}"/>'
+
+
+def color_of(number: int, line: Line) -> str:
+    """The CSS class with its colour."""
+    return f"c{(number if line.color is None else line.color) % NUM_COLORS}"

@@ -23,6 +23,9 @@ from pochitrain.run.report.run_files import read_columns
 from pochitrain.run.resume.find import load_config
 from pochitrain.run.status import read_status
 
+FOLLOWS = {"optimizer.lr": "learning_rate", "data.batch_size": "batch_size"}
+"""Keys that are left out of the table where they say the same as these."""
+
 
 @dataclass
 class GridRun:
@@ -83,7 +86,12 @@ def read_grid(folder: Path, runs: Sequence[Path]) -> tuple[list[GridSetting], li
         except ConfigError:  # another program's, or damaged
             continue
     settings = group_by_setting([one.entry for one in read.values()])
-    changed = differences(settings)
+    differing = differences(settings)
+    changed = {
+        key: values
+        for key, values in differing.items()
+        if differing.get(FOLLOWS.get(key, "")) != values
+    }
     found = [
         GridSetting(
             setting,
@@ -153,10 +161,11 @@ def make_multirun_page(folder: Path, runs: Sequence[Path], language: str) -> str
 def curve_chart(settings: Sequence[GridSetting], _: Translate) -> Chart:
     """The validation accuracy of every run."""
     lines = []
-    for setting in settings:
+    for number, setting in enumerate(settings):
         for run in setting.runs:
             table = read_columns(run.entry.folder / "training_metrics.csv")
             if "val_accuracy" in table:
                 points = list(zip(table["epoch"], table["val_accuracy"], strict=True))
-                lines.append(Line(f"{setting.setting.label}: {run.entry.name}", points))
+                label = f"{setting.setting.label}: {run.entry.name}"
+                lines.append(Line(label, points, color=number))
     return Chart(_("Validation accuracy"), lines, "%", _("epoch"))
