@@ -7,11 +7,13 @@ that turn the direction of text around are shown as escapes.
 
 import base64
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -88,6 +90,11 @@ def allow_breaks(text: str) -> Markup:
     """A long name that may be broken after a joint, not in the middle of a word."""
     parts = re.split(r"(?<=[_/.-])", printable(text))
     return Markup("<wbr>").join(parts)
+
+
+def link_to(path: Path, folder: Path) -> str:
+    """A relative link to a file or directory, from a page in `folder`."""
+    return quote(os.path.relpath(path.absolute(), folder.absolute()).replace(os.sep, "/"))
 
 
 def quote_json(value: Any) -> Markup:

@@ -96,6 +96,12 @@ JAPANESE = {
     "mean confidence (%)": "平均確信度 (%)",
     "accuracy (%)": "正答率 (%)",
     "Confidence and accuracy": "確信度と正答率",
+    "Where the model looks": "モデルが見ている部分",
+    "Map": "分布図",
+    "Map of the validation pictures": "検証画像の分布図",
+    "Pictures that are near each other look alike to the model.": (
+        "近くにある画像ほど, モデルには似て見えます."
+    ),
     "From the input (dark) to the output (light), on a logarithmic axis.": (
         "入力側から出力側の順. 縦軸は対数です."
     ),
@@ -231,7 +237,9 @@ JAPANESE = {
     "Parameters": "パラメータ",
     "Trials": "試行",
     "Best config": "最良の設定",
-    "Pruned trials are faint.": "枝刈りされた試行は薄く示します.",
+    "The better a trial, the lighter its line; pruned trials are faint.": (
+        "良い試行ほど明るい線です. 枝刈りされた試行は薄く示します."
+    ),
     "Importance": "重要度",
     "Parameters and value": "パラメータと値",
     "A line per completed trial, the better the lighter; the best one is thick.": (

@@ -29,6 +29,8 @@ class Line:
     """(x, y) by rising x; what is not finite is left out."""
     dashed: bool = False
     faint: bool = False
+    dots: bool = False
+    """Points only, with nothing between them."""
     color: int | None = None
     """Of NUM_COLORS; None = by its place among the lines."""
 
@@ -229,9 +231,9 @@ def draw_line(chart: Chart, scale: Scale, number: int, line: Line) -> str:
     else:
         color = color_of(number, line)
     kind = f"{color}{' dashed' * line.dashed}{' faint' * line.faint}"
-    if len(places) == 1:
-        x, y = places[0]
-        return f'<circle class="dot {kind}"{style} cx="{x:.1f}" cy="{y:.1f}" r="3"/>'
+    if len(places) == 1 or line.dots:
+        dots = (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in places)
+        return f'<g class="dot {kind}"{style}>{"".join(dots)}</g>'
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
     return f'<path class="line {kind}"{style} d="M{path}"/>'
 

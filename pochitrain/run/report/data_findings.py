@@ -1,7 +1,6 @@
 """What `pochi data check` has found in the pictures of a run, if somebody has let it look."""
 
 import json
-import os
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 from pochitrain.check.finding import KINDS
 from pochitrain.paths import list_folders
+from pochitrain.report.html_page import link_to
 from pochitrain.run.data_check import PARENT
 from pochitrain.run.report.run_files import RunFiles
 
@@ -49,7 +49,7 @@ def find_findings(run: RunFiles, images: list[str]) -> DataFindings | None:
 def summarize(run: RunFiles, folder: Path, found: list[dict[str, Any]]) -> DataFindings:
     counts = Counter(one["kind"] for one in found)
     page = folder / "report.html"
-    link = os.path.relpath(page.absolute(), run.folder.absolute()) if page.is_file() else ""
+    link = link_to(page, run.folder) if page.is_file() else ""
     kinds = [(kind, counts[kind]) for kind in KINDS if counts[kind]]
     return DataFindings(link, folder.name, kinds)
 

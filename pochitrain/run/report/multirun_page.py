@@ -1,6 +1,5 @@
 """The page of a multirun: its runs side by side, those that differ by their seed as one setting."""
 
-import os
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 
 from pochitrain.error import ConfigError
 from pochitrain.metric.interval import Interval, wilson_interval
-from pochitrain.report.html_page import render_page
+from pochitrain.report.html_page import link_to, render_page
 from pochitrain.report.language import Translate
 from pochitrain.report.line_chart import Chart, Line, draw_chart
 from pochitrain.run.compare.entry import Entry
@@ -119,7 +118,7 @@ def read_grid_run(folder: Path, path: Path) -> GridRun:
     entry = Entry(path.name, path, config, status.get("epoch"), best, words, None)
     confusion = read_confusion(path)
     page = path / "report.html"
-    link = os.path.relpath((page if page.is_file() else path).absolute(), folder.absolute())
+    link = link_to(page if page.is_file() else path, folder)
     if confusion is None:
         return GridRun(entry, link, page.is_file(), None, None, 0, fold)
     right, num = int(confusion.trace()), int(confusion.sum())

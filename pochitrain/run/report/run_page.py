@@ -1,8 +1,9 @@
 """The page of a run, made of the files in its directory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from markupsafe import Markup
 from omegaconf import OmegaConf
 
 from pochitrain.data.dataset import ImageDataset
@@ -34,6 +35,10 @@ class Source:
     why_missing: str = ""
     """Why there are no answers, or no pictures."""
     max_pictures: int = 1000
+    heatmaps: dict[int, str] = field(default_factory=dict)
+    """Position of a picture -> data URL of where the model looks, shown beside a mistake."""
+    map: Markup = field(default_factory=Markup)
+    """HTML of a map of the validation pictures by their features; empty if there is none."""
 
 
 def make_run_page(run: RunFiles, source: Source, language: str) -> str:
@@ -60,6 +65,8 @@ def make_run_page(run: RunFiles, source: Source, language: str) -> str:
         "environment": describe_environment(run, _),
         "commands": describe_commands(run.folder, run.environment, _),
         "missing": missing_parts(run, source, _),
+        "heatmaps": source.heatmaps,
+        "map": source.map,
         "without_leaks": accuracy_without_leaks(run),
         **describe_matrix(run, answers, names),
         **describe_pictures(run, source),

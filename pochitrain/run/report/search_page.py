@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pochitrain.report.html_page import render_page
+from pochitrain.report.html_page import link_to, render_page
 from pochitrain.report.language import Translate
 from pochitrain.report.line_chart import Chart, Line, draw_chart
 from pochitrain.report.parallel_chart import Trial, draw_parallel
@@ -94,7 +94,8 @@ class TrialRow:
     number: int
     state: str
     value: float | None
-    params: list[str]
+    params: list[tuple[str, str]]
+    """Each in full and as it is shown; empty for one that it does not have."""
     epochs: int | None
     seconds: float | None
     link: str
@@ -122,7 +123,7 @@ def make_search_page(search: SearchFiles, language: str) -> str:
         metric=metric_label(search.monitor, _) if search.monitor else _("value"),
         unit=unit,
         best=search.best.get("best_params") or {},
-        show=show,
+        short=short,
         params=names,
         rows=[make_row(search, trial, names) for trial in search.trials],
         importances=sorted(shares.items(), key=lambda item: -item[1]),
@@ -141,18 +142,31 @@ def make_row(search: SearchFiles, trial: dict[str, Any], names: list[str]) -> Tr
     link = ""
     if folder is not None:
         page = folder / "report.html"
-        link = (page if page.is_file() else folder).relative_to(search.folder).as_posix()
+        link = link_to(page if page.is_file() else folder, search.folder)
     return TrialRow(
         trial["number"],
         str(trial.get("state", "")).lower(),
         trial.get("value"),
-        [show(params[name]) if name in params else "" for name in names],
+        [
+            (show(params[name]), short(params[name])) if name in params else ("", "")
+            for name in names
+        ],
         trial.get("epochs"),
         seconds_of(trial),
         link,
         str(trial.get("reason", "")),
         trial["number"] == search.best.get("best_trial"),
     )
+
+
+def written(params: dict[str, Any], name: str) -> tuple[str, str]:
+    """A parameter in full and as it is shown; empty if the trial does not have it."""
+    return (show(params[name]), short(params[name])) if name in params else ("", "")
+
+
+def short(value: Any) -> str:
+    """A parameter for a table: numbers with four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else show(value)
 
 
 def seconds_of(trial: dict[str, Any]) -> float | None:
@@ -175,12 +189,13 @@ def history_chart(search: SearchFiles, unit: str, _: Translate) -> Chart:
         (number, choose(value for _, value in done[: i + 1]))
         for i, (number, _value) in enumerate(done)
     ]
-    lines = [Line(_("of the trial"), done), Line(_("best so far"), best, dashed=True)]
+    lines = [Line(_("of the trial"), done, dots=True), Line(_("best so far"), best, dashed=True)]
     return Chart(_("Value by trial"), lines, unit, _("trial"))
 
 
 def curve_chart(search: SearchFiles, unit: str, _: Translate) -> Chart:
-    """The monitored metric of every trial over its epochs; pruned ones are faint."""
+    """The monitored metric of every trial over its epochs, the better the lighter; pruned ones are
+    faint."""
     lines = [
         Line(
             _("trial {number}", number=trial["number"]),
@@ -190,6 +205,8 @@ def curve_chart(search: SearchFiles, unit: str, _: Translate) -> Chart:
         for trial in search.trials
         if trial["number"] in search.curves
     ]
+    lines = [line for line in lines if line.points]
+    lines.sort(key=lambda line: line.points[-1][1], reverse=not search.maximizes)
     return Chart(_("Every trial by epoch"), lines, unit, _("epoch"))
 
 
