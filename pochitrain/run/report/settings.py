@@ -34,7 +34,9 @@ def find_differences(run: RunFiles) -> list[Difference]:
     options = known_options(run, plain)
     root = find_root(plain)
     if options is None:
-        selection = select_from_plain(plain)
+        data = select_from_plain(plain).options.get("data")
+        named = {} if data is None or data.base is None else {"transform": data.base}
+        selection = select_from_plain(plain, named)
         options, root = selection.options, selection.root
     defaults = default_options()
     rows = [
