@@ -217,6 +217,7 @@ class Trainer:
         state.batch = 0
         if validation is not None:
             state.confusion = torch.from_numpy(validation.confusion)
+            assert validation.predicted is not None and validation.confidence is not None
             state.predicted = torch.from_numpy(validation.predicted)
             state.confidence = torch.from_numpy(validation.confidence)
         groups = state.optimizer.param_groups

@@ -19,6 +19,7 @@ from pochitrain.engine.state import TrainState
 from pochitrain.metric.interval import wilson_interval
 from pochitrain.optimizer.fused import name_kernels
 from pochitrain.run.build import RunParts
+from pochitrain.run.selection import Selection, describe_selection
 from pochitrain.text import shorten_list
 
 MAX_CLASSES = 12
@@ -137,11 +138,14 @@ def describe_sample_weights(data: DataSplits) -> str:
     return f"pictures count {weights.min():.3g} to {weights.max():.3g} times in training"
 
 
-def describe_validation(state: TrainState, has_groups: bool) -> str:
+def describe_validation(
+    state: TrainState, has_groups: bool, selection: Selection | None = None
+) -> str:
     """How far to trust the validation accuracy of the best epoch; empty without validation.
 
     Args:
         has_groups: whether the images belong to groups, so that they are not independent.
+        selection: how much the choice of the best epoch has added, where that is known.
     """
     if state.best is None or state.best.confusion is None:
         return ""
@@ -153,9 +157,8 @@ def describe_validation(state: TrainState, has_groups: bool) -> str:
     else:
         interval = wilson_interval(num_right, num_images)
         text += f" (95 % interval {interval.low:.2f} to {interval.high:.2f} %)"
-    if state.epoch > 1:
-        text += f"; best of {state.epoch:,} epochs, chosen on these pictures: a little too good"
-    return text
+    chosen = describe_selection(state, selection)
+    return f"{text}; {chosen}" if chosen else text
 
 
 def print_end(

@@ -52,6 +52,8 @@ from pochitrain.run.optimization import step_settings
 from pochitrain.run.report.report import report_training
 from pochitrain.run.resume.find import ResumedRun, find_run
 from pochitrain.run.resume.restore import restore
+from pochitrain.run.selection import FILE as OPTIMISM
+from pochitrain.run.selection import Selection, judge_selection, save_selection
 from pochitrain.run.status import lock_run, write_status
 from pochitrain.run.strategy import apply_strategy
 from pochitrain.run.summary import describe_run, describe_validation, print_end, print_start
@@ -136,7 +138,8 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
                 parts.close_loaders()
             request.end_of_training()
             tested = judge_best(cfg, parts.data, state, folder)
-            finish(cfg, console, state, folder)
+            selection = judge_selection(state, trainer.callbacks, parts.metrics)
+            finish(cfg, console, state, folder, selection)
             print_judgement(console, cfg, parts.data, tested)
             write_status(folder, "finished", state)
         if has_page(cfg):
@@ -203,14 +206,24 @@ def print_warnings(console: Console, warnings: list[str]) -> None:
         console.print(f"Warning: {warning}", style="yellow", markup=False)
 
 
-def finish(cfg: DictConfig, console: Console, state: TrainState, folder: Path) -> None:
+def finish(
+    cfg: DictConfig,
+    console: Console,
+    state: TrainState,
+    folder: Path,
+    selection: Selection | None,
+) -> None:
     """Draw the graphs and print the summary at the end. May be repeated by a resumed run."""
+    if cfg.metrics.export:
+        save_selection(folder, selection)
     wanted = cfg.metrics.export and (cfg.optuna.graphs or not cfg.optuna.enabled)
     graphs = draw_graphs(cfg, folder) if wanted else []
     files = [folder / "models" / name for name in ("best.pth", "last.pth", "ema.pth")]
-    files += [folder / name for name in (*TABLES, *FILES)] + graphs + [folder / "tensorboard"]
+    files += (
+        [folder / name for name in (*TABLES, *FILES, OPTIMISM)] + graphs + [folder / "tensorboard"]
+    )
     files += [folder / "config.yaml", folder / "environment.json"]
-    trust = describe_validation(state, cfg.data.get("group_by") is not None)
+    trust = describe_validation(state, cfg.data.get("group_by") is not None, selection)
     print_end(console, state, folder, files, describe_end(state), trust)
 
 

@@ -177,8 +177,15 @@ class SearchApplication:
     def finish(self) -> None:
         """Write all results, and print the best trials."""
         self.refresh(final=True)
-        self.terminal.print_end(self.report.importances)
+        self.terminal.print_end(self.report.importances, remedy_of(self.config))
         self.terminal.print(f"Results: {self.directory.path}")
+
+
+def remedy_of(config: DictConfig) -> str:
+    """How to learn what pictures show on which nothing was chosen."""
+    if config.data.get("test_fraction") is not None or config.data.get("test_root") is not None:
+        return "The test pictures, which no trial has seen, are for a run with the best parameters."
+    return "data.test_fraction=0.1 keeps pictures back on which a run with the best is tested."
 
 
 def raise_failure(result: TrialResult) -> None:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pochitrain.metric.table import AVERAGED
 from pochitrain.search.result import (
     Written,
     best_trial,
@@ -78,12 +79,17 @@ class SearchTerminal:
         style = {TrialState.FAIL: "red", TrialState.PRUNED: "dim"}.get(trial.state)
         self.print("  ".join(columns), style)
 
-    def print_end(self, importances: dict[str, float]) -> None:
-        """Print the best trials, how many trials there were, and `importances` (of parameters)."""
+    def print_end(self, importances: dict[str, float], remedy: str = "") -> None:
+        """Print the best trials, how many trials there were, and `importances` (of parameters).
+
+        Args:
+            remedy: what to do about a best value that was chosen on the validation pictures.
+        """
         counts = count_states(self.study)
         spent, saved = count_seconds(self.study)
         if counts["complete"]:
             self.print_best()
+            self.print_optimism(remedy)
         self.print(
             f"{counts['complete']} completed, {counts['pruned']} pruned, {counts['fail']} failed; "
             f"{spent:.0f} s of training, about {saved:.0f} s saved by pruning."
@@ -91,6 +97,18 @@ class SearchTerminal:
         if importances:
             shares = ", ".join(f"{name} {share:.2f}" for name, share in importances.items())
             self.print(f"Importance: {shares}")
+
+    def print_optimism(self, remedy: str) -> None:
+        """Print from how many values the best one was chosen, if all are of the same pictures."""
+        trials = self.study.get_trials(deepcopy=False)
+        values = sum(len(trial.intermediate_values) for trial in trials)
+        if values < 2 or not self.metric.startswith(("val_", AVERAGED)):
+            return
+        ran = sum(bool(trial.intermediate_values) for trial in trials)
+        self.print(
+            f"The best value is the best of {values:,} (epochs of {ran:,} trials), all on the same "
+            f"validation pictures, so it is too good. {remedy}".rstrip()
+        )
 
     def print_best(self) -> None:
         """Print the best trials as a table, or as lines if the terminal is too narrow for it."""
