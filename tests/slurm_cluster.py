@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,7 +56,7 @@ PartitionName=main Nodes={host} Default=YES MaxTime=60 State=UP
 """
 
 
-class CannotStart(Exception):
+class ClusterError(Exception):
     """Why there is no cluster: programs or rights are missing, or a daemon gave up."""
 
 
@@ -94,7 +94,7 @@ class SlurmCluster:
         """Start the daemons, and wait until the node takes jobs.
 
         Raises:
-            CannotStart: naming the program that did not start, with the end of its log.
+            ClusterError: naming the program that did not start, with the end of its log.
         """
         for name in ("state", "spool"):
             (self.folder / name).mkdir()
@@ -171,11 +171,11 @@ def find_program(name: str) -> str:
     """The path of a program; daemons are often outside of PATH.
 
     Raises:
-        CannotStart: if it is not installed.
+        ClusterError: if it is not installed.
     """
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/local/sbin")
     if found is None:
-        raise CannotStart(f"{name} is not installed (Debian: slurm-wlm and munge)")
+        raise ClusterError(f"{name} is not installed (Debian: slurm-wlm and munge)")
     return found
 
 
@@ -188,14 +188,17 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def wait_until(is_true: "object", cluster: SlurmCluster, what: str) -> None:
-    assert callable(is_true)
+def wait_until(is_true: Callable[[], bool], cluster: SlurmCluster, what: str) -> None:
+    """
+    Raises:
+        ClusterError: if a daemon has ended, or it takes too long.
+    """
     end = time.monotonic() + START_S
     while not is_true():
         if any(daemon.poll() is not None for daemon in cluster.daemons):
-            raise CannotStart(f"{what} did not start: {cluster.describe()}")
+            raise ClusterError(f"{what} did not start: {cluster.describe()}")
         if time.monotonic() > end:
-            raise CannotStart(f"{what} was not ready in {START_S:.0f} s: {cluster.describe()}")
+            raise ClusterError(f"{what} was not ready in {START_S:.0f} s: {cluster.describe()}")
         time.sleep(0.1)
 
 
@@ -207,12 +210,12 @@ def slurm_cluster(num_cpus: int = 4) -> Iterator[SlurmCluster]:
         num_cpus: what its node says it has, which may be more than there are.
 
     Raises:
-        CannotStart: if it cannot be started here; a test is skipped with that reason.
+        ClusterError: if it cannot be started here; a test is skipped with that reason.
     """
     for name in PROGRAMS:
         find_program(name)
     if os.geteuid() != 0:
-        raise CannotStart("a SLURM cluster of our own is started by root only")
+        raise ClusterError("a SLURM cluster of our own is started by root only")
     # Not below pytest's directory: everybody must be able to enter that of munge's socket.
     folder = Path(mkdtemp(prefix="slurm"))
     folder.chmod(0o755)
