@@ -11,7 +11,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from pochitrain.sweep.launcher_job import end_jobs, explain_launcher, open_launcher
+from pochitrain.sweep.launcher_job import close_launcher, explain_launcher, open_launcher
 from pochitrain.sweep.private_api import job_result
 from pochitrain.sweep.trial_task import Pruned
 
@@ -39,7 +39,7 @@ class Launching:
 
     def __exit__(self, *error: object) -> None:
         if not self.is_here:
-            end_jobs(self.launcher)
+            close_launcher(self.launcher, is_stopped=error[0] is not None)
 
     def submit(self, jobs: Sequence[Sequence[str]], first: int) -> Future[list[JobReturn]]:
         """Start the jobs of a trial, one after the other.

@@ -42,22 +42,34 @@ def open_launcher(launcher: Launcher) -> None:
         launcher.open()
 
 
-def end_jobs(launcher: Launcher) -> None:
-    """End the jobs that a launcher has started and that still run."""
-    kind = kind_of(launcher)
-    if kind == "joblib":
-        end_processes(
-            process.pid for process in multiprocessing.active_children() if process.pid is not None
-        )
-    elif kind == "submitit":
-        from pochitrain.sweep.private_submitit import unfinished_jobs
+def close_launcher(launcher: Launcher, is_stopped: bool) -> None:
+    """Let go of a launcher.
 
-        slurm, local = unfinished_jobs()
-        if slurm:
-            subprocess.run(["scancel", *slurm], stderr=subprocess.DEVNULL, check=False)
-        end_processes(local)
-    elif hasattr(launcher, "close"):
+    Args:
+        is_stopped: whether jobs may still run, which are then ended.
+    """
+    kind = kind_of(launcher)
+    if hasattr(launcher, "close"):
         launcher.close()
+    elif is_stopped and kind == "joblib":
+        workers = multiprocessing.active_children()
+        end_processes(worker.pid for worker in workers if worker.pid is not None)
+    elif is_stopped and kind == "submitit":
+        from pochitrain.sweep.private_submitit import submitted_jobs
+
+        slurm, local = submitted_jobs()
+        if slurm:  # says nothing about those that have ended
+            subprocess.run(["scancel", *slurm], stderr=subprocess.DEVNULL, check=False)
+        end_processes(filter(is_child, local))
+
+
+def is_child(pid: int) -> bool:
+    """Whether a process of this number was started by this one, and its end not noticed yet."""
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def end_processes(pids: Iterable[int]) -> None:
