@@ -30,6 +30,10 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(message)
         self.exit_code = exit_code
 
+    def __reduce__(self) -> "tuple[type[Interrupted], tuple[str, int]]":
+        """Let it pass from a worker process to the one that waits for it."""
+        return type(self), (str(self), self.exit_code)
+
 
 REFUSALS = (errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS)
 """Error numbers of a full disk, missing permissions or a failing disk: not bugs of pochitrain."""

@@ -12,12 +12,14 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
 from pochitrain.config.root import refuse_number_for_switch, validate
-from pochitrain.error import ConfigError
+from pochitrain.error import ConfigError, Interrupted
 from pochitrain.paths import list_folders
 from pochitrain.search.directory import missing_directories, remove_empty
-from pochitrain.sweep.private_api import BasicSweeper
+from pochitrain.sweep.private_api import BASIC_LAUNCHER, BasicSweeper
 from pochitrain.sweep.private_loader import remember_composition
+from pochitrain.sweep.stop import stop_on_sigterm
 
+RESUME = "The same command with resume=auto goes on with them."
 RECORD = "multirun.yaml"
 """Hydra's record of a grid, written before its first job."""
 
@@ -55,6 +57,12 @@ class WholeBasicSweeper(BasicSweeper):
             task_function=task_function,
             config=config,
         )
+        self.is_here = config.hydra.launcher._target_ == BASIC_LAUNCHER
+        if not self.is_here:
+            from pochitrain.sweep.launch import StoppableLauncher
+
+            assert self.launcher is not None
+            self.launcher = StoppableLauncher(self.launcher)
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run all combinations.
@@ -66,10 +74,24 @@ class WholeBasicSweeper(BasicSweeper):
         refuse_empty_sweeps(arguments, self.hydra_context.config_loader)
         self.jobs: list[GridJob] = []
         with restoring_when_refused(Path(self.config.hydra.sweep.dir)):
-            returned = super().sweep(arguments)
+            returned = super().sweep(arguments) if self.is_here else self.sweep_outside(arguments)
         if WholeBasicSweeper.after is not None:
             WholeBasicSweeper.after(self.jobs)
         return returned
+
+    def sweep_outside(self, arguments: list[str]) -> Any:
+        """Run all combinations with a launcher whose jobs are in other processes.
+
+        Raises:
+            Interrupted: after Ctrl+C or SIGTERM, when the jobs have been ended.
+        """
+        launcher: Any = self.launcher
+        try:
+            with stop_on_sigterm(RESUME), launcher:
+                return super().sweep(arguments)
+        except KeyboardInterrupt as error:
+            code = getattr(error, "exit_code", 130)
+            raise Interrupted(f"The sweep was stopped, and its jobs too. {RESUME}", code) from None
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Check a batch of jobs; the basic sweeper calls this before it launches them.

@@ -25,8 +25,8 @@ from pochitrain.sweep.private_api import BASIC_LAUNCHER
 from pochitrain.sweep.private_loader import remember_composition
 from pochitrain.sweep.sampler import complete_grid, is_grid
 from pochitrain.sweep.settings import SweepSettings
-from pochitrain.sweep.stop import stop_on_sigterm
-from pochitrain.sweep.storage import JOURNAL, resolve_storage
+from pochitrain.sweep.stop import next_step, stop_on_sigterm
+from pochitrain.sweep.storage import JOURNAL, require_reachable, resolve_storage
 from pochitrain.sweep.study import StudyWork, limit_to_grid, open_study
 from pochitrain.sweep.trial_result import TrialResult, read_result
 from pochitrain.sweep.trial_task import StudyAddress, TrialTask, forget_trials, share_trials
@@ -62,9 +62,7 @@ class SweepDriver:
             output_file=application.output_file,
         )
         self.task_function = TrialTask(task_function, self.address)
-        self.launcher: Any = Plugins.instance().instantiate_launcher(
-            config=config, hydra_context=context, task_function=self.task_function
-        )
+        self.launcher = self.build_launcher()
         is_basic = config.hydra.launcher._target_ == BASIC_LAUNCHER
         self.uses_workers = (
             is_basic and settings.n_jobs > 1 and application.prepare_worker is not None
@@ -77,7 +75,7 @@ class SweepDriver:
         """Run trials until the study has its total number; an error ends the sweep early."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         work = self.open(arguments)
-        with stop_on_sigterm(work.is_resumable), Heartbeat(work.study, self.token):
+        with stop_on_sigterm(next_step(work.is_resumable)), Heartbeat(work.study, self.token):
             if work.is_resumable:
                 work.folder = self.application.open_directory(work.study)
             work.begin()
@@ -101,6 +99,8 @@ class SweepDriver:
             sampler = complete_grid(sampler, points)
             limit_to_grid(settings, points)
         url = resolve_storage(settings.storage, f"{application.key}.storage")
+        if not self.is_here:
+            require_reachable(url, f"{application.key}.storage")
         is_resumable = url is not None
         folder = Path()  # that of a stored study is found with the study
         if not is_resumable:
@@ -118,10 +118,19 @@ class SweepDriver:
         path = folder.absolute() / "optuna.journal"
         return path.with_stem(f"optuna_{self.token}") if path.exists() else path
 
+    def build_launcher(self) -> Any:
+        """The launcher of the config."""
+        return Plugins.instance().instantiate_launcher(
+            config=self.config, hydra_context=self.context, task_function=self.task_function
+        )
+
     def make_launcher(self) -> Any:
-        """The launcher of the config, or one with worker processes."""
+        """The launcher of the config, or one with worker processes.
+
+        It is built again, because it remembers paths in the directory, which was not known before.
+        """
         if not self.uses_workers or self.application.prepare_worker is None:
-            return self.launcher
+            return self.launcher if self.is_here else self.build_launcher()
         num_workers = self.settings.n_jobs
         launcher = ProcessLauncher(
             num_workers, threads_per_trial(num_workers), self.application.prepare_worker

@@ -49,6 +49,30 @@ def resolve_storage(url: Any, key: str = "storage") -> Any:
     return text
 
 
+def require_reachable(url: Any, key: str) -> None:
+    """Refuse a storage in the memory of this process for jobs that run in others.
+
+    Args:
+        url: from `resolve_storage`; None is fine, since jobs then get a journal file.
+
+    Raises:
+        ConfigError: saying which storages they reach.
+    """
+    in_memory = isinstance(url, optuna.storages.InMemoryStorage)
+    if in_memory or (isinstance(url, str) and url.startswith(SQLITE) and is_memory(url)):
+        raise ConfigError(
+            f"{key} must be one that other processes reach, got one in memory. For jobs on this "
+            "machine or in a shared folder: journal://study.journal (null makes such a file for "
+            "the time of the search); for any machine: postgresql://user@host/database."
+        )
+
+
+def is_memory(url: str) -> bool:
+    """Whether the SQLite at `url` is one in memory."""
+    path = url.removeprefix(SQLITE)
+    return path in ("", ":memory:") or "mode=memory" in path
+
+
 def require_folder(folder: str, url: str, key: str) -> None:
     """Refuse a missing folder. It may be mistyped, and a new study in it would start over."""
     if not os.path.isdir(folder):

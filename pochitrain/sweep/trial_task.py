@@ -7,6 +7,7 @@ no environment variable is needed, and no override in the saved config of the jo
 
 import contextlib
 import os
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 
+from pochitrain.error import ConfigError
 from pochitrain.sweep.trial_handle import working_on
 
 
@@ -71,15 +73,23 @@ class StudyAddress:
         import optuna
 
         from pochitrain.sweep.private_api import attach_trial
-        from pochitrain.sweep.storage import open_storage
+        from pochitrain.sweep.storage import open_storage, redact
 
         # RandomSampler, because Trial calls before_trial of the sampler, which must do nothing.
-        study = optuna.load_study(
-            study_name=self.study_name,
-            storage=open_storage(self.storage),
-            sampler=optuna.samplers.RandomSampler(),
-            pruner=self.pruner,
-        )
+        try:
+            study = optuna.load_study(
+                study_name=self.study_name,
+                storage=open_storage(self.storage),
+                sampler=optuna.samplers.RandomSampler(),
+                pruner=self.pruner,
+            )
+        except (ConfigError, KeyError, OSError) as error:
+            raise ConfigError(
+                "The storage of the search must be one that every machine with jobs reaches, got "
+                f"{redact(str(self.storage))!r}, where {socket.gethostname()} does not find study "
+                f"{self.study_name!r}. Use a folder that they share, or a database server: "
+                "postgresql://user@host/database."
+            ) from error
         return attach_trial(study, number)
 
 
