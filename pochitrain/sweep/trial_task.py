@@ -71,16 +71,31 @@ class StudyAddress:
         import optuna
 
         from pochitrain.sweep.private_api import attach_trial
-        from pochitrain.sweep.storage import open_storage
 
         # RandomSampler, because Trial calls before_trial of the sampler, which must do nothing.
         study = optuna.load_study(
             study_name=self.study_name,
-            storage=open_storage(self.storage),
+            storage=storage_here(self.storage),
             sampler=optuna.samplers.RandomSampler(),
             pruner=self.pruner,
         )
         return attach_trial(study, number)
+
+
+_storages: dict[tuple[int, str], Any] = {}
+"""(process id, URL) -> open storage. A worker opens it once, not for every trial."""
+
+
+def storage_here(url: Any) -> Any:
+    """The storage at `url`, open in this process."""
+    from pochitrain.sweep.storage import open_storage
+
+    if not isinstance(url, str):
+        return url
+    key = (os.getpid(), url)
+    if key not in _storages:
+        _storages[key] = open_storage(url, is_job=True)
+    return _storages[key]
 
 
 class TrialTask:
