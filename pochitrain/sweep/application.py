@@ -13,11 +13,11 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from pochitrain.error import ConfigError
+from pochitrain.sweep.password import redact
 from pochitrain.sweep.sampler import is_grid
 from pochitrain.sweep.search_space import SearchSpace, space_of_overrides
 from pochitrain.sweep.settings import SweepSettings
 from pochitrain.sweep.stock_results import describe_results, save_results
-from pochitrain.sweep.password import redact
 from pochitrain.sweep.study import StudyWork
 from pochitrain.sweep.trial_result import TrialResult
 from pochitrain.sweep.worker import Prepare

@@ -14,8 +14,8 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import DBAPIError
 
 from pochitrain.error import ConfigError
-from pochitrain.sweep.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S, causes, log
 from pochitrain.sweep.password import password_of, redact
+from pochitrain.sweep.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S, causes, log
 from pochitrain.text import first_line
 
 SQLITE = "sqlite:///"

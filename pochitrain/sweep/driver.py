@@ -26,7 +26,7 @@ from pochitrain.sweep.application import Application
 from pochitrain.sweep.heartbeat import REASON, Heartbeat
 from pochitrain.sweep.launch import Launching
 from pochitrain.sweep.password import hide_in_config, hide_in_words, hide_password
-from pochitrain.sweep.patience import StorageLost, hurry
+from pochitrain.sweep.patience import StorageLostError, hurry
 from pochitrain.sweep.private_api import BASIC_LAUNCHER
 from pochitrain.sweep.private_loader import remember_composition
 from pochitrain.sweep.sampler import complete_grid, is_grid
@@ -110,7 +110,7 @@ class SweepDriver:
         """Tell the application. A storage that is away does not hide why the sweep ends."""
         try:
             self.application.stopped(error, work)
-        except StorageLost:
+        except StorageLostError:
             if isinstance(error, Exception):
                 raise
 
@@ -179,7 +179,7 @@ class SweepDriver:
             except BaseException as error:
                 if not isinstance(error, Exception):
                     hurry(self.storage)  # Ctrl+C
-                with suppress(StorageLost):
+                with suppress(StorageLostError):
                     for trial in here.values():
                         work.give_up(trial, error)
                 raise

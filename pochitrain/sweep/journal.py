@@ -20,9 +20,9 @@ class WholeLineBackend(JournalFileBackend):
     A full disk or a machine that loses power leaves half a line, and the next line appended to it
     would make the file unreadable for good.
 
-    The lock is a file made with O_EXCL, which is exclusive on NFS (version 3 and later) and on shared
-    folders of Windows. Optuna's other lock, a symbolic link to the journal, never ends if its owner
-    dies while the folder is mounted at another path elsewhere.
+    The lock is a file made with O_EXCL, which is exclusive on NFS (version 3 and later) and on
+    shared folders of Windows. Optuna's other lock, a symbolic link to the journal, never ends if
+    its owner dies and others have the folder at another path.
     """
 
     def __init__(self, path: str) -> None:

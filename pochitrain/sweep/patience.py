@@ -34,7 +34,7 @@ PASSING_ERRNO = (errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.ENOLCK, errn
 """Errors of a shared folder whose server was restarted."""
 
 
-class StorageLost(PochiError):
+class StorageLostError(PochiError):
     """The storage did not answer for as long as we were willing to wait."""
 
 
@@ -61,7 +61,7 @@ class Patient:
         """Call a method of the backend.
 
         Raises:
-            StorageLost: if it fails for a passing reason again and again.
+            StorageLostError: if it fails for a passing reason again and again.
         """
         began, pause = time.monotonic(), FIRST_PAUSE_S
         is_told = failed = False
@@ -85,7 +85,7 @@ class Patient:
                 waited = time.monotonic() - began
                 if waited + pause > self.patience_s or getattr(self.lost, "now", False):
                     self.lost.now = True
-                    raise StorageLost(self.describe(error, waited)) from error
+                    raise StorageLostError(self.describe(error, waited)) from error
                 if waited > 2 and not is_told:
                     is_told = True
                     log.warning(
@@ -149,7 +149,7 @@ def is_passing(error: Exception) -> bool:
 
 
 def is_passing_cause(error: BaseException) -> bool:
-    if isinstance(error, StorageLost):
+    if isinstance(error, StorageLostError):
         return False
     if isinstance(error, OSError):
         return error.errno in PASSING_ERRNO

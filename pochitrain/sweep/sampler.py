@@ -19,7 +19,6 @@ from pochitrain.sweep.private_api import (
     write_grid_point,
 )
 
-
 PATIENCE_S = 10.0
 """Seconds for which a grid waits for a search that was perhaps killed while it chose its point."""
 

@@ -77,7 +77,8 @@ def open_storage(
         return optuna.storages.InMemoryStorage()
     if isinstance(url, BaseStorage):
         return url
-    return PatientStorage(open_backend(url, key, is_job), redact(url))  # type: ignore[no-any-return]
+    storage: BaseStorage = PatientStorage(open_backend(url, key, is_job), redact(url))
+    return storage
 
 
 def open_backend(url: str, key: str, is_job: bool) -> BaseStorage:
