@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pochitrain import __version__
 from pochitrain.command import remember_command
 from pochitrain.error import REFUSALS, ConfigError, PochiError, cannot_access
+from pochitrain.sweep.password import hide_password
 from pochitrain.text import did_you_mean, printable
 from pochitrain.threads import stop_spinning
 
@@ -40,7 +41,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     """Run a subcommand and exit: 0 done, 1 failed, 2 wrong input, 130 Ctrl+C, 143 SIGTERM."""
-    argv = sys.argv[1:] if argv is None else argv
+    # Before anything keeps a copy of the command line.
+    argv = [hide_password(word) for word in (sys.argv[1:] if argv is None else argv)]
     remember_command(prog, argv)
     stop_spinning()  # before anything imports torch
     atexit.register(leave_garbage)

@@ -87,9 +87,9 @@ class SearchApplication:
     def check_study(self, study: Study) -> None:
         check_same_space(study, self.plan.distributions)
 
-    def open_directory(self, study: Study | None) -> Path:
+    def open_directory(self, study: Study | None, is_new: bool) -> Path:
         """Make the directory, and set it as hydra.sweep.dir, where launchers write too."""
-        self.directory = ResultDirectory(self.config, study)
+        self.directory = ResultDirectory(self.config, study, is_new)
         node = self.config.hydra.sweep
         with read_write(node), open_dict(node):
             node.dir = str(self.directory.path)
@@ -148,12 +148,17 @@ class SearchApplication:
         for problem in self.report.refresh(final):
             self.terminal.print(problem, "yellow")
 
+    def waiting(self, num_trials: int) -> None:
+        word = "trial" if num_trials == 1 else "trials"
+        self.terminal.print(f"Waiting for {num_trials} {word} of other searches.")
+
     # --- the end --------------------------------------------------------------------------------
 
     def stopped(self, error: BaseException, work: StudyWork) -> None:
         """Remove the directory if wrong input failed the first trial, else write the results."""
         if isinstance(error, ConfigError) and work.num_failed <= 1 and not work.has_results():
-            self.directory.discard()
+            if not work.watch.others():  # which may be at work in it
+                self.directory.discard()
             return
         self.finish()
         if isinstance(error, KeyboardInterrupt):

@@ -21,6 +21,8 @@ from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from omegaconf import DictConfig, OmegaConf, flag_override
 
+from pochitrain.sweep.password import hide_in_config
+
 if TYPE_CHECKING:
     from hydra.core.config_search_path import ConfigSearchPath
     from hydra.core.default_element import ResultDefault
@@ -74,8 +76,11 @@ class QuickLoader(ConfigLoaderImpl):
         except Exception:  # Hydra's own way says in which file the mistake is
             repo.cache.clear()  # merging has taken over nodes of the files
             careful = ConfigLoaderImpl(self.config_search_path)
-            return careful._compose_config_from_defaults_list(defaults, repo)
+            config = careful._compose_config_from_defaults_list(defaults, repo)
+            hide_in_config(config)
+            return config
         strip_defaults(config)
+        hide_in_config(config)
         return config
 
     @staticmethod

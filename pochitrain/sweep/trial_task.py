@@ -73,13 +73,13 @@ class StudyAddress:
         import optuna
 
         from pochitrain.sweep.private_api import attach_trial
-        from pochitrain.sweep.storage import open_storage, redact
+        from pochitrain.sweep.password import redact
 
         # RandomSampler, because Trial calls before_trial of the sampler, which must do nothing.
         try:
             study = optuna.load_study(
                 study_name=self.study_name,
-                storage=open_storage(self.storage),
+                storage=storage_here(self.storage),
                 sampler=optuna.samplers.RandomSampler(),
                 pruner=self.pruner,
             )
@@ -91,6 +91,22 @@ class StudyAddress:
                 "postgresql://user@host/database."
             ) from error
         return attach_trial(study, number)
+
+
+_storages: dict[tuple[int, str], Any] = {}
+"""(process id, URL) -> open storage. A worker opens it once, not for every trial."""
+
+
+def storage_here(url: Any) -> Any:
+    """The storage at `url`, open in this process."""
+    from pochitrain.sweep.storage import open_storage
+
+    if not isinstance(url, str):
+        return url
+    key = (os.getpid(), url)
+    if key not in _storages:
+        _storages[key] = open_storage(url, is_job=True)
+    return _storages[key]
 
 
 class TrialTask:
