@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from pochitrain.data.loader import Batch
 from pochitrain.engine.device import Precision
+from pochitrain.engine.process_group import ALONE, ProcessGroup
 from pochitrain.engine.state import RunningMetrics
 from pochitrain.metric.metric import Evaluation
 
@@ -38,6 +39,7 @@ def evaluate(
     precision: Precision,
     top_k: Collection[int] = (),
     left_out: Tensor | None = None,
+    group: ProcessGroup = ALONE,
 ) -> Evaluation:
     """Run `model` in evaluation mode over `batches`. Results stay on the device until the end.
 
@@ -45,6 +47,7 @@ def evaluate(
         top_k: the values of k for which top-k hits are counted.
         left_out: True for each image of the split without which the accuracy is computed once more,
             bool, shape (N,), on the CPU.
+        group: the processes that share the images; each gets the result for all of them.
     """
     model.eval()
     sums = RunningMetrics(precision.device)
@@ -70,6 +73,11 @@ def evaluate(
         side = num_classes
         if top_k:
             hits += (rank_of_truth(logits, labels)[:, None] < limits).sum(dim=0)
+    if not group.is_alone:
+        (side,) = group.largest(0 if confusion is None else side)
+        if confusion is None:  # fewer images than processes
+            confusion = torch.zeros(side**2, dtype=torch.int32, device=precision.device)
+        group.add_up([sums.values, confusion, hits, kept])
     assert confusion is not None, "a validation split has at least one picture"
     mean_loss, _ = sums.result()
     counts = dict(zip(sorted(top_k), hits.tolist(), strict=True))
