@@ -60,6 +60,8 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     try:
         dispatch(argv, prog)
         sys.stdout.flush()  # so that a write error is handled here and not at interpreter exit
+        if not ranks.is_alone:
+            leave(0, ranks)
     except PochiError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise

@@ -1,8 +1,8 @@
 """What a training in several processes needs besides the group that they form."""
 
-import atexit
-import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -55,8 +55,12 @@ def require_same_data(digest: str, group: ProcessGroup) -> None:
         )
 
 
-def scratch_folder() -> Path:
-    """A folder in place of the run directory, for the callbacks of processes that keep no files."""
-    folder = Path(tempfile.mkdtemp(prefix="pochitrain-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+@contextmanager
+def folder_of(group: ProcessGroup, folder: Path) -> Iterator[Path]:
+    """Where the user's callbacks of this process write: the run directory, or in the processes that
+    keep no files a folder that is removed afterwards."""
+    if group.is_first:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="pochitrain-") as scratch:
+        yield Path(scratch)

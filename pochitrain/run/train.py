@@ -47,7 +47,7 @@ from pochitrain.run.leak import (
     warn_of_leaks,
 )
 from pochitrain.run.optimization import step_settings
-from pochitrain.run.processes import require_same_data, scratch_folder, share_model
+from pochitrain.run.processes import folder_of, require_same_data, share_model
 from pochitrain.run.resume.find import ResumedRun, find_run
 from pochitrain.run.resume.restore import restore
 from pochitrain.run.status import lock_run, write_status
@@ -116,13 +116,16 @@ def train_together(cfg: DictConfig, warnings: list[str], group: ProcessGroup) ->
     print_start(console, rows, parts.data)
 
     request = StopRequest()
-    with lock_run(folder) if group.is_first else nullcontext():
+    with (
+        lock_run(folder) if group.is_first else nullcontext(),
+        folder_of(group, folder) as scratch,
+    ):
         is_resumed = resumed is not None and resumed.checkpoint is not None
         save_leaks(folder, leaks, parts.data)
         is_saved = apply_strategy(cfg, parts, folder, console, request, is_resumed)
         loader = parts.train_loader
         progress = ProgressDisplay(console, len(loader), loader.num_samples)
-        trainer = build_trainer(cfg, parts, folder, progress, request, group)
+        trainer = build_trainer(cfg, parts, folder, progress, request, group, scratch)
         require_same_data(trainer.checkpoints.metadata["data"], group)
         if resumed is not None:
             restore(resumed, trainer, parts.data)
@@ -158,8 +161,13 @@ def build_trainer(
     progress: ProgressDisplay,
     stop_request: StopRequest,
     group: ProcessGroup = ALONE,
+    scratch: Path | None = None,
 ) -> Trainer:
-    """Connect the parts; files are written below `folder`, by the first process of `group`."""
+    """Connect the parts; files are written below `folder`, by the first process of `group`.
+
+    Args:
+        scratch: where the user's callbacks write instead.
+    """
     state, data, precision = parts.state, parts.data, parts.precision
     size = tuple((parts.val_loader or parts.train_loader).sample(1).shape[2:])
     writer = build_checkpoint_writer(cfg, folder, data, precision, size)
@@ -179,7 +187,6 @@ def build_trainer(
         parts.metrics,
         group,
     )
-    own_folder = folder if group.is_first else scratch_folder()
     callbacks: list[Callback] = [
         *build_callbacks(
             cfg,
@@ -187,7 +194,7 @@ def build_trainer(
             state.model,
             data.class_names,
             ema,
-            [build(own_folder) for build in parts.user_callbacks],
+            [build(scratch or folder) for build in parts.user_callbacks],
             parts.metrics,
             group.is_first,
         ),
