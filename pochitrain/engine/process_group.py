@@ -40,7 +40,7 @@ GRACE_S = 5.0
 FOREVER_S = 86_400 * 1000
 NOTICE_S = 2.0
 """How long to wait at most to hear which process is gone, once a transfer has failed."""
-STORY = "pochitrain/story"
+STORY = "story"
 """Where the first process that fails says so: it alone prints its message."""
 
 
@@ -109,13 +109,18 @@ class Peers(ProcessGroup):
         names = {"MASTER_ADDR": host, "MASTER_PORT": str(port)}
         os.environ |= {**names, "RANK": str(ranks.rank), "WORLD_SIZE": str(ranks.world_size)}
         try:
-            dist.init_process_group("gloo", timeout=timedelta(seconds=MEETING_S))
+            wait = timedelta(seconds=MEETING_S)
+            found = next(dist.rendezvous("env://", ranks.rank, ranks.world_size, timeout=wait))
+            # torchrun may keep the store when it starts the processes again, with all it holds.
+            self.store: Any = dist.PrefixStore(f"pochitrain/{num_restarts()}", found[0])
+            dist.init_process_group(
+                "gloo", store=self.store, rank=ranks.rank, world_size=ranks.world_size, timeout=wait
+            )
         except (RuntimeError, ValueError) as error:
             raise ConfigError(
                 f"The {ranks.world_size} processes must meet at {host}:{port} (MASTER_ADDR, "
                 f"MASTER_PORT); rank {ranks.rank} could not ({first_line(error)})."
             ) from error
-        self.store: Any = dist.distributed_c10d._get_default_store()
         self.control = self.new_group("gloo", STEP_S)
         self.data: Any = None
         """For gradients."""
@@ -243,7 +248,7 @@ class Peers(ProcessGroup):
         """(rank that tells why the run ends, exit code): the first to ask with an `exit_code`."""
         try:
             mine = f"{self.rank}:{exit_code}"
-            told = self.store.compare_set(STORY + str(num_restarts()), "", mine).decode()
+            told = self.store.compare_set(STORY, "", mine).decode()
             rank, code = map(int, told.split(":"))
         except RuntimeError:  # the store is gone with the process that held it
             rank, code = min(set(range(self.size)) - self.ended.keys()), exit_code
