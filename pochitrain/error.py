@@ -19,6 +19,14 @@ class DataError(PochiError):
     """An image or a loader process failed during a run; the training state is intact."""
 
 
+class ToldElsewhere(PochiError):  # noqa: N818  # like Interrupted
+    """A run of several processes has ended, and another of them says why: nothing is printed."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("")
+        self.exit_code = exit_code
+
+
 class Interrupted(KeyboardInterrupt):
     """A run that was asked to stop and has saved its state; passes through `except Exception`.
 

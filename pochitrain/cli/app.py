@@ -33,11 +33,13 @@ from pochitrain.cli.message import (
 from pochitrain.cli.override import to_hydra
 from pochitrain.command import started_s
 from pochitrain.config.ineffective_overrides import find_ineffective_overrides
+from pochitrain.config.processes import check_processes
 from pochitrain.config.registry import register_config, register_transforms_of_data
 from pochitrain.config.root import refuse_number_for_switch, validate
 from pochitrain.config.strategy import BUDGET, strategy_name
 from pochitrain.error import ConfigError
 from pochitrain.paths import config_directory
+from pochitrain.ranks import find_ranks
 from pochitrain.search.grid import GridJob, WholeBasicSweeper
 from pochitrain.sweep.private_loader import compose_quickly, register_plugins
 from pochitrain.text import first_line
@@ -136,6 +138,7 @@ def train_task(cfg: DictConfig) -> float | None:
     hydra_node: Any = HydraConfig.get()
     aliases = hydra_node.get("aliases") or {}
     warnings = validate(cfg) + find_ineffective_overrides(hydra_node.overrides.task, aliases, cfg)
+    warnings += check_processes(cfg, find_ranks())
     is_first = "torch" not in sys.modules
     from pochitrain.run.train import train  # torch is imported here, after the checks
 

@@ -97,6 +97,8 @@ class RootConfig:
     """auto = bf16 on GPUs with fast bf16, else fp32."""
     compile: bool = False
     """Compile the model with torch.compile."""
+    sync_batch_norm: bool = True
+    """In a training in several processes: batch norm sees the images of all of them."""
     channels_last: bool = True
     """Store images in NHWC memory order, in which convolutions are faster on GPUs."""
     tune: Annotated[str, Rule("one of off, auto, recorded", lambda value: value in TUNE)] = "off"

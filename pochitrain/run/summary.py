@@ -18,6 +18,7 @@ from pochitrain.engine.device import uses_tf32
 from pochitrain.engine.state import TrainState
 from pochitrain.metric.interval import wilson_interval
 from pochitrain.optimizer.fused import name_kernels
+from pochitrain.ranks import Ranks
 from pochitrain.run.build import RunParts
 from pochitrain.run.selection import Selection, describe_selection
 from pochitrain.text import shorten_list
@@ -39,8 +40,14 @@ def print_start(console: Console, rows: dict[str, str], data: DataSplits) -> Non
             console.print(f"  {line}", markup=False)
 
 
-def describe_run(cfg: DictConfig, parts: RunParts, folder: Path) -> dict[str, str]:
-    """Rows of the summary at the start: label -> text."""
+def describe_run(
+    cfg: DictConfig, parts: RunParts, folder: Path, ranks: Ranks | None = None
+) -> dict[str, str]:
+    """Rows of the summary at the start: label -> text.
+
+    Args:
+        ranks: of the processes that train together.
+    """
     data, model, precision = parts.data, parts.state.model, parts.precision
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     num_val = 0 if data.val is None else len(data.val)
@@ -50,6 +57,8 @@ def describe_run(cfg: DictConfig, parts: RunParts, folder: Path) -> dict[str, st
         device += f" ({torch.cuda.get_device_name(precision.device)})"
     rate = cfg.optimizer.get("lr", cfg.learning_rate)
     at = "a rate that is chosen below" if rate is None else f"{rate:g}"
+    if ranks is not None and not ranks.is_alone:
+        device = f"{ranks.world_size} processes ({ranks.launcher}), each on {precision.device.type}"
     rows = {
         "data": f"{len(data.train):,} training, {num_val:,} validation pictures{tested}",
         **({"split": data.division} if data.division else {}),

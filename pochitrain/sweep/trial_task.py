@@ -72,8 +72,8 @@ class StudyAddress:
         """The running trial `number` from the storage; None if it has ended."""
         import optuna
 
-        from pochitrain.sweep.private_api import attach_trial
         from pochitrain.sweep.password import redact
+        from pochitrain.sweep.private_api import attach_trial
 
         # RandomSampler, because Trial calls before_trial of the sampler, which must do nothing.
         try:

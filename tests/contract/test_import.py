@@ -10,7 +10,7 @@ import pochitrain
 
 PACKAGE = Path(pochitrain.__file__).parent
 LAYERS = (
-    ("__init__", "error", "text"),
+    ("__init__", "error", "ranks", "text"),
     ("metric", "command", "console", "paths", "seed", "atomic", "threads"),
     ("config",),
     ("data", "transform", "model", "optimizer", "scheduler", "loss"),
@@ -37,6 +37,7 @@ LIGHT = (
     "error.py",
     "command.py",
     "paths.py",
+    "ranks.py",
     "__init__.py",
     "run/resume/config.py",
 )
