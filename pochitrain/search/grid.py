@@ -16,7 +16,7 @@ from pochitrain.error import ConfigError
 from pochitrain.paths import list_folders
 from pochitrain.search.directory import missing_directories, remove_empty
 from pochitrain.sweep.private_api import BasicSweeper
-from pochitrain.sweep.private_loader import remember_composition
+from pochitrain.sweep.private_job import remember_composition
 
 RECORD = "multirun.yaml"
 """Hydra's record of a grid, written before its first job."""

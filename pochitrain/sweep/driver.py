@@ -22,7 +22,7 @@ from pochitrain.sweep.application import Application
 from pochitrain.sweep.heartbeat import REASON, Heartbeat
 from pochitrain.sweep.launch import Launching
 from pochitrain.sweep.private_api import BASIC_LAUNCHER
-from pochitrain.sweep.private_loader import remember_composition
+from pochitrain.sweep.private_job import remember_composition
 from pochitrain.sweep.sampler import complete_grid, is_grid
 from pochitrain.sweep.settings import SweepSettings
 from pochitrain.sweep.stop import stop_on_sigterm
