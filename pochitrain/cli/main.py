@@ -3,7 +3,6 @@
 import atexit
 import gc
 import importlib
-import io
 import os
 import sys
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from pochitrain import __version__
 from pochitrain.command import remember_command
 from pochitrain.error import REFUSALS, ConfigError, PochiError, cannot_access
+from pochitrain.manner import forget_manner, prepare_streams
 from pochitrain.text import did_you_mean, printable
 from pochitrain.threads import stop_spinning
 
@@ -36,6 +36,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Name -> module with `run(argv, prog)`, description for the overview."""
 
+FIRST_STEPS = """\
+pochitrain trains image classifiers. Pictures are in a folder for each class: photos/cat/1.jpg
+
+  pochi fit photos --minutes 5      train the best model that fits into that time
+  pochi infer outputs/RUN --data X  classify pictures with it, or score it
+  pochi data check photos           find leaks, duplicates and wrong labels
+
+All commands: pochi --help. The options of one: pochi COMMAND --help."""
+
 
 def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     """Run a subcommand and exit: 0 done, 1 failed, 2 wrong input, 130 Ctrl+C, 143 SIGTERM."""
@@ -43,9 +52,8 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     remember_command(prog, argv)
     stop_spinning()  # before anything imports torch
     atexit.register(leave_garbage)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Characters that the terminal cannot encode are printed as escapes instead of failing.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    forget_manner()
+    prepare_streams()
     try:
         dispatch(argv, prog)
         sys.stdout.flush()  # so that a write error is handled here and not at interpreter exit
@@ -55,6 +63,7 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
         print(printable(error), file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader has closed the pipe (`pochi ... | head`)
+        forget_manner()
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())  # or Python reports the error again at exit
         sys.exit(141)  # 128 + SIGPIPE
@@ -66,6 +75,8 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     except KeyboardInterrupt as error:  # pochitrain.error.Interrupted has a message and a code
         print(printable(error) if str(error) else "Interrupted.", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 130))
+    finally:
+        forget_manner()
 
 
 def leave_garbage() -> None:
@@ -84,7 +95,10 @@ def dispatch(argv: list[str], prog: str) -> None:
     if argv[:1] in (["--version"], ["-V"]):
         print(f"pochitrain {__version__}")
         return
-    if not argv or argv[0] in ("-h", "--help"):
+    if not argv:
+        print(FIRST_STEPS, file=sys.stderr)
+        sys.exit(2)  # as git and uv: a script that calls an empty command should notice
+    if argv[0] in ("-h", "--help"):
         print(overview())
         return
     if argv[0] in ("-sc", "--shell-completion"):  # what the completion script calls

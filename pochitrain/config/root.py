@@ -109,6 +109,8 @@ class RootConfig:
     """Batches per optimizer step."""
     gradient_clip_norm: Annotated[float | None, Range(gt=0)] = None
     """Largest L2 norm of all gradients together; null = not clipped."""
+    quiet: bool = False
+    """Print nothing but errors, warnings and the result, as --quiet does."""
     work_dir: Annotated[str, Rule("a directory", bool)] = "outputs"
     """Parent of the run directories."""
     resume: Annotated[str | None, Rule("auto, a run directory or null", bool)] = None
@@ -225,7 +227,11 @@ def find_mistakes(cfg: DictConfig, root: dict[str, Any]) -> Iterator[ConfigError
         wrong += raised(check_target_names, root, root["allow_targets"])
         yield from wrong
     for group, (schemas, check) in GROUPS.items():
-        own = list(find_wrong_in_group(cfg, group, root[group], schemas))
+        node = root[group]
+        if wrong and isinstance(node, dict):  # what comes from there is no mistake of its own
+            own_keys = [key for key in node if not OmegaConf.is_interpolation(cfg[group], key)]
+            node = {key: node[key] for key in own_keys}
+        own = list(find_wrong_in_group(cfg, group, node, schemas))
         yield from own
         wrong += own  # a check of several settings relies on each of them
         if check is not None and not wrong:

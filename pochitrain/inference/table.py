@@ -1,7 +1,6 @@
 """The files of an inference: predictions, report per class, summary."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from pochitrain.atomic import write_text
 from pochitrain.inference.score import Scores
+from pochitrain.manner import without_nan
 from pochitrain.text import format_csv, format_json
 
 COLUMNS = (
@@ -86,12 +86,3 @@ def format_report(scores: Scores) -> str:
 def save_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON object. NaN and infinity, which JSON cannot represent, become null."""
     write_text(path, format_json(without_nan(content)))
-
-
-def without_nan(value: Any) -> Any:
-    """`value` with None for the numbers in it, at any depth, that are not finite."""
-    if isinstance(value, dict):
-        return {key: without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

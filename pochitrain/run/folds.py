@@ -35,12 +35,11 @@ from pochitrain.run.judge import (
 from pochitrain.run.metric import metrics_of_names
 from pochitrain.run.resume.find import find_run_of
 from pochitrain.run.status import read_status
-from pochitrain.search.grid import GridJob
+from pochitrain.search.grid import GridJob, is_fold
 from pochitrain.text import format_csv
 
 NAME = "folds"
 """Of the directory of a summary, beside the runs; then folds_002, ..."""
-FOLD_KEY = "data.fold"
 SHOWN = ("accuracy", "balanced_accuracy", "macro_f1_score")
 
 
@@ -81,10 +80,6 @@ def summarize_folds(jobs: Sequence[GridJob]) -> list[Path]:
                 console.print(f"\nFolds of {' '.join(overrides)}", markup=False, soft_wrap=True)
             written.append(write_summary(folds, group[0], console))
     return written
-
-
-def is_fold(override: str) -> bool:
-    return override.lstrip("+").partition("=")[0] == FOLD_KEY
 
 
 def read_fold(job: GridJob) -> Fold:

@@ -119,10 +119,7 @@ class RememberingLoader(QuickLoader):
     def load_job(
         self, master: "DictConfig", overrides: list[str]
     ) -> "tuple[DictConfig, DictConfig]":
-        """(the config of a job without its `hydra` node, that node) as `load_sweep_config` gives
-        them; quickly where only values differ from an earlier job. The second must not be changed,
-        and lacks the values of this job.
-        """
+        """See the function `load_job`."""
         parsed, repository = self._parse_overrides_and_create_caching_repo(
             master.hydra.job.config_name,
             overrides,
@@ -135,19 +132,35 @@ class RememberingLoader(QuickLoader):
         words = [item.input_line or "" for item in others]
         key = tuple(words)
         if key not in self.jobs:
-            self.jobs[key] = split_hydra(self.load_sweep_config(master, words))
+            job = self.load_sweep_config(master, words)
+            node = take_hydra(job)
+            self.jobs[key] = Copies(job), node
         tree, node = self.jobs[key]
-        job: DictConfig = tree.take()
+        job = tree.take()
         self._apply_overrides_to_config(values, job)
         return job, node
 
 
-def split_hydra(job: "DictConfig") -> "tuple[Copies, DictConfig]":
-    """The config of a job without its `hydra` node, and that node."""
-    node = job.hydra
+def load_job(
+    loader: Any, master: "DictConfig", overrides: list[str]
+) -> "tuple[DictConfig, DictConfig]":
+    """(the config of a job without its `hydra` node, that node) as `load_sweep_config` gives them.
+
+    Quick with a `RememberingLoader` where only values differ from an earlier job. The second must
+    not be changed, and its overrides lack the values of this job.
+    """
+    if isinstance(loader, RememberingLoader):
+        return loader.load_job(master, overrides)
+    job = loader.load_sweep_config(master, overrides)
+    return job, take_hydra(job)
+
+
+def take_hydra(job: "DictConfig") -> "DictConfig":
+    """Remove the `hydra` node of a job, and return it."""
+    node: DictConfig = job.hydra
     with read_write(job), open_dict(job):
         del job["hydra"]
-    return Copies(job), node
+    return node
 
 
 def is_value(override: "Override", repository: CachingConfigRepository) -> bool:

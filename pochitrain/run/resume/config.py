@@ -49,6 +49,7 @@ CHANGEABLE = (
     "metrics.tensorboard",
     "optuna",
     "optuna.*",
+    "quiet",
     "resume",
     "work_dir",
 )
