@@ -177,8 +177,9 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
             explained = as_config_error(error)
             if explained is None or explained is error:
                 raise
-            hides_cause = isinstance(error, (OSError, YAMLError))
-            raise explained from (None if hides_cause else error)
+            of_hydra = isinstance(error, HydraException)  # some of these are OSErrors too
+            says_it_all = isinstance(error, (OSError, YAMLError)) and not of_hydra
+            raise explained from (None if says_it_all else error)
     if "error" in _outcome:
         raise _outcome["error"]
 

@@ -12,7 +12,9 @@ from optuna.distributions import (
 )
 from optuna.study import Study
 
+from pochitrain.config.data_place import require_places
 from pochitrain.config.root import find_all_mistakes
+from pochitrain.config.validators import raised
 from pochitrain.error import ConfigError
 from pochitrain.search.plan import SearchPlan
 from pochitrain.search.preflight import Mistakes, choose_jobs
@@ -78,7 +80,8 @@ def find_problems(overrides: list[str], plan: SearchPlan) -> list[str]:
         job, _ = load_job(plan.loader, plan.config, overrides)
     except (HydraException, OmegaConfBaseException) as error:
         return [explain_composition(error)]
-    return [str(error) for error in find_all_mistakes(job)]
+    found = list(find_all_mistakes(job)) or raised(require_places, job.data)
+    return [str(error) for error in found]
 
 
 def explain_composition(error: Exception) -> str:
