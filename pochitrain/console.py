@@ -17,9 +17,11 @@ class PrintableConsole(Console):
     With --quiet only `result` and `warn` print.
     """
 
-    def __init__(self, stderr: bool = False) -> None:
-        options: dict[str, Any] = {"color_system": None} if os.environ.get("NO_COLOR") else {}
-        super().__init__(stderr=stderr, highlight=False, soft_wrap=True, emoji=False, **options)
+    def __init__(self, **options: Any) -> None:
+        """Takes the options of rich's console; by default on standard output."""
+        if os.environ.get("NO_COLOR"):
+            options["color_system"] = None
+        super().__init__(highlight=False, soft_wrap=True, emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Convert markup as rich does, after escaping control characters."""

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
 
 from pochitrain.command import typed_command
 from pochitrain.config.strategy import BUDGET, PROBE, strategy_name
-from pochitrain.console import open_console
+from pochitrain.console import PrintableConsole, open_console
 from pochitrain.engine.device import Precision, select_device, select_precision
 from pochitrain.error import ConfigError, require
 from pochitrain.run.build import RunParts, build_parts
@@ -192,7 +191,7 @@ def suggest_size(cfg: DictConfig) -> list[str]:
     return [f"transform.size={side // 2}"] if side is not None and side >= 64 else []
 
 
-def print_result(console: Console, result: BenchResult) -> None:
+def print_result(console: PrintableConsole, result: BenchResult) -> None:
     height, width = result.side_px
     rows = {
         "batch": f"{result.images_per_batch} pictures of {height} x {width} px",
@@ -207,12 +206,12 @@ def print_result(console: Console, result: BenchResult) -> None:
     }
     width = max(map(len, rows))
     for label, text in rows.items():
-        console.print(f"[bold]{label:<{width}}[/bold]  ", end="")
-        console.print(text, markup=False, highlight=False)
+        console.result(f"[bold]{label:<{width}}[/bold]  ", end="")
+        console.result(text, markup=False)
     for i, word in enumerate(result.suggestions):
         label = "to try" if i == 0 else ""
-        console.print(f"[bold]{label:<{width}}[/bold]  ", end="")
-        console.print(as_command(word), markup=False, highlight=False, soft_wrap=True)
+        console.result(f"[bold]{label:<{width}}[/bold]  ", end="")
+        console.result(as_command(word), markup=False)
 
 
 def explain(result: BenchResult) -> str:

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 
 from pochitrain.atomic import write_with
-from pochitrain.console import open_console
+from pochitrain.console import PrintableConsole, open_console
 from pochitrain.engine.checkpoint import load_checkpoint
 from pochitrain.error import ConfigError
 from pochitrain.inference.calibration import MIN_IMAGES, Calibration, describe_mistakes
@@ -83,7 +82,7 @@ def calibrate(settings: CalibrateSettings) -> Path:
     draw(report, folder / GRAPH)
     print_result(console, found, origin, report)
     written = f"Written to {folder}:\n  {file.name} (now calibrated)  {REPORT}  {GRAPH}"
-    console.print(written, markup=False)
+    console.result(written, markup=False)
     return file
 
 
@@ -183,12 +182,12 @@ def draw(report: dict[str, Any], path: Path) -> None:
 
 
 def print_result(
-    console: Console, found: Calibration, origin: dict[str, Any], report: dict[str, Any]
+    console: PrintableConsole, found: Calibration, origin: dict[str, Any], report: dict[str, Any]
 ) -> None:
     """Print the temperature, what it changes, and what could be promised with it."""
 
     def print_plain(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.result(text, markup=False)
 
     print_plain(f"model        {origin['model']}")
     print_plain(f"data         {origin['data']}: {found.images:,} pictures")

@@ -30,16 +30,16 @@ def show_rates(cfg: DictConfig, warnings: list[str], every_parameter: bool) -> N
     )
     console = open_console()
     for warning in warnings:
-        console.print(f"Warning: {warning}", style="yellow", markup=False)
+        console.warn(f"Warning: {warning}")
     parts = Components(cfg)
     rules = find_rate_rules(cfg, build_untrained(parts))
-    console.print(summary_table(rules))
+    console.result(summary_table(rules))
     if cfg.layer_wise_lr.no_weight_decay_on_bias_and_norm:
         groups = build_parameter_groups(rules, no_weight_decay_on_bias_and_norm=True)
         exempt = sum(len(group["params"]) for group in groups if group.get("weight_decay") == 0)
-        console.print(f"Without weight decay: {exempt} tensors (biases and normalisation).")
+        console.result(f"Without weight decay: {exempt} tensors (biases and normalisation).")
     if every_parameter:
-        console.print(parameter_table(rules))
+        console.result(parameter_table(rules))
 
 
 def build_untrained(parts: Components) -> nn.Module:

@@ -5,13 +5,12 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
 
 from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.config.component import plain
 from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.config.transform_step import complete_steps
-from pochitrain.console import open_console
+from pochitrain.console import PrintableConsole, open_console
 from pochitrain.data.dataset import DataSplits, fingerprint
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
@@ -179,12 +178,12 @@ def build_trainer(
     )
 
 
-def print_warnings(console: Console, warnings: list[str]) -> None:
+def print_warnings(console: PrintableConsole, warnings: list[str]) -> None:
     for warning in warnings:
-        console.print(f"Warning: {warning}", style="yellow", markup=False)
+        console.warn(f"Warning: {warning}")
 
 
-def finish(cfg: DictConfig, console: Console, state: TrainState, folder: Path) -> None:
+def finish(cfg: DictConfig, console: PrintableConsole, state: TrainState, folder: Path) -> None:
     """Draw the graphs and print the summary at the end. May be repeated by a resumed run."""
     wanted = cfg.metrics.export and (cfg.optuna.graphs or not cfg.optuna.enabled)
     graphs = draw_graphs(cfg, folder) if wanted else []

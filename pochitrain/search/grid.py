@@ -1,5 +1,6 @@
 """`--multirun` without a search: Hydra's grid, with all jobs checked before the first starts."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -16,10 +17,11 @@ from pochitrain.config.environment import refuse_environment_of_file
 from pochitrain.config.root import find_all_mistakes, refuse_number_for_switch
 from pochitrain.config.validators import raised
 from pochitrain.error import ConfigError
+from pochitrain.manner import be_quiet
 from pochitrain.paths import list_folders
 from pochitrain.search.directory import missing_directories, remove_empty
 from pochitrain.search.preflight import Mistakes, choose_jobs
-from pochitrain.sweep.private_api import BasicSweeper
+from pochitrain.sweep.private_api import LAUNCHER_LOGS, BasicSweeper
 from pochitrain.sweep.private_job import load_job, remember_composition
 
 RECORD = "multirun.yaml"
@@ -76,6 +78,10 @@ class WholeBasicSweeper(BasicSweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
+        if config.get("quiet") is True:
+            be_quiet()
+            for name in LAUNCHER_LOGS:  # a line per job
+                logging.getLogger(name).setLevel(logging.WARNING)
         super().setup(
             hydra_context=remember_composition(hydra_context),
             task_function=task_function,

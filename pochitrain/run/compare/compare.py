@@ -81,7 +81,7 @@ def compare_runs(options: CompareSettings) -> Path | None:
     """
     folders, notes = find_runs(options.runs)
     output = None if options.output is None else make_output(options.output)
-    progress = PrintableConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    progress = PrintableConsole(stderr=True)
     how = EntrySettings(options.device, options.allow)
     result = make_result(load_entries(folders, how, progress), notes)
     if options.json:
@@ -92,10 +92,10 @@ def compare_runs(options: CompareSettings) -> Path | None:
         more = [describe_metrics(one) for one in result.comparisons]
         notes = [f"Note: {note}." for note in result.notes]
         for line in [*result.text, *filter(None, more), *notes]:
-            console.print(line, markup=False)
+            console.result(line, markup=False)
     if output is not None:
         files = write_files(output, result, how)
-        progress.print(f"Written to {output}:\n  {'  '.join(files)}", markup=False)
+        progress.result(f"Written to {output}:\n  {'  '.join(files)}", markup=False)
     return output
 
 
