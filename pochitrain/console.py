@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from pochitrain.manner import is_quiet
+from pochitrain.manner import is_json, is_quiet
 from pochitrain.text import printable
 
 
@@ -14,7 +14,7 @@ class PrintableConsole(Console):
     """Prints control characters, including those in table cells, as escapes (`\\x1b`).
 
     Lines are not wrapped, emoji codes stay as they are, and with NO_COLOR there are no styles.
-    With --quiet only `result` and `warn` print.
+    With --quiet only `result` and `warn` print, with --json only `warn`.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -28,12 +28,13 @@ class PrintableConsole(Console):
         return super().render_str(printable(text), **options)
 
     def print(self, *objects: Any, **options: Any) -> None:
-        if not is_quiet():
+        if not is_quiet() and (self.stderr or not is_json()):
             super().print(*objects, **options)
 
     def result(self, *objects: Any, **options: Any) -> None:
         """Print what the command is for, also with --quiet."""
-        super().print(*objects, **options)
+        if self.stderr or not is_json():
+            super().print(*objects, **options)
 
     def warn(self, text: str) -> None:
         """Print a warning, also with --quiet."""

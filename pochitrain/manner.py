@@ -79,7 +79,7 @@ def is_quiet() -> bool:
 
 
 def answer_in_json() -> None:
-    """From now on everything but `print_json` goes to standard error."""
+    """From now on nothing but `print_json` goes to standard output."""
     if Manner.document is None:
         Manner.document = sys.stdout
         sys.stdout = sys.stderr
@@ -98,8 +98,13 @@ def forget_manner() -> None:
 
 
 def print_json(content: Any) -> None:
-    """Print the document: NaN and infinity as null, and only ASCII if the terminal needs that."""
-    stream = Manner.document or sys.stdout
+    """Print the document if the answer is to be JSON.
+
+    NaN and infinity become null; a terminal that cannot show all letters gets ASCII.
+    """
+    stream = Manner.document
+    if stream is None:
+        return
     is_unicode = (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
     text = json.dumps(without_nan(content), indent=2, ensure_ascii=not is_unicode, allow_nan=False)
     stream.write(text + "\n")

@@ -19,6 +19,7 @@ class FlagParser(argparse.ArgumentParser):
             with_json: whether the command can print its result as JSON.
         """
         super().__init__(**options)
+        self.with_json = with_json
         self.add_argument(
             QUIET, action="store_true", help="print only errors, warnings and the result"
         )
@@ -35,10 +36,13 @@ class FlagParser(argparse.ArgumentParser):
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse, and talk from now on as --quiet and --json say (`pochitrain.manner`)."""
         options, rest = super().parse_known_args(args, namespace)
-        if vars(options).pop("quiet"):
+        if options.quiet:
             be_quiet()
-        if vars(options).pop("json", False):
-            answer_in_json()
+        del options.quiet  # what remains are settings of the command
+        if self.with_json:
+            if options.json:
+                answer_in_json()
+            del options.json
         return options, rest
 
     def error(self, message: str) -> NoReturn:

@@ -31,8 +31,5 @@ def run(argv: list[str], prog: str) -> None:
             f"--config {args.file}, or move the code into a module.",
             file=sys.stderr,
         )
-    print(
-        f"Written to {done.output}."
-        if is_quiet()
-        else f"Written to {done.output}. Train with:\n  {done.command}"
-    )
+    how = "" if is_quiet() else f" Train with:\n  {done.command}"
+    print(f"Written to {done.output}.{how}")

@@ -301,7 +301,7 @@ def has_missing(plain: object) -> bool:
     """Whether a mandatory value may be missing in plain values; looking for it takes longer."""
     if isinstance(plain, (dict, list)):
         return any(map(has_missing, plain.values() if isinstance(plain, dict) else plain))
-    return plain == MISSING
+    return isinstance(plain, str) and plain == MISSING
 
 
 def refuse_unknown_keys(cfg: DictConfig | ListConfig, prefix: str = "") -> None:

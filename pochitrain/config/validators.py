@@ -136,7 +136,7 @@ def find_wrong_fields(schema: type[Any], values: Node, prefix: str = "") -> Iter
 
     None is not checked: the type of a field decides whether it may be null.
     """
-    for name, hint in hints_of(schema).items():
+    for name, hint in hints_of(schema).items():  # type: ignore[arg-type]  # classes are hashable
         value = values.get(name)
         if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
             yield from find_wrong_fields(hint, value, f"{prefix}{name}.")

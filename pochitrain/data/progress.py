@@ -58,7 +58,8 @@ class WaitDisplay:
                 return FIRST_LINE_S - seconds
             of = "" if self.total is None else f" of {self.total:,}"
             after = f", {end}" if end else ""
-            self.console.print(f"{self.label}: {self.done:,}{of}{after}", markup=False)
+            line = f"{self.label}: {self.done:,}{of}{after}"
+            print(line, file=self.console.file, flush=True)
             return LINE_EVERY_S
         if self.bar is None:
             bar = [BarColumn()] if self.console.width >= BAR_FROM else []

@@ -53,6 +53,27 @@ def format_predictions(rows: Sequence[PredictionRow], class_names: list[str]) ->
     return format_csv(header, (cells(row, class_names, columns) for row in rows))
 
 
+def prediction_objects(
+    rows: Sequence[PredictionRow], class_names: list[str]
+) -> list[dict[str, Any]]:
+    """The rows of inference_results.csv as JSON objects: the same keys, None where not known."""
+    return [
+        {
+            "image_path": row.image_path,
+            "predicted": row.predicted,
+            "predicted_class": None if row.predicted is None else class_names[row.predicted],
+            "true": row.true,
+            "true_class": None if row.true is None else class_names[row.true],
+            "confidence": row.confidence,
+            "correct": None if None in (row.true, row.predicted) else row.predicted == row.true,
+            "accepted": row.accepted,
+            "class_set": row.class_set and [class_names[index] for index in row.class_set],
+            "error": row.error or None,
+        }
+        for row in rows
+    ]
+
+
 def cells(row: PredictionRow, class_names: list[str], further: Sequence[str]) -> list[object]:
     """The cells of a row of inference_results.csv, in the order of its columns."""
     known = row.true is not None and row.predicted is not None

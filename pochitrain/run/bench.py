@@ -14,13 +14,13 @@ from pochitrain.config.strategy import BUDGET, PROBE, strategy_name
 from pochitrain.console import PrintableConsole, open_console
 from pochitrain.engine.device import Precision, select_device, select_precision
 from pochitrain.error import ConfigError, require
+from pochitrain.manner import print_json
 from pochitrain.run.build import RunParts, build_parts
 from pochitrain.run.callback import check_callbacks
 from pochitrain.run.measure import Workbench, in_turns, median_ratio
 from pochitrain.run.summary import describe_step
 from pochitrain.run.train import print_warnings, set_backends
 from pochitrain.seed import seed_everything
-from pochitrain.text import format_json
 from pochitrain.threads import num_cores
 
 BLOCK_S = 0.5
@@ -57,7 +57,7 @@ class BenchResult:
     """Settings that would help, most likely first."""
 
 
-def bench(cfg: DictConfig, warnings: list[str], seconds: float, as_json: bool) -> None:
+def bench(cfg: DictConfig, warnings: list[str], seconds: float) -> None:
     """Measure the training of `cfg` for about `seconds`, and print the result.
 
     Makes no run directory and keeps no decoded images.
@@ -86,9 +86,7 @@ def bench(cfg: DictConfig, warnings: list[str], seconds: float, as_json: bool) -
         parts.close_loaders()
     result.bottleneck = "model" if result.ratio >= ENOUGH else "loader"
     result.suggestions = suggest(cfg, parts.precision, result)
-    if as_json:
-        print(format_json({**asdict(result), "warnings": warnings}), end="")
-        return
+    print_json({**asdict(result), "warnings": warnings})
     console = open_console()
     print_warnings(console, [*warnings, *precision.warnings, *parts.data.warnings])
     print_result(console, result)

@@ -23,6 +23,7 @@ from pochitrain.inference.source import Source, open_source
 from pochitrain.inference.stream import classify
 from pochitrain.inference.table import save_json
 from pochitrain.inference.temperature import fit_temperature, out_of_fold
+from pochitrain.manner import print_json
 from pochitrain.run.infer import run_folder
 from pochitrain.run.status import FILE, try_lock
 
@@ -80,9 +81,11 @@ def calibrate(settings: CalibrateSettings) -> Path:
     origin = {"model": str(file), "data": source.origin, "unreadable": len(answers.unreadable)}
     save_json(folder / REPORT, origin | report)
     draw(report, folder / GRAPH)
+    written = [str(path) for path in (file, folder / REPORT, folder / GRAPH)]
+    print_json(origin | report | {"files": written, "warnings": list(source.warnings)})
     print_result(console, found, origin, report)
-    written = f"Written to {folder}:\n  {file.name} (now calibrated)  {REPORT}  {GRAPH}"
-    console.result(written, markup=False)
+    console.result(f"Written to {folder}:", markup=False)
+    console.print(f"  {file.name} (now calibrated)  {REPORT}  {GRAPH}", markup=False)
     return file
 
 

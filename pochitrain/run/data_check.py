@@ -25,6 +25,7 @@ from pochitrain.console import PrintableConsole, open_console
 from pochitrain.data.dataset import require_splits
 from pochitrain.data.twins import save_alike
 from pochitrain.error import ConfigError, require
+from pochitrain.manner import print_json
 from pochitrain.paths import make_numbered_directory
 from pochitrain.report.data_check import format_page
 from pochitrain.run.label_check import judge_labels
@@ -93,6 +94,25 @@ def check_data(cfg: DictConfig, warnings: list[str], settings: CheckSettings) ->
         names = [pictures.class_name(i) for i in range(len(pictures))]
         write_text(settings.fix_list, findings.fix_list(names))
         files.append(settings.fix_list)
+    print_json(
+        {
+            "pictures": {
+                "training": pictures.num_train,
+                "validation": len(pictures) - pictures.num_train,
+            },
+            "classes": {
+                name: {"training": train, "validation": val}
+                for name, (train, val) in zip(
+                    pictures.class_names, count_sides(pictures), strict=True
+                )
+            },
+            "problems": len(findings.problems()),
+            "counts": {kind: len(findings.of_kind(kind)) for kind in findings.kinds()},
+            "findings": findings.as_json(),
+            "notes": notes,
+            "files": files,
+        }
+    )
     print_summary(console, pictures, looks, findings, notes)
     console.result(f"Written: {'  '.join(files)}", markup=False)
     return bool(findings.problems())

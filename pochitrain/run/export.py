@@ -21,6 +21,7 @@ from pochitrain.inference.network import TorchNetwork
 from pochitrain.inference.source import open_source
 from pochitrain.inference.stream import Decoded, classify
 from pochitrain.inference.table import save_json
+from pochitrain.manner import print_json
 from pochitrain.run.directory import collect_versions
 
 NEEDED = ("batch_size", "seed", "mean", "std", "precision", "data", "model", "confusion_matrix")
@@ -79,6 +80,8 @@ def export(settings: ExportSettings) -> Path:
     finally:
         unproven.unlink(missing_ok=True)
     shape = ", ".join(map(str, ("batch" if settings.dynamic_batch else 1, *example.shape[1:])))
+    files = [str(target), str(target.with_name("parity.json"))]
+    print_json(proof | {"files": files, "warnings": list(source.warnings)})
     console.result(
         f"parity    {parity.images:,} pictures: {parity.top1_agreement:.2f} % same class,"
     )

@@ -36,8 +36,10 @@ from pochitrain.inference.table import (
     PredictionRow,
     format_predictions,
     format_report,
+    prediction_objects,
     save_json,
 )
+from pochitrain.manner import is_json, print_json
 from pochitrain.paths import make_numbered_directory
 from pochitrain.report.gallery import MAX_MISTAKES, Mistake, format_gallery
 from pochitrain.run.metric import saved_metrics
@@ -86,9 +88,11 @@ def infer(settings: InferSettings) -> Path | None:
         print_one(console, classifier, answers, probabilities, settings)
         for line in describe_answer(decision, probabilities[0].tolist(), classifier.class_names):
             console.result(line, markup=False)
-        if settings.output is None:
-            return None
     rows = prediction_rows(source, answers, probabilities, decision)
+    if source.is_picture and settings.output is None:
+        content = summarize(classifier, source, answers, None, None)
+        print_document(content, classifier, source, rows, probabilities, settings)
+        return None
     decided = summarize_decision(decision, rows)
     further = dict(decided)
     scores = intervals = None
@@ -102,12 +106,52 @@ def infer(settings: InferSettings) -> Path | None:
         further |= compare_calibration(classifier, answers.logits, labels)
     folder = make_output(settings, classifier)
     files = write_files(folder, classifier, source, answers, rows, scores, intervals, further)
+    content = summarize(classifier, source, answers, scores, intervals) | further
+    written = [str(folder / name) for name in files]
+    print_document(content, classifier, source, rows, probabilities, settings, written)
     print_summary(console, classifier, source, answers, scores, intervals)
     for line in describe_decision(decided):
         console.result(line, markup=False)
     console.result(f"Written to {folder}:", markup=False)
     console.print(f"  {'  '.join(files)}", markup=False)
     return folder
+
+
+def print_document(
+    content: dict[str, Any],
+    classifier: Classifier,
+    source: Source,
+    rows: list[PredictionRow],
+    probabilities: Any,
+    settings: InferSettings,
+    files: Sequence[str] = (),
+) -> None:
+    """Print the JSON document of --json; its keys are in docs/use.md.
+
+    Args:
+        content: of inference_summary.json.
+    """
+    if not is_json():
+        return
+    names = classifier.class_names
+    top = None
+    if source.is_picture:
+        order = likeliest(probabilities[0], settings.top_k)
+        top = [{"class": names[i], "probability": float(probabilities[0][i])} for i in order]
+    print_json(
+        content
+        | {
+            "predictions": prediction_objects(rows, names),
+            "top": top,
+            "files": list(files),
+            "warnings": list(source.warnings),
+        }
+    )
+
+
+def likeliest(probabilities_C: Any, top_k: int) -> Any:
+    """Indices of the likeliest classes, the likeliest first."""
+    return np.argsort(-probabilities_C, kind="stable")[:top_k]
 
 
 def prediction_rows(
@@ -293,7 +337,7 @@ def print_one(
     """
     if answers.unreadable:
         raise ConfigError(f"--data {settings.data}: {answers.unreadable[0]}.")
-    order = np.argsort(-probabilities[0], kind="stable")[: settings.top_k]
+    order = likeliest(probabilities[0], settings.top_k)
     names = {i: printable(classifier.class_names[i]) for i in order}
     width = max(map(cell_len, names.values()))
     for i in order:
