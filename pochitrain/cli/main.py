@@ -3,7 +3,6 @@
 import atexit
 import gc
 import importlib
-import io
 import os
 import sys
 import time
@@ -15,6 +14,7 @@ from pochitrain import __version__
 from pochitrain.command import remember_command
 from pochitrain.config.processes import refuse_processes
 from pochitrain.error import REFUSALS, ConfigError, PochiError, ToldElsewhere, cannot_access
+from pochitrain.manner import forget_manner, prepare_streams
 from pochitrain.ranks import Ranks, find_ranks
 from pochitrain.sweep.password import hide_password
 from pochitrain.text import did_you_mean, printable
@@ -45,6 +45,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 LINGER_S = 10
 """How long a process that leaves the message to another stays at most."""
+FIRST_STEPS = """\
+pochitrain trains image classifiers. Pictures are in a folder for each class: photos/cat/1.jpg
+
+  pochi fit photos --minutes 5      train the best model that fits into that time
+  pochi infer outputs/RUN --data X  classify pictures with it, or score it
+  pochi data check photos           find leaks, duplicates and wrong labels
+
+All commands: pochi --help. The options of one: pochi COMMAND --help."""
 
 
 def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
@@ -57,9 +65,8 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     stop_spinning()  # before anything imports torch
     atexit.register(leave_garbage)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Characters that the terminal cannot encode are printed as escapes instead of failing.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    forget_manner()
+    prepare_streams()
     try:
         dispatch(argv, prog)
         sys.stdout.flush()  # so that a write error is handled here and not at interpreter exit
@@ -71,6 +78,7 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
         tell(error, ranks)
         leave(error.exit_code, ranks)
     except BrokenPipeError:  # the reader has closed the pipe (`pochi ... | head`)
+        forget_manner()
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())  # or Python reports the error again at exit
         sys.exit(141)  # 128 + SIGPIPE
@@ -87,6 +95,8 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
             traceback.print_exc()
             leave(1, ranks)
         raise
+    finally:
+        forget_manner()
 
 
 def tell(error: PochiError, ranks: Ranks) -> None:
@@ -126,7 +136,10 @@ def dispatch(argv: list[str], prog: str) -> None:
     if argv[:1] in (["--version"], ["-V"]):
         print(f"pochitrain {__version__}")
         return
-    if not argv or argv[0] in ("-h", "--help"):
+    if not argv:
+        print(FIRST_STEPS, file=sys.stderr)
+        sys.exit(2)  # as git and uv: a script that calls an empty command should notice
+    if argv[0] in ("-h", "--help"):
         print(overview())
         return
     if argv[0] in ("-sc", "--shell-completion"):  # what the completion script calls

@@ -6,13 +6,12 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
 
 from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.config.component import plain
 from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.config.transform_step import complete_steps
-from pochitrain.console import open_console
+from pochitrain.console import PrintableConsole, open_console
 from pochitrain.data.dataset import DataSplits, count_pictures, fingerprint
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
@@ -238,14 +237,14 @@ def build_trainer(
     )
 
 
-def print_warnings(console: Console, warnings: list[str]) -> None:
+def print_warnings(console: PrintableConsole, warnings: list[str]) -> None:
     for warning in warnings:
-        console.print(f"Warning: {warning}", style="yellow", markup=False)
+        console.warn(f"Warning: {warning}")
 
 
 def finish(
     cfg: DictConfig,
-    console: Console,
+    console: PrintableConsole,
     state: TrainState,
     folder: Path,
     selection: Selection | None,

@@ -12,6 +12,7 @@ from optuna.trial import Trial, TrialState
 
 from pochitrain.config.optuna import check_search
 from pochitrain.error import ConfigError, Interrupted, PochiError, require
+from pochitrain.manner import be_quiet
 from pochitrain.search.check import check_corners, check_same_space, explain_composition
 from pochitrain.search.custom_space import load_custom_space
 from pochitrain.search.directory import ResultDirectory
@@ -60,6 +61,8 @@ class SearchApplication:
         rule = f"what optuna.direction says ({self.optuna.direction})"
         right = settings.directions == [self.optuna.direction]  # a training has one objective
         require(right, "hydra.sweeper.direction", rule, ", ".join(settings.directions))
+        if config.get("quiet") is True:
+            be_quiet()
         self.config = config
         self.loader = context.config_loader
         self.settings = settings
@@ -146,7 +149,7 @@ class SearchApplication:
     def refresh(self, final: bool = False) -> None:
         """Update the result files, and print which could not be written."""
         for problem in self.report.refresh(final):
-            self.terminal.print(problem, "yellow")
+            self.terminal.console.warn(problem)
 
     def waiting(self, num_trials: int) -> None:
         word = "trial" if num_trials == 1 else "trials"
@@ -183,7 +186,7 @@ class SearchApplication:
         """Write all results, and print the best trials."""
         self.refresh(final=True)
         self.terminal.print_end(self.report.importances, remedy_of(self.config))
-        self.terminal.print(f"Results: {self.directory.path}")
+        self.terminal.result(f"Results: {self.directory.path}")
 
 
 def remedy_of(config: DictConfig) -> str:

@@ -28,7 +28,7 @@ from pochitrain.sweep.launch import Launching
 from pochitrain.sweep.password import hide_in_config, hide_in_words, hide_password
 from pochitrain.sweep.patience import StorageLostError, hurry
 from pochitrain.sweep.private_api import BASIC_LAUNCHER
-from pochitrain.sweep.private_loader import remember_composition
+from pochitrain.sweep.private_job import remember_composition
 from pochitrain.sweep.sampler import complete_grid, is_grid
 from pochitrain.sweep.settings import SweepSettings
 from pochitrain.sweep.stop import next_step, stop_on_sigterm

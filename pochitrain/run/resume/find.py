@@ -8,11 +8,11 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from pochitrain.config.root import validate
 from pochitrain.config.strategy import CHOSEN_BY_RUN
 from pochitrain.config.transform import AUTO_KEYS
+from pochitrain.console import PrintableConsole
 from pochitrain.engine.checkpoint import earlier_checkpoints, load_checkpoint
 from pochitrain.error import ConfigError
 from pochitrain.paths import list_folders
@@ -80,7 +80,7 @@ class ResumedRun:
         return f"Resuming {self.folder} after {where}{batch}."
 
 
-def find_run(cfg: DictConfig, warnings: list[str], console: Console) -> ResumedRun | None:
+def find_run(cfg: DictConfig, warnings: list[str], console: PrintableConsole) -> ResumedRun | None:
     """The run that `cfg.resume` selects, printed on `console`; None to start a new one.
 
     A process that torchrun has started again (`--max-restarts`) goes on with the run that it began.
