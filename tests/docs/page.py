@@ -22,16 +22,16 @@ class Block:
     language: str
     text: str
     before: str
-    """The last line of text in front of it."""
+    """The paragraph in front of it."""
 
 
 def blocks_of(page: Path) -> Iterator[Block]:
     text = page.read_text(encoding="utf-8")
     for found in FENCE.finditer(text):
-        lines = [line for line in text[: found.start()].splitlines() if line.strip()]
+        before = text[: found.start()].rstrip().rpartition("\n\n")[2]
         indent = len(found[1])
         code = "".join(line[indent:] or "\n" for line in found[3].splitlines(keepends=True))
-        yield Block(found[2], code, lines[-1].strip() if lines else "")
+        yield Block(found[2], code, before)
 
 
 def prose_of(page: Path) -> str:
