@@ -52,6 +52,7 @@ class CheckpointConfig:
     """When the state of a run is saved."""
 
     every_epochs: Annotated[int, AtLeastOne] = 1
+    """After every n-th epoch; also always after the best and the last one."""
     every_minutes: Annotated[float | None, Range(gt=0)] = None
     """Also in mid-epoch, after this many minutes."""
     every_steps: Annotated[int | None, AtLeastOne] = None
@@ -80,8 +81,10 @@ class RootConfig:
     """Keys of a run that belong to no group."""
 
     epochs: Annotated[int, AtLeastOne] = 10
+    """Times that the training goes through all training images."""
     learning_rate: Annotated[float | None, optimizer.LEARNING_RATE] = 1e-3
-    """null only with strategy=probe, which then chooses it."""
+    """Step size of the optimizer when the scheduler starts; null only with strategy=probe, which
+    then chooses it."""
     warmup_epochs: Annotated[int, Range(ge=0, remedy="0 starts with the full learning rate.")] = 0
     """The learning rate rises to the scheduler's over this many epochs; 0 = full from the start."""
     warmup_start_factor: Annotated[float, Range(gt=0, le=1)] = 0.1
@@ -89,7 +92,9 @@ class RootConfig:
     ema_decay: Annotated[float | None, Range(gt=0, lt=1)] = None
     """Also average the weights with this decay (0.999, 0.9999) and evaluate the average."""
     batch_size: Annotated[int, AtLeastOne] = 32
+    """Images per batch."""
     seed: Seed = 0
+    """Of all random numbers: equal seeds give equal runs."""
     device: Annotated[str | None, Rule("cuda, cuda:N, mps, cpu or null (automatic)", is_device)] = (
         None
     )
@@ -106,6 +111,7 @@ class RootConfig:
     """auto = measure channels_last and data.num_workers before training where nobody has set them;
     recorded = what a run with auto writes into its config, with the values that it chose."""
     cudnn_benchmark: bool = False
+    """Let cuDNN time its algorithms at the start, for images of one size on a GPU."""
     deterministic: bool = False
     """Bitwise reproducible on a GPU too, where torch has a deterministic algorithm; slower."""
     gradient_accumulation: Annotated[int, AtLeastOne] = 1
@@ -121,9 +127,11 @@ class RootConfig:
     mean: Annotated[list[float], Numbers("3 numbers (red, green, blue)", count=3)] = field(
         default_factory=lambda: [0.485, 0.456, 0.406]
     )
+    """Of red, green and blue in images from 0 to 1: what Normalize subtracts."""
     std: Annotated[
         list[float], Numbers("3 numbers > 0 (red, green, blue)", Range(gt=0), count=3)
     ] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    """What Normalize divides by."""
     monitor: str = "val_accuracy"
     """Metric that decides models/best.pth, early stopping and searches."""
     monitor_direction: str | None = None

@@ -21,6 +21,9 @@ Node = Mapping[str, Any]
 class FieldRule(Protocol):
     """A rule in the annotation of a field."""
 
+    def describe(self, kind: Any) -> str:
+        """The rule in words, as in `<key> must be <rule>`; `kind` is the type of the field."""
+
     def check(self, key: str, value: Any, kind: Any) -> None:
         """Raise ConfigError if `value`, which is not None, breaks the rule.
 
@@ -44,13 +47,14 @@ class Range:
         """Whether `value` is a finite number, not a boolean, within the bounds."""
         return is_number(value) and self.ge <= value <= self.le and self.gt < value < self.lt
 
-    def check(self, key: str, value: Any, kind: Any) -> None:
+    def describe(self, kind: Any) -> str:
         signs = {">=": self.ge, ">": self.gt, "<": self.lt, "<=": self.le}
         bounds = [f"{sign} {x:g}" for sign, x in signs.items() if math.isfinite(x)]
-        whole = kind is int or int in get_args(kind)
-        ok = self.holds(value) and (isinstance(value, int) or not whole)
-        rule = f"{'an integer' if whole else 'a number'} {' and '.join(bounds)}"
-        require(ok, key, rule.rstrip(), value, self.remedy)
+        return f"{'an integer' if is_whole(kind) else 'a number'} {' and '.join(bounds)}".rstrip()
+
+    def check(self, key: str, value: Any, kind: Any) -> None:
+        ok = self.holds(value) and (isinstance(value, int) or not is_whole(kind))
+        require(ok, key, Range.describe(self, kind), value, self.remedy)
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,9 @@ class RangeOrAuto(Range):
 
     auto: str = "an integer or auto"
     """The rule as in the message about other words."""
+
+    def describe(self, kind: Any) -> str:
+        return f"{super().describe(kind)}, or auto"
 
     def check(self, key: str, value: Any, kind: Any) -> None:
         require(value == "auto" or is_number(value), key, self.auto, value)
@@ -73,9 +80,11 @@ class Choice:
     words: tuple[str | None, ...]
     """None where null is a choice too."""
 
+    def describe(self, kind: Any) -> str:
+        return "one of " + ", ".join("null" if word is None else word for word in self.words)
+
     def check(self, key: str, value: Any, kind: Any) -> None:
-        shown = ", ".join("null" if word is None else word for word in self.words)
-        require(value in self.words, key, f"one of {shown}", value)
+        require(value in self.words, key, self.describe(kind), value)
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,9 @@ class Numbers:
     count: int | None = None
     remedy: str = ""
 
+    def describe(self, kind: Any) -> str:
+        return self.text
+
     def check(self, key: str, value: Any, kind: Any) -> None:
         right_length = len(value) == self.count if self.count is not None else len(value) > 0
         require(
@@ -98,6 +110,9 @@ class Numbers:
 @dataclass(frozen=True)
 class Regexes:
     """A list of regular expressions."""
+
+    def describe(self, kind: Any) -> str:
+        return "regular expressions"
 
     def check(self, key: str, value: Any, kind: Any) -> None:
         for i, pattern in enumerate(value):
@@ -112,6 +127,9 @@ class Rule:
     """The rule as in the message: `<key> must be <text>`."""
     holds: Callable[[Any], bool]
     remedy: str = ""
+
+    def describe(self, kind: Any) -> str:
+        return self.text
 
     def check(self, key: str, value: Any, kind: Any) -> None:
         require(self.holds(value), key, self.text, value, self.remedy)
@@ -201,6 +219,11 @@ def check_entries(kind: Any, values: Sequence[object], key: str) -> None:
 def is_number(value: object) -> bool:
     """Whether `value` is a finite number; booleans are not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_whole(kind: Any) -> bool:
+    """Whether a field of this type takes integers only, as far as numbers go."""
+    return kind is int or int in get_args(kind)
 
 
 def is_target_node(value: object) -> bool:
