@@ -16,6 +16,11 @@ JAPANESE = {
     "Best of {num:,} epochs (epoch {epoch:,}), chosen on these pictures: a little too good.": (
         "{num:,} エポック中の最良 (エポック {epoch:,}). この画像で選んだため, 少し高めの値です."
     ),
+    "Best of {num:,} epochs (epoch {epoch:,}), chosen on these pictures: untouched ones would show "
+    "about {value}.": (
+        "{num:,} エポック中の最良 (エポック {epoch:,}). この画像で選んだ値なので, "
+        "未使用の画像では約 {value} と見込まれます."
+    ),
     "The interval draws whole groups of pictures.": "信頼区間はグループ単位で求めています.",
     "The pictures belong to groups, which are not known here: the intervals are too narrow.": (
         "画像はグループに属しますが, ここではグループが分からないため, "

@@ -126,6 +126,17 @@ def test_the_numbers_of_the_head(folder: Path) -> None:
     assert "1 of the validation pictures are in training too" in text
 
 
+def test_what_untouched_pictures_would_show(folder: Path) -> None:
+    assert "a little too good" in Page(make(folder)).text
+    for monitor, value, shown in (
+        ("val_accuracy", 83.456, "about 83.46 %."),
+        ("val_macro_f1", 0.81, "about macro F1 0.810."),
+    ):
+        content = {"monitor": monitor, "untouched": value}
+        (folder / "optimism.json").write_text(json.dumps(content))
+        assert f"untouched ones would show {shown}" in Page(make(folder)).text
+
+
 def test_every_cell_opens_its_pictures(folder: Path) -> None:
     page = Page(make(folder, dataset=painted()))
     cells = [b for b in page.all("button") if "data-predicted" in b and "style" in b]
