@@ -24,6 +24,8 @@ class Mistake:
     true: str
     confidence: float
     """0 to 1."""
+    heatmap: Image.Image | None = None
+    """The picture with the evidence for the predicted class over it, where that is wanted."""
 
 
 def format_gallery(mistakes: Iterable[Mistake], num_images: int, num_mistakes: int) -> str:
@@ -43,8 +45,12 @@ def format_gallery(mistakes: Iterable[Mistake], num_images: int, num_mistakes: i
 
 def format_card(mistake: Mistake) -> str:
     path = html.escape(mistake.path, quote=True)
+    why = ""
+    if mistake.heatmap is not None:
+        text = html.escape(f"evidence for {mistake.predicted}", quote=True)
+        why = f'<img src="{embed(mistake.heatmap)}" alt="{text}" title="{text}">'
     return (
-        f'<figure title="{path}"><img src="{embed(mistake.image)}" alt="{path}">'
+        f'<figure title="{path}"><img src="{embed(mistake.image)}" alt="{path}">{why}'
         f"<figcaption><b>{html.escape(mistake.predicted)}</b> {100 * mistake.confidence:.1f} %"
         f'<br><span class="true">is {html.escape(mistake.true)}</span>'
         f'<br><span class="path">{path}</span></figcaption></figure>'
@@ -65,6 +71,7 @@ main { display: grid; grid-template-columns: repeat(auto-fill, minmax(180px, 1fr
 figure { margin: 0; padding: .6rem; border: 1px solid #ddd; border-radius: 6px; }
 img { width: 160px; height: 160px; object-fit: contain; background: #f4f4f4;
   display: block; margin: auto; image-rendering: auto; }
+img + img { margin-top: .4rem; }
 figcaption { font-size: .85rem; margin-top: .5rem; overflow-wrap: anywhere; }
 .true { color: #b34700; }
 """
