@@ -101,6 +101,9 @@ JAPANESE = {
     "mean confidence (%)": "平均確信度 (%)",
     "accuracy (%)": "正答率 (%)",
     "Confidence and accuracy": "確信度と正答率",
+    "Below each: what speaks for the wrong class, the brighter the more.": (
+        "下の図は, 誤った答えの根拠となった部分です (明るいほど強い)."
+    ),
     "Where the model looks": "モデルが見ている部分",
     "Map": "分布図",
     "Map of the validation pictures": "検証画像の分布図",

@@ -158,6 +158,16 @@ def test_every_cell_opens_its_pictures(folder: Path) -> None:
     assert twins == ["photos/train/<u>twin</u>.png"]
 
 
+def test_a_heatmap_is_beside_its_mistake(folder: Path) -> None:
+    picture = "data:image/webp;base64,AAAA"
+    text = make(folder, dataset=painted(), heatmaps={8: picture})
+    images = Page(text).all("img")
+    place = [image.get("id") for image in images].index("p1")  # picture 8 is the second mistake
+    assert [image["src"] == picture for image in images].index(True) == place + 1
+    assert "what speaks for the wrong class" in text
+    assert "what speaks for the wrong class" not in make(folder, dataset=painted())
+
+
 def test_pictures_beyond_the_limit_are_left_out_mistakes_last(folder: Path) -> None:
     page = Page(make(folder, dataset=painted(broken=7), max_pictures=6))
     data = next(json.loads(text) for text in page.scripts if '"pictures":' in text)
