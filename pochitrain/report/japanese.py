@@ -84,6 +84,9 @@ JAPANESE = {
         "再現率: そのクラスの画像のうち, 正しく答えた割合. 適合率: そのクラスと答えた画像のうち, "
         "本当にそのクラスである割合. 小さな数字は 95 % 信頼区間です."
     ),
+    "Of {num:,} classes, these {shown:,} have the lowest recall.": (
+        "{num:,} クラスのうち, 再現率の低い {shown:,} クラスです."
+    ),
     "class": "クラス",
     "training": "訓練",
     "validation": "検証",

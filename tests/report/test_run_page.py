@@ -21,7 +21,7 @@ from pochitrain.report.language import Translate, choose_language
 from pochitrain.run.report.answers import Answers, calibration_error, read_answers
 from pochitrain.run.report.run_files import read_run
 from pochitrain.run.report.run_page import Source, make_run_page
-from tests.report.run_folder import CLASSES, Painted, answers_in_order, name_of, write_run
+from tests.report.run_folder import Painted, answers_in_order, name_of, write_run
 
 PACKAGE = Path(pochitrain.__file__).parent
 VOID = {"meta", "img", "br", "wbr"}
@@ -310,14 +310,16 @@ def test_language(
 # --- size ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("num_classes", [3, 2500])
 def test_a_thousand_pictures_of_noise_stay_below_two_megabytes(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, num_classes: int
 ) -> None:
     """Noise is what compresses worst; names are long, and most pictures are mistakes."""
     generator = np.random.default_rng(0)
-    true, said = generator.integers(0, 3, (2, 1000))
+    true, said = generator.integers(0, num_classes, (2, 1000))
+    classes = [f"a_name_of_a_class_{i:05d}" for i in range(num_classes)]
     names = [f"photos/val/a_rather_long_name_of_a_picture_{i:05d}.jpeg" for i in range(1000)]
-    answers = Answers(CLASSES, names, true, said, generator.random(1000))
+    answers = Answers(classes, names, true, said, generator.random(1000))
     noise = Painted(true.tolist(), side_px=200)
     text = make_run_page(read_run(folder), Source(answers, noise), "en")
     assert len(text.encode()) <= 2_000_000

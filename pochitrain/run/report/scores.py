@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 from pochitrain.metric.interval import Interval
-from pochitrain.metric.metric import Metric
 from pochitrain.report.language import Translate
 from pochitrain.run.compare.row import measure, spread
 from pochitrain.run.report.answers import Answers
 from pochitrain.run.report.curves import metric_label, unit_of
 from pochitrain.run.report.run_files import RunFiles
+
+MAX_CLASSES = 1000
+"""With more, only the accuracy has an interval: a bootstrap of their matrices takes minutes."""
 
 
 @dataclass
@@ -47,7 +49,7 @@ def compute_scores(run: RunFiles, answers: Answers | None, _: Translate) -> Scor
         num, groups = len(run.confusion), None
     else:
         return None
-    values: dict[Metric, tuple[float, Interval | None]] = measure(true, predicted, num, groups)
+    values = measure(true, predicted, num, groups, is_quick=num > MAX_CLASSES)
     scores = [
         Score(metric_label(metric.name, _), value, interval, metric.unit)
         for metric, (value, interval) in values.items()
