@@ -36,6 +36,7 @@ from pochitrain.config.ineffective_overrides import find_ineffective_overrides
 from pochitrain.config.registry import register_config, register_transforms_of_data
 from pochitrain.config.root import refuse_number_for_switch, validate
 from pochitrain.config.strategy import BUDGET, strategy_name
+from pochitrain.engine.interrupt import requeueing
 from pochitrain.error import ConfigError
 from pochitrain.paths import config_directory
 from pochitrain.search.grid import GridJob, WholeBasicSweeper
@@ -76,7 +77,8 @@ def app(cfg: DictConfig) -> Any:
         gc.enable()
         refuse_environment_of_file()
         refuse_number_for_switch(typed_words(), cfg)
-        return train_task(cfg)
+        with requeueing():
+            return train_task(cfg)
     try:
         refuse_environment_of_file()
         refuse_number_for_switch(typed_words(), cfg)

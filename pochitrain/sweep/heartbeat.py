@@ -5,6 +5,7 @@ To spare the trials of other running searches, each search writes a heartbeat wi
 process to the study every few seconds.
 """
 
+import contextlib
 import os
 import socket
 import threading
@@ -69,7 +70,8 @@ class Heartbeat:
     def __exit__(self, *error: object) -> None:
         self.stopped.set()
         self.thread.join()
-        self.study.set_user_attr(f"{OWNER}:{self.token}", None)
+        with contextlib.suppress(FileNotFoundError):  # discarded with its directory
+            self.study.set_user_attr(f"{OWNER}:{self.token}", None)
 
     def beat(self) -> None:
         """Write a heartbeat to the study."""

@@ -1,5 +1,6 @@
 """Finds the run to resume, its config and its newest readable checkpoint."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from pochitrain.run.resume.config import (
     recorded_choice,
 )
 from pochitrain.run.status import is_finished, is_locked
+from pochitrain.sweep import current_trial
 from pochitrain.text import first_line
 
 
@@ -82,13 +84,16 @@ class ResumedRun:
 def find_run(cfg: DictConfig, warnings: list[str], console: Console) -> ResumedRun | None:
     """The run that `cfg.resume` selects, printed on `console`; None to start a new one.
 
+    A job that a scheduler has started again goes on with its run by itself.
+
     Raises:
         ConfigError: if it is not a run, or overrides set keys that may not change.
     """
-    if cfg.resume is None:
-        return None
     sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
-    if cfg.resume == "auto":
+    is_auto = cfg.resume == "auto" or (cfg.resume is None and sweep and was_requeued(cfg))
+    if cfg.resume is None and not is_auto:
+        return None
+    if is_auto:
         newest = find_newest(cfg, take_finished=sweep)
         if newest is None:
             console.print("resume=auto: no unfinished run of this config; starting a new one.")
@@ -110,6 +115,19 @@ def find_run(cfg: DictConfig, warnings: list[str], console: Console) -> ResumedR
     warn_of_differences(found)
     console.print(found.describe(), markup=False)
     return found
+
+
+def was_requeued(cfg: DictConfig) -> bool:
+    """Whether this job of a sweep has begun before, and its machine was taken from it or died.
+
+    SLURM says so. A trial of a search is known by its directory, which no other trial gets.
+    """
+    if int(os.environ.get("SLURM_RESTART_COUNT") or 0):
+        return True
+    folder = requested_directory(cfg)[1]
+    if current_trial() is None or folder is None:
+        return False
+    return (folder / "config.yaml").is_file()
 
 
 def find_newest(cfg: DictConfig, take_finished: bool) -> tuple[Path, DictConfig] | None:
