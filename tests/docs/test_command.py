@@ -42,7 +42,14 @@ REAL = ("README.md", "docs/tutorial/")
 """Pages whose trainings are run."""
 TOGETHER = re.compile(r"--multirun|-m|--cfg|--help|-sc|--hydra-help|--config.*|resume=outputs.*")
 """Words of a training that is not run alone, or not at all."""
-RUNS = ("20260101_001", "20260101_002", "20260101_003", "20260101_004", "20260401_003")
+RUNS = (
+    "20260101_001",
+    "20260101_002",
+    "20260101_003",
+    "20260101_004",
+    "20260401_003",
+    "20261126_003",
+)
 """Run directories that commands name."""
 SMALL = ["model=torchvision", "model.name=shufflenet_v2_x0_5", "learning_rate=0.01"]
 CLASSES = ("cat", "dog")
