@@ -7,8 +7,9 @@ Rules about several settings at once are functions of their group (`check_optimi
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
+from functools import cache
 from typing import Annotated, Any, Protocol, get_args, get_origin, get_type_hints
 
 from pochitrain.error import ConfigError, require
@@ -139,24 +140,55 @@ Seed = Annotated[int, Range(ge=0), Rule("an integer < 2**63", lambda value: valu
 
 
 def check_fields(schema: type[Any], values: Node, prefix: str = "") -> None:
-    """Apply the rules of the fields of `schema`, and of nested schemas, to `values`.
-
-    None is not checked: the type of a field decides whether it may be null.
+    """Apply the rules of the fields of `schema`; see `find_wrong_fields`.
 
     Raises:
         ConfigError: for the first rule that is broken.
     """
-    for name, hint in get_type_hints(schema, include_extras=True).items():
+    for error in find_wrong_fields(schema, values, prefix):
+        raise error
+
+
+def find_wrong_fields(schema: type[Any], values: Node, prefix: str = "") -> Iterator[ConfigError]:
+    """The first broken rule of every field of `schema`, and of nested schemas, in `values`.
+
+    None is not checked: the type of a field decides whether it may be null.
+    """
+    for name, hint in hints_of(schema).items():  # type: ignore[arg-type]  # classes are hashable
         value = values.get(name)
         if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
-            check_fields(hint, value, f"{prefix}{name}.")
+            yield from find_wrong_fields(hint, value, f"{prefix}{name}.")
         elif value is not None:
-            rules: Iterable[FieldRule] = getattr(hint, "__metadata__", ())
-            kind = get_args(hint)[0] if rules else hint
-            if isinstance(value, (list, tuple)):
-                check_entries(kind, value, prefix + name)
-            for rule in rules:
-                rule.check(prefix + name, value, kind)
+            yield from raised(check_field, prefix + name, value, hint)
+
+
+def check_field(key: str, value: Any, hint: Any) -> None:
+    """Apply the rules of one field.
+
+    Raises:
+        ConfigError: for the first rule that is broken.
+    """
+    rules: Iterable[FieldRule] = getattr(hint, "__metadata__", ())
+    kind = get_args(hint)[0] if rules else hint
+    if isinstance(value, (list, tuple)):
+        check_entries(kind, value, key)
+    for rule in rules:
+        rule.check(key, value, kind)
+
+
+@cache
+def hints_of(schema: type[Any]) -> dict[str, Any]:
+    """The annotations of a schema, which take longer to evaluate than to check."""
+    return get_type_hints(schema, include_extras=True)
+
+
+def raised(check: Callable[..., None], *args: Any) -> list[ConfigError]:
+    """The error that a check raises, as a list of one; empty if it raises none."""
+    try:
+        check(*args)
+    except ConfigError as error:
+        return [error]
+    return []
 
 
 ENTRIES: dict[Any, tuple[str, tuple[type, ...]]] = {

@@ -55,10 +55,13 @@ class StopRequest:
 
 
 @contextmanager
-def stop_on_signal(request: StopRequest) -> Iterator[None]:
+def stop_on_signal(request: StopRequest, *, announce: bool = True) -> Iterator[None]:
     """Let the first SIGINT or SIGTERM set `request`, and a second SIGINT raise KeyboardInterrupt.
 
     Does nothing outside the main thread, the only one in which Python handles signals.
+
+    Args:
+        announce: whether to print that the signal has arrived.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -70,6 +73,8 @@ def stop_on_signal(request: StopRequest) -> Iterator[None]:
             raise KeyboardInterrupt
         if request.signal is None:
             request.signal = signal.Signals(number)
+            if not announce:
+                return
             # Not print(): the code that was interrupted may be inside a print() of its own.
             hint = " Ctrl+C again stops at once." if number == signal.SIGINT else ""
             text = f"\n{request.signal.name}: finishing the batch, then saving.{hint}\n"

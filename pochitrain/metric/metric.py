@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Integers = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,10 @@ class Evaluation:
     """k -> number of images whose true class is among the k likeliest, for each requested k."""
     accuracy_of_kept: float | None = None
     """Percent, of the images that were not to be left out; None where all count, or none does."""
+    predicted: "Integers | None" = None
+    """Predicted class of each image of the split, int64, shape (N,); None where not kept."""
+    confidence: "Floats | None" = None
+    """Probability of the predicted class, float32, shape (N,); None where not kept."""
 
     @property
     def num_images(self) -> int:

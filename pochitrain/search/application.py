@@ -12,6 +12,7 @@ from optuna.trial import Trial, TrialState
 
 from pochitrain.config.optuna import check_search
 from pochitrain.error import ConfigError, Interrupted, PochiError, require
+from pochitrain.manner import be_quiet
 from pochitrain.search.check import check_corners, check_same_space, explain_composition
 from pochitrain.search.custom_space import load_custom_space
 from pochitrain.search.directory import ResultDirectory
@@ -60,6 +61,8 @@ class SearchApplication:
         rule = f"what optuna.direction says ({self.optuna.direction})"
         right = settings.directions == [self.optuna.direction]  # a training has one objective
         require(right, "hydra.sweeper.direction", rule, ", ".join(settings.directions))
+        if config.get("quiet") is True:
+            be_quiet()
         self.config = config
         self.loader = context.config_loader
         self.settings = settings
@@ -87,9 +90,9 @@ class SearchApplication:
     def check_study(self, study: Study) -> None:
         check_same_space(study, self.plan.distributions)
 
-    def open_directory(self, study: Study | None) -> Path:
+    def open_directory(self, study: Study | None, is_new: bool) -> Path:
         """Make the directory, and set it as hydra.sweep.dir, where launchers write too."""
-        self.directory = ResultDirectory(self.config, study)
+        self.directory = ResultDirectory(self.config, study, is_new)
         node = self.config.hydra.sweep
         with read_write(node), open_dict(node):
             node.dir = str(self.directory.path)
@@ -146,14 +149,19 @@ class SearchApplication:
     def refresh(self, final: bool = False) -> None:
         """Update the result files, and print which could not be written."""
         for problem in self.report.refresh(final):
-            self.terminal.print(problem, "yellow")
+            self.terminal.console.warn(problem)
+
+    def waiting(self, num_trials: int) -> None:
+        word = "trial" if num_trials == 1 else "trials"
+        self.terminal.print(f"Waiting for {num_trials} {word} of other searches.")
 
     # --- the end --------------------------------------------------------------------------------
 
     def stopped(self, error: BaseException, work: StudyWork) -> None:
         """Remove the directory if wrong input failed the first trial, else write the results."""
         if isinstance(error, ConfigError) and work.num_failed <= 1 and not work.has_results():
-            self.directory.discard()
+            if not work.watch.others():  # which may be at work in it
+                self.directory.discard()
             return
         self.finish()
         if isinstance(error, KeyboardInterrupt):
@@ -177,8 +185,15 @@ class SearchApplication:
     def finish(self) -> None:
         """Write all results, and print the best trials."""
         self.refresh(final=True)
-        self.terminal.print_end(self.report.importances)
-        self.terminal.print(f"Results: {self.directory.path}")
+        self.terminal.print_end(self.report.importances, remedy_of(self.config))
+        self.terminal.result(f"Results: {self.directory.path}")
+
+
+def remedy_of(config: DictConfig) -> str:
+    """How to learn what pictures show on which nothing was chosen."""
+    if config.data.get("test_fraction") is not None or config.data.get("test_root") is not None:
+        return "The test pictures, which no trial has seen, are for a run with the best parameters."
+    return "data.test_fraction=0.1 keeps pictures back on which a run with the best is tested."
 
 
 def raise_failure(result: TrialResult) -> None:

@@ -4,10 +4,11 @@ from typing import Any
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pochitrain.console import open_console
+from pochitrain.metric.table import AVERAGED
 from pochitrain.search.result import (
     Written,
     best_trial,
@@ -33,10 +34,14 @@ class SearchTerminal:
         self.study = study
         self.metric = metric
         self.written = written
-        self.console = Console(highlight=False, soft_wrap=True)
+        self.console = open_console()
 
     def print(self, text: str, style: str | None = None) -> None:
         self.console.print(escape(text), style=style)
+
+    def result(self, text: str) -> None:
+        """Print what the search is for, also with --quiet."""
+        self.console.result(escape(text))
 
     def print_start(self, work: StudyWork, not_searched: list[str]) -> None:
         """Print a summary of the search before it starts.
@@ -75,15 +80,23 @@ class SearchTerminal:
             columns.append(f"({reason})")
         if best is not None and best.number == trial.number:
             columns.append("best")
-        style = {TrialState.FAIL: "red", TrialState.PRUNED: "dim"}.get(trial.state)
-        self.print("  ".join(columns), style)
+        style = "dim" if trial.state == TrialState.PRUNED else None
+        if trial.state == TrialState.FAIL:
+            self.console.warn("  ".join(columns))
+        else:
+            self.print("  ".join(columns), style)
 
-    def print_end(self, importances: dict[str, float]) -> None:
-        """Print the best trials, how many trials there were, and `importances` (of parameters)."""
+    def print_end(self, importances: dict[str, float], remedy: str = "") -> None:
+        """Print the best trials, how many trials there were, and `importances` (of parameters).
+
+        Args:
+            remedy: what to do about a best value that was chosen on the validation pictures.
+        """
         counts = count_states(self.study)
         spent, saved = count_seconds(self.study)
         if counts["complete"]:
             self.print_best()
+            self.print_optimism(remedy)
         self.print(
             f"{counts['complete']} completed, {counts['pruned']} pruned, {counts['fail']} failed; "
             f"{spent:.0f} s of training, about {saved:.0f} s saved by pruning."
@@ -91,6 +104,18 @@ class SearchTerminal:
         if importances:
             shares = ", ".join(f"{name} {share:.2f}" for name, share in importances.items())
             self.print(f"Importance: {shares}")
+
+    def print_optimism(self, remedy: str) -> None:
+        """Print from how many values the best one was chosen, if all are of the same pictures."""
+        trials = self.study.get_trials(deepcopy=False)
+        values = sum(len(trial.intermediate_values) for trial in trials)
+        if values < 2 or not self.metric.startswith(("val_", AVERAGED)):
+            return
+        ran = sum(bool(trial.intermediate_values) for trial in trials)
+        self.print(
+            f"The best value is the best of {values:,} (epochs of {ran:,} trials), all on the same "
+            f"validation pictures, so it is too good. {remedy}".rstrip()
+        )
 
     def print_best(self) -> None:
         """Print the best trials as a table, or as lines if the terminal is too narrow for it."""
@@ -107,11 +132,11 @@ class SearchTerminal:
             cells = [format_value(params[name]) if name in params else "" for name in names]
             table.add_row(str(trial.number), f"{trial.values[0]:.4f}", *map(escape, cells))
         if table.__rich_measure__(self.console, self.console.options).maximum <= self.console.width:
-            self.console.print(table)
+            self.console.result(table)
             return
-        self.print(f"{title}:")
+        self.result(f"{title}:")
         for trial, params in zip(ranked, shown, strict=True):
-            self.print(f"trial {trial.number:>3}  {trial.values[0]:.4f}  {format_params(params)}")
+            self.result(f"trial {trial.number:>3}  {trial.values[0]:.4f}  {format_params(params)}")
 
 
 def format_value(value: Any) -> str:

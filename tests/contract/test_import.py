@@ -10,7 +10,7 @@ import pochitrain
 
 PACKAGE = Path(pochitrain.__file__).parent
 LAYERS = (
-    ("__init__", "error", "text"),
+    ("__init__", "error", "manner", "ranks", "text"),
     ("metric", "command", "console", "paths", "seed", "atomic", "threads"),
     ("config",),
     ("data", "transform", "model", "optimizer", "scheduler", "loss"),
@@ -36,7 +36,9 @@ LIGHT = (
     "search/grid.py",
     "error.py",
     "command.py",
+    "manner.py",
     "paths.py",
+    "ranks.py",
     "__init__.py",
     "run/resume/config.py",
 )

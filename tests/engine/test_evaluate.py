@@ -1,5 +1,8 @@
 """Evaluation: the accuracy without some of the images."""
 
+import math
+
+import pytest
 import torch
 from torch import nn
 
@@ -33,3 +36,17 @@ def test_images_that_are_left_out() -> None:
 def test_nothing_is_said_of_no_images() -> None:
     assert run(None) is None
     assert run([True] * 5) is None
+
+
+def test_what_is_said_of_each_image_is_at_its_place() -> None:
+    precision = select_precision("fp32", torch.device("cpu"))
+    order = torch.tensor([4, 0, 2, 6, 1])  # as on one of two ranks
+    moved = [Batch(b.images, b.labels, order[b.indices]) for b in batches()]
+    found = evaluate(nn.Identity(), moved, nn.CrossEntropyLoss(), precision, num_images=7)
+    assert found.predicted is not None and found.confidence is not None
+    assert found.predicted.tolist() == [1, 1, 1, 0, 0, 0, 0]
+    sure = 1 / (1 + math.exp(-2))
+    expected = [sure, sure, sure, 0, sure, 0, sure]
+    assert found.confidence.tolist() == pytest.approx(expected)
+    without = evaluate(nn.Identity(), moved, nn.CrossEntropyLoss(), precision)
+    assert without.predicted is None and without.confidence is None

@@ -48,6 +48,22 @@ def test_the_best_trials_can_be_read_in_a_narrow_terminal(
     assert expected in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("metric", "is_said"), [("val_accuracy", True), ("train_loss", False)])
+def test_a_search_says_from_how_many_values_it_has_chosen(
+    metric: str, is_said: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = optuna.create_study(direction="maximize")
+    for epochs in (3, 1, 2):
+        trial = study.ask()
+        for epoch in range(epochs):
+            trial.report(50.0, epoch)
+        study.tell(trial, 50.0)
+    SearchTerminal(study, metric, lambda name, value: value).print_end({}, "Test it.")
+    text = "best of 6 (epochs of 3 trials), all on the same validation pictures"
+    out = capsys.readouterr().out
+    assert (text in out and "too good. Test it.\n" in out) == is_said
+
+
 @pytest.mark.parametrize("states", ["", "F", "PF", "C", "CPC"])
 def test_there_are_always_three_pages(states: str, tmp_path: Path) -> None:
     study = optuna.create_study(direction="maximize")

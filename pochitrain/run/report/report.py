@@ -1,0 +1,142 @@
+"""`pochi report RUN…`, and the page at the end of a training."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from pochitrain.atomic import write_text
+from pochitrain.config.report import ReportConfig
+from pochitrain.console import PrintableConsole, open_console
+from pochitrain.data.dataset import DataSplits, groups_of
+from pochitrain.error import ConfigError, PochiError
+from pochitrain.report.language import choose_language
+from pochitrain.run.compare.entry import EntrySettings, open_pictures, validation_predictions
+from pochitrain.run.report.answers import answers_of, read_answers
+from pochitrain.run.report.multirun_page import find_grid, make_multirun_page
+from pochitrain.run.report.run_files import RunFiles, read_run
+from pochitrain.run.report.run_page import Source, make_run_page
+from pochitrain.run.report.search_page import is_search, make_search_page, read_search
+from pochitrain.text import first_line
+
+PAGE = "report.html"
+
+
+@dataclass
+class ReportSettings:
+    """The settings of the command line."""
+
+    runs: Sequence[str]
+    language: str | None = None
+    """None = as in the config of the run."""
+    max_pictures: int | None = None
+    """The same."""
+    device: str | None = None
+    allow: Sequence[str] = ()
+
+
+def report(settings: ReportSettings) -> list[Path]:
+    """Write a page for each directory; returns the files.
+
+    Raises:
+        ConfigError: if one is no run, search or multirun, or cannot be written to.
+    """
+    folders = [find_folder(word) for word in settings.runs]
+    console = open_console()
+    progress = PrintableConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    written = []
+    for folder in folders:
+        written.append(write_report(folder, settings, progress))
+        console.print(f"Written: {written[-1]}", markup=False, soft_wrap=True)
+    return written
+
+
+def find_folder(word: str) -> Path:
+    """The directory of a run, search or multirun that a word of the command line names.
+
+    Raises:
+        ConfigError: if there is none, or it cannot be written to.
+    """
+    path = Path(word)
+    if path.suffix == ".pth" and path.parent.name == "models":
+        path = path.parent.parent
+    if not (is_one_run(path) or is_search(path) or find_grid(path)):
+        seen = "a folder without runs" if path.is_dir() else "which is not there"
+        raise ConfigError(
+            f"RUN must be a run directory, a search or a folder that holds runs, got {word!r}, "
+            f"{seen}."
+        )
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"RUN must be a directory that can be written to, got {word!r} (Permission denied). "
+            "Copy it to another place first."
+        )
+    return path
+
+
+def is_one_run(path: Path) -> bool:
+    return (path / "config.yaml").is_file()
+
+
+def write_report(folder: Path, settings: ReportSettings, progress: Console) -> Path:
+    """Write the page of a directory of any of the three kinds."""
+    if is_one_run(folder):
+        return report_run(folder, settings, progress)
+    language = choose_language(settings.language or ReportConfig.language)
+    if is_search(folder):
+        text = make_search_page(read_search(folder), language)
+    else:
+        text = make_multirun_page(folder, find_grid(folder), language)
+    write_text(folder / PAGE, text)
+    return folder / PAGE
+
+
+def report_run(folder: Path, settings: ReportSettings, progress: Console) -> Path:
+    """Write the page of a run, whose best model answers where its answers are not kept."""
+    run = read_run(folder)
+    own = own_settings(run)
+    source = Source(read_answers(run), max_pictures=own.max_pictures)
+    if settings.max_pictures is not None:
+        source.max_pictures = settings.max_pictures
+    how = EntrySettings(settings.device, settings.allow)
+    try:
+        if source.answers is None:
+            source.answers = answers_of(*validation_predictions(folder, how, progress))
+        source.dataset = open_pictures(folder, how)[1]
+        if source.answers.groups is None:
+            source.answers.groups = groups_of(source.dataset)
+    except PochiError as error:
+        source.why_missing = str(error)
+    return write_page(run, source, settings.language or own.language)
+
+
+def write_page(run: RunFiles, source: Source, language: str) -> Path:
+    path = run.folder / PAGE
+    write_text(path, make_run_page(run, source, choose_language(language)))
+    return path
+
+
+def own_settings(run: RunFiles) -> ReportConfig:
+    """What the config of the run says; the defaults in an older one."""
+    node = run.config.get("report")
+    known = ReportConfig.__dataclass_fields__
+    values = {key: value for key, value in (node or {}).items() if key in known}
+    return ReportConfig(**values)
+
+
+def report_training(folder: Path, data: DataSplits, console: Console) -> None:
+    """Write the page at the end of a training; nothing that goes wrong here fails the run."""
+    try:
+        run = read_run(folder)
+        own = own_settings(run)
+        source = Source(read_answers(run), data.val, max_pictures=own.max_pictures)
+        if source.answers is not None and data.val is not None:
+            source.answers.groups = groups_of(data.val)
+        path = write_page(run, source, own.language)
+    except Exception as error:  # the run is complete without its page
+        text = f"Warning: {PAGE} could not be made ({type(error).__name__}: {first_line(error)})."
+        console.print(text, style="yellow", markup=False, soft_wrap=True)
+        return
+    console.print(f"Report: {path}", markup=False, soft_wrap=True)
