@@ -34,15 +34,22 @@ from pochitrain.config.root import validate
 from pochitrain.data import digits
 from pochitrain.data.digits import read_digits
 
-WITH_MODEL = ("infer", "compare", "calibrate", "export", "serve")
-USING = ("infer", "compare", "calibrate")
+WITH_MODEL = ("infer", "compare", "report", "calibrate", "export", "serve")
+USING = ("infer", "compare", "calibrate", "report")
 """Commands that are run where the files that they name are there."""
 COMPOSED = ("train", "fit", "optimize", "data", "bench", "lr")
 REAL = ("README.md", "docs/tutorial/")
 """Pages whose trainings are run."""
 TOGETHER = re.compile(r"--multirun|-m|--cfg|--help|-sc|--hydra-help|--config.*|resume=outputs.*")
 """Words of a training that is not run alone, or not at all."""
-RUNS = ("20260101_001", "20260101_002", "20260101_003", "20260101_004", "20260401_003")
+RUNS = (
+    "20260101_001",
+    "20260101_002",
+    "20260101_003",
+    "20260101_004",
+    "20260401_003",
+    "20261126_003",
+)
 """Run directories that commands name."""
 SMALL = ["model=torchvision", "model.name=shufflenet_v2_x0_5", "learning_rate=0.01"]
 CLASSES = ("cat", "dog")
@@ -69,16 +76,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = Path.cwd()
     os.chdir(home)
     try:
-        words = [
-            "data=folder",
-            "data.train_root=photos",
-            "data.val_root=photos_val",
-            *SMALL,
-            "epochs=10",
-        ]
-        assert (
-            call(["train", *words, "batch_size=10", "transform.size=16", "hydra.run.dir=run"]) == 0
-        )
+        data = ["data=folder", "data.train_root=photos", "data.val_root=photos_val"]
+        own = ["epochs=10", "batch_size=10", "transform.size=16", "report.html=false"]
+        assert call(["train", *data, *SMALL, *own, "hydra.run.dir=run"]) == 0
         assert call(["calibrate", "run"]) == 0
     finally:
         os.chdir(before)
@@ -96,7 +96,7 @@ def place(tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "train").symlink_to(trained / "photos")
         (tmp_path / name / "val").symlink_to(trained / "photos_val")
-    for name in ("cat.jpg", "dog.jpg", "picture.jpg", "a.jpg"):
+    for name in ("cat.jpg", "dog.jpg", "picture.jpg", "picture.png", "a.jpg"):
         Image.new("RGB", (16, 16), (20, 20, 20)).save(tmp_path / name)
     names = [f"photos_val/{name}/patient{i:03d}.png,{name}" for name in CLASSES for i in range(20)]
     rows = [f"{name},{('train', 'val')[i % 2]}" for i, name in enumerate(names)]
@@ -157,7 +157,7 @@ def run_composed(command: Command, place: Path, monkeypatch: pytest.MonkeyPatch)
     run_app = app.run_app
     with monkeypatch.context() as patch:
         patch.setattr(app, "train_task", check)
-        patch.setattr(app, "after_grid", lambda jobs: None)
+        patch.setattr(app, "after_folds", lambda jobs: None)
         patch.setattr(
             app, "run_app", lambda argv, prog, task=None: run_app(argv, prog, task and check)
         )
@@ -168,7 +168,7 @@ def tiny(words: tuple[str, ...]) -> list[str]:
     """The words of a training, with one epoch on small pictures and without a download."""
     on_digits = not any(word.startswith(("data=", "experiment=finetune")) for word in words)
     size = [] if on_digits else ["transform.size=16"]
-    return [*words, "epochs=1", "model.pretrained=false", *size]
+    return [*words, "epochs=1", "model.pretrained=false", "report.html=false", *size]
 
 
 def run_script(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,8 +200,8 @@ def run_script(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def parse_flags(command: Command, monkeypatch: pytest.MonkeyPatch) -> int:
     """Parse the flags of a command that uses a model, and stop before the work."""
-    module = {"infer": "infer", "export": "export", "serve": "serve", "calibrate": "calibrate"}
-    name = module.get(command.kind, "compare.compare")
+    name = command.kind
+    name = f"{name}.{name}" if name in ("compare", "report") else name
     function = "compare_runs" if command.kind == "compare" else command.kind
     with monkeypatch.context() as patch:
         patch.setattr(f"pochitrain.run.{name}.{function}", lambda settings: None)

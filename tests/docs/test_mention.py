@@ -47,7 +47,7 @@ def spans_of(page: Path) -> list[str]:
 def settings_of(span: str) -> list[str]:
     """Keys that a span of code sets or names: `model.name=x data.seed=0`, `optuna.n_jobs`."""
     words = re.findall(r"(?<![\w./=:{,-])[+~]?([a-z][a-z_]*(?:\.\w+)+)(?=[=\s]|$)", span)
-    groups = GROUPS | {"budget", "checkpoint", "fault"}
+    groups = GROUPS | {"budget", "checkpoint", "fault", "report"}
     keys = [word for word in words if word.partition(".")[0] in groups]
     return [key for key in keys if key.rpartition(".")[2] not in NO_KEYS]
 
