@@ -85,8 +85,8 @@ class ResumedRun:
 def find_run(cfg: DictConfig, warnings: list[str], console: PrintableConsole) -> ResumedRun | None:
     """The run that `cfg.resume` selects, printed on `console`; None to start a new one.
 
-    A process that torchrun has started again (`--max-restarts`), or a job that a scheduler has, goes
-    on with the run that it began.
+    A process that torchrun has started again (`--max-restarts`), or a job that a scheduler has,
+    goes on with the run that it began.
 
     Raises:
         ConfigError: if it is not a run, or overrides set keys that may not change.
