@@ -3,13 +3,14 @@
 import atexit
 import gc
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Callable
 
 from pochitrain import __version__
 from pochitrain.command import remember_command
-from pochitrain.error import REFUSALS, ConfigError, PochiError, cannot_access
+from pochitrain.error import REFUSALS, ConfigError, PochiError, ReaderGone, cannot_access
 from pochitrain.manner import forget_manner, prepare_streams
 from pochitrain.text import did_you_mean, printable
 from pochitrain.threads import stop_spinning
@@ -54,6 +55,7 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     atexit.register(leave_garbage)
     forget_manner()
     prepare_streams()
+    logging.raiseExceptions = False  # a closed pipe is no reason for a traceback of a log line
     try:
         dispatch(argv, prog)
         sys.stdout.flush()  # so that a write error is handled here and not at interpreter exit
@@ -62,7 +64,7 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
             raise
         print(printable(error), file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader has closed the pipe (`pochi ... | head`)
+    except (BrokenPipeError, ReaderGone):  # the pipe is closed (`pochi ... | head`)
         forget_manner()
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())  # or Python reports the error again at exit
