@@ -15,6 +15,7 @@ from pochitrain.config.root import refuse_number_for_switch, validate
 from pochitrain.error import ConfigError, Interrupted
 from pochitrain.paths import list_folders
 from pochitrain.search.directory import missing_directories, remove_empty
+from pochitrain.search.launcher import refuse_launcher_of_file
 from pochitrain.sweep.private_api import BASIC_LAUNCHER, BasicSweeper
 from pochitrain.sweep.private_loader import remember_composition
 from pochitrain.sweep.stop import stop_on_sigterm
@@ -52,6 +53,7 @@ class WholeBasicSweeper(BasicSweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
+        refuse_launcher_of_file(config)
         super().setup(
             hydra_context=remember_composition(hydra_context),
             task_function=task_function,
