@@ -168,9 +168,7 @@ def test_ray_names_a_killed_job_and_what_no_machine_has(ray_address: str, tmp_pa
         "hydra/launcher=ray",
         f"hydra.launcher.address={ray_address}",
     )
-    process = start(dict(os.environ), *words)
-    finish(process)
-    assert process.returncode == 0
+    finish(start(dict(os.environ), *words))
     (trial,) = optuna.load_study(study_name="s", storage=open_storage(url)).trials
     reason = trial.user_attrs["fail_reason"]
     assert reason == "the process of the job died, perhaps out of memory"
