@@ -13,7 +13,12 @@ FORMS = [
     ("postgresql://u:p%40w@h/db", "postgresql://u:***@h/db", "postgresql://u@h/db", "p@w"),
     ("postgresql://u:p@w@h/db", "postgresql://u:***@h/db", "postgresql://u@h/db", "p@w"),
     ("postgresql://u:p/w@h/db", "postgresql://u:***@h/db", "postgresql://u@h/db", "p/w"),
-    ("postgresql://u:p:w@h:5432/d", "postgresql://u:***@h:5432/d", "postgresql://u@h:5432/d", "p:w"),
+    (
+        "postgresql://u:p:w@h:5432/d",
+        "postgresql://u:***@h:5432/d",
+        "postgresql://u@h:5432/d",
+        "p:w",
+    ),
     ("mysql+pymysql://u:pw@h/db", "mysql+pymysql://u:***@h/db", "mysql+pymysql://u@h/db", "pw"),
     ("postgresql://:pw@/db?host=/run", "postgresql://:***@/db?host=/run", None, "pw"),
     (
