@@ -4,6 +4,7 @@ import logging
 import random
 import re
 import time
+import weakref
 from importlib.util import find_spec
 from typing import Any
 
@@ -80,6 +81,7 @@ def open_database(url: str, key: str, is_job: bool) -> RDBStorage:
                 log.warning(f"The storage is busy ({server_text(error)}); waiting for it.")
         time.sleep(pause * random.uniform(0.5, 1.0))
         pause = min(2 * pause, LONGEST_PAUSE_S)
+    weakref.finalize(storage, storage.engine.dispose)  # tell the server that we leave
     if storage.engine.dialect.name == "sqlite":
         lock_at_once(storage.engine)
     if not is_job:
