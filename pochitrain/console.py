@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from pochitrain.error import ReaderGone
 from pochitrain.manner import is_json, is_quiet
 from pochitrain.text import printable
 
@@ -39,6 +40,10 @@ class PrintableConsole(Console):
     def warn(self, text: str) -> None:
         """Print a warning, also with --quiet."""
         super().print(text, style="yellow", markup=False)
+
+    def on_broken_pipe(self) -> None:
+        """What rich calls when nobody reads any more; by default it exits with code 1."""
+        raise ReaderGone
 
     @property
     def is_redrawn(self) -> bool:

@@ -43,6 +43,13 @@ class Interrupted(KeyboardInterrupt):
         return type(self), (str(self), self.exit_code)
 
 
+class ReaderGone(Interrupted):
+    """Nobody reads standard output any more (`pochi ... | head`), so the command stops."""
+
+    def __init__(self) -> None:
+        super().__init__("Nobody reads the output any more.", 128 + 13)  # SIGPIPE
+
+
 REFUSALS = (errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS)
 """Error numbers of a full disk, missing permissions or a failing disk: not bugs of pochitrain."""
 

@@ -109,21 +109,20 @@ class ProgressDisplay(Callback):
         if share > 0:
             self.epoch_s = seconds / share
         line = describe(state.history[-1], state, seconds, share * self.num_images / seconds)
-        left = state.epochs - state.epoch
-        is_due = self.bar is None and now - self.said >= LINE_EVERY_S
-        if is_due and left > 0 and self.epoch_s is not None:
-            self.said = now
-            line += f"  {describe_time_left(left * self.epoch_s, datetime.now())}"
+        left, end = state.epochs - state.epoch, ""
+        if left > 0 and self.epoch_s is not None:
+            end = describe_time_left(left * self.epoch_s, datetime.now())
         if self.bar is not None:
-            self.bar.update(self.task, completed=state.epoch * self.num_batches)
+            self.bar.update(self.task, completed=state.epoch * self.num_batches, end=end)
+        elif end and now - self.said >= LINE_EVERY_S:
+            self.said = now
+            line += f"  {end}"
         self.print(line)
 
     def print(self, line: str) -> None:
         """Print a line, above the bar if there is one."""
-        if self.bar is not None:
-            self.bar.console.print(line, markup=False)
-        elif not is_quiet():
-            print(line, file=self.console.file, flush=True)
+        self.console.print(line, markup=False)
+        self.console.file.flush()
 
     def on_fit_end(self, state: TrainState) -> None:
         self.close()

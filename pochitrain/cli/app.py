@@ -38,6 +38,7 @@ from pochitrain.config.processes import check_processes
 from pochitrain.config.registry import register_config, register_transforms_of_data
 from pochitrain.config.root import refuse_number_for_switch, validate
 from pochitrain.config.strategy import BUDGET, strategy_name
+from pochitrain.engine.interrupt import requeueing
 from pochitrain.error import ConfigError
 from pochitrain.manner import be_quiet, is_quiet
 from pochitrain.paths import config_directory
@@ -82,7 +83,8 @@ def app(cfg: DictConfig) -> Any:
         gc.enable()
         refuse_environment_of_file(HydraConfig.get())
         refuse_number_for_switch(typed_words(), cfg)
-        return train_task(cfg)
+        with requeueing():
+            return train_task(cfg)
     try:
         refuse_environment_of_file(HydraConfig.get())
         refuse_number_for_switch(typed_words(), cfg)

@@ -29,6 +29,11 @@ def build_parser(prog: str) -> FlagParser:
     add_pixel_flag(parser)
     add_decision_flags(parser)
     parser.add_argument("--top-k", type=positive, default=5, metavar="K", help="default: 5")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="heatmaps in mistakes.html (needs the extra explain)",
+    )
     return parser
 
 

@@ -3,6 +3,7 @@
 import atexit
 import gc
 import importlib
+import logging
 import os
 import sys
 import time
@@ -13,7 +14,14 @@ from typing import NoReturn
 from pochitrain import __version__
 from pochitrain.command import remember_command
 from pochitrain.config.processes import refuse_processes
-from pochitrain.error import REFUSALS, ConfigError, PochiError, ToldElsewhere, cannot_access
+from pochitrain.error import (
+    REFUSALS,
+    ConfigError,
+    PochiError,
+    ReaderGone,
+    ToldElsewhere,
+    cannot_access,
+)
 from pochitrain.manner import forget_manner, prepare_streams
 from pochitrain.ranks import Ranks, find_ranks
 from pochitrain.sweep.password import hide_password
@@ -25,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fit": ("pochitrain.cli.fit", "train the best model that fits into a given time"),
     "optimize": ("pochitrain.cli.optimize", "search hyper-parameters with Optuna"),
     "infer": ("pochitrain.cli.infer", "evaluate a model, or classify pictures with it"),
+    "explain": ("pochitrain.cli.explain", "show where in pictures a model sees its reasons"),
     "compare": ("pochitrain.cli.compare", "show which of some runs is better, or that none is"),
     "report": ("pochitrain.cli.report", "write a page about a run, a search or a multirun"),
     "calibrate": (
@@ -67,6 +76,7 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     atexit.register(leave_garbage)
     forget_manner()
     prepare_streams()
+    logging.raiseExceptions = False  # a closed pipe is no reason for a traceback of a log line
     try:
         dispatch(argv, prog)
         sys.stdout.flush()  # so that a write error is handled here and not at interpreter exit
@@ -77,7 +87,7 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
             raise
         tell(error, ranks)
         leave(error.exit_code, ranks)
-    except BrokenPipeError:  # the reader has closed the pipe (`pochi ... | head`)
+    except (BrokenPipeError, ReaderGone):  # the pipe is closed (`pochi ... | head`)
         forget_manner()
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())  # or Python reports the error again at exit

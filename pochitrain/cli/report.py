@@ -32,6 +32,11 @@ def build_parser(prog: str) -> FlagParser:
         metavar="N",
         help="validation pictures on the page; default: report.max_pictures of the run",
     )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="show where the model looks beside each of the first mistakes (extra explain)",
+    )
     add_code_flags(parser)
     return parser
 

@@ -58,8 +58,7 @@ class WaitDisplay:
                 return FIRST_LINE_S - seconds
             of = "" if self.total is None else f" of {self.total:,}"
             after = f", {end}" if end else ""
-            line = f"{self.label}: {self.done:,}{of}{after}"
-            print(line, file=self.console.file, flush=True)
+            self.console.print(f"{self.label}: {self.done:,}{of}{after}", markup=False)
             return LINE_EVERY_S
         if self.bar is None:
             bar = [BarColumn()] if self.console.width >= BAR_FROM else []

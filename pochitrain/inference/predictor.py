@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, overload
 
 import numpy as np
@@ -16,6 +17,7 @@ from pochitrain.error import ConfigError, DataError, PochiError
 from pochitrain.inference.budget import MEGA, count_pixels
 from pochitrain.inference.classifier import Classifier, load_classifier
 from pochitrain.inference.decision import Decision, decide
+from pochitrain.inference.explain import Explainer, find_class
 
 Picture = str | Path | Image.Image | npt.NDArray[Any]
 """A path, a PIL image, or an array: uint8, shape (H, W), (H, W, 3) RGB or (H, W, 4) RGBA."""
@@ -67,6 +69,8 @@ class Predictor:
         self.batch_size = batch_size
         self.budget = classifier.plan_budget(batch_size, max_pixels)
         self.decision = decision or Decision()
+        self.explainer: Explainer | None = None
+        self.lock = Lock()
 
     @classmethod
     def load(
@@ -133,6 +137,36 @@ class Predictor:
         if isinstance(pictures, (str, Path, Image.Image, np.ndarray)):
             return self.classify([self.prepare(pictures)])[0]
         return self.classify(map(self.prepare, pictures))
+
+    def explain(self, picture: Picture, class_name: str | None = None) -> npt.NDArray[np.float32]:
+        """Where in an image the reason for a class was found (see `inference.explain`).
+
+        Args:
+            picture: one image (see `Picture`).
+            class_name: the class; None = the predicted one.
+
+        Returns:
+            From 0 (says nothing) to 1 (says most), float32, shape (H, W): a value for each pixel of
+            the image as it is decoded (EXIF orientation applied). 0 where a crop has cut it off,
+            and everywhere if nothing speaks for the class.
+
+        Raises:
+            ConfigError: for an ONNX file, a network without a feature map, an unknown class, or
+                without the extra `explain`.
+            DataError: for an image that cannot be read or has too many pixels, or a transform that
+                does more than resize, crop, flip and pad.
+            TypeError: for a value that is not a `Picture`.
+        """
+        with self.lock:
+            self.explainer = self.explainer or Explainer(self.classifier)
+        names = self.class_names
+        chosen = None if class_name is None else find_class(class_name, names, "class_name")
+        image = self.open(picture)
+        try:
+            found = self.explainer.explain(image, self.budget, chosen)
+        except UnreadableImageError as error:
+            raise DataError(f"Cannot explain a picture: {error}.") from error
+        return self.explainer.in_picture(found, image.size)
 
     def prepare(self, picture: Picture) -> Tensor:
         """Open and transform an image: float32, shape (3, H, W).

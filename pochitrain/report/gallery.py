@@ -1,14 +1,13 @@
 """A page of the most confident mistakes, in one HTML file that contains the images."""
 
-import base64
 import html
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from PIL import Image
 
 from pochitrain.report.html_page import frame_page
+from pochitrain.report.thumbnail import shrink
 
 THUMBNAIL_PX = 160
 MAX_MISTAKES = 200
@@ -24,6 +23,8 @@ class Mistake:
     true: str
     confidence: float
     """0 to 1."""
+    heatmap: Image.Image | None = None
+    """The picture with the evidence for the predicted class over it, where that is wanted."""
 
 
 def format_gallery(mistakes: Iterable[Mistake], num_images: int, num_mistakes: int) -> str:
@@ -43,8 +44,12 @@ def format_gallery(mistakes: Iterable[Mistake], num_images: int, num_mistakes: i
 
 def format_card(mistake: Mistake) -> str:
     path = html.escape(mistake.path, quote=True)
+    why = ""
+    if mistake.heatmap is not None:
+        text = html.escape(f"evidence for {mistake.predicted}", quote=True)
+        why = f'<img src="{embed(mistake.heatmap)}" alt="{text}" title="{text}">'
     return (
-        f'<figure title="{path}"><img src="{embed(mistake.image)}" alt="{path}">'
+        f'<figure title="{path}"><img src="{embed(mistake.image)}" alt="{path}">{why}'
         f"<figcaption><b>{html.escape(mistake.predicted)}</b> {100 * mistake.confidence:.1f} %"
         f'<br><span class="true">is {html.escape(mistake.true)}</span>'
         f'<br><span class="path">{path}</span></figcaption></figure>'
@@ -52,12 +57,8 @@ def format_card(mistake: Mistake) -> str:
 
 
 def embed(image: Image.Image) -> str:
-    """A small JPEG as a data URL."""
-    small = image.copy()
-    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    stream = io.BytesIO()
-    small.save(stream, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+    """A small version as a data URL."""
+    return shrink(image, THUMBNAIL_PX)
 
 
 STYLE = """\
@@ -65,6 +66,7 @@ main { display: grid; grid-template-columns: repeat(auto-fill, minmax(180px, 1fr
 figure { margin: 0; padding: .6rem; border: 1px solid #ddd; border-radius: 6px; }
 img { width: 160px; height: 160px; object-fit: contain; background: #f4f4f4;
   display: block; margin: auto; image-rendering: auto; }
+img + img { margin-top: .4rem; }
 figcaption { font-size: .85rem; margin-top: .5rem; overflow-wrap: anywhere; }
 .true { color: #b34700; }
 """

@@ -32,7 +32,8 @@ def render_page(template: str, translate: Translate, language: str, **values: An
         values: what the template calls by name.
     """
     page = environment().get_template(template)
-    return page.render(_=translate, language=language, **values)
+    found: str = page.render(_=translate, language=language, **values)
+    return found
 
 
 def frame_page(title: str, style: str, body: str) -> str:
@@ -44,7 +45,8 @@ def frame_page(title: str, style: str, body: str) -> str:
         body: HTML.
     """
     page = environment().get_template("page.html")
-    return page.render(language="en", title=title, style=Markup(style), body=Markup(body))
+    found: str = page.render(language="en", title=title, style=Markup(style), body=Markup(body))
+    return found
 
 
 @cache

@@ -16,6 +16,11 @@ JAPANESE = {
     "Best of {num:,} epochs (epoch {epoch:,}), chosen on these pictures: a little too good.": (
         "{num:,} エポック中の最良 (エポック {epoch:,}). この画像で選んだため, 少し高めの値です."
     ),
+    "Best of {num:,} epochs (epoch {epoch:,}), chosen on these pictures: untouched ones would show "
+    "about {value}.": (
+        "{num:,} エポック中の最良 (エポック {epoch:,}). この画像で選んだ値なので, "
+        "未使用の画像では約 {value} と見込まれます."
+    ),
     "The interval draws whole groups of pictures.": "信頼区間はグループ単位で求めています.",
     "The pictures belong to groups, which are not known here: the intervals are too narrow.": (
         "画像はグループに属しますが, ここではグループが分からないため, "
@@ -79,6 +84,9 @@ JAPANESE = {
         "再現率: そのクラスの画像のうち, 正しく答えた割合. 適合率: そのクラスと答えた画像のうち, "
         "本当にそのクラスである割合. 小さな数字は 95 % 信頼区間です."
     ),
+    "Of {num:,} classes, these {shown:,} have the lowest recall.": (
+        "{num:,} クラスのうち, 再現率の低い {shown:,} クラスです."
+    ),
     "class": "クラス",
     "training": "訓練",
     "validation": "検証",
@@ -96,6 +104,9 @@ JAPANESE = {
     "mean confidence (%)": "平均確信度 (%)",
     "accuracy (%)": "正答率 (%)",
     "Confidence and accuracy": "確信度と正答率",
+    "Below each: what speaks for the wrong class, the brighter the more.": (
+        "下の図は, 誤った答えの根拠となった部分です (明るいほど強い)."
+    ),
     "Where the model looks": "モデルが見ている部分",
     "Map": "分布図",
     "Map of the validation pictures": "検証画像の分布図",

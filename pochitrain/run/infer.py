@@ -1,9 +1,10 @@
 """An inference, from a run directory to the files with predictions and scores."""
 
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.console import PrintableConsole, open_console
 from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.decode import UnreadableImageError
-from pochitrain.error import ConfigError
+from pochitrain.error import ConfigError, require
 from pochitrain.inference.budget import MEGA
 from pochitrain.inference.classifier import Classifier, load_classifier
 from pochitrain.inference.decision import (
@@ -27,6 +28,7 @@ from pochitrain.inference.decision import (
     describe_decision,
     summarize_decision,
 )
+from pochitrain.inference.explain import require_explainable
 from pochitrain.inference.interval import Intervals, compute_intervals
 from pochitrain.inference.reliability import compare_calibration
 from pochitrain.inference.score import Scores, score
@@ -43,6 +45,7 @@ from pochitrain.manner import is_json, print_json
 from pochitrain.paths import make_numbered_directory
 from pochitrain.report.gallery import MAX_MISTAKES, Mistake, format_gallery
 from pochitrain.run.metric import saved_metrics
+from pochitrain.run.overlay import overlays
 from pochitrain.text import printable
 
 
@@ -61,6 +64,8 @@ class InferSettings:
     max_input_megapixels: int | None = None
     max_error: float | None = None
     coverage: float | None = None
+    explain: bool = False
+    """Whether mistakes.html has a heatmap for each mistake."""
     allow: Sequence[str] = ()
 
 
@@ -77,7 +82,12 @@ def infer(settings: InferSettings) -> Path | None:
     classifier = load_classifier(settings.model, settings.device, settings.allow)
     calibration = classifier.calibration
     decision = decide(calibration, classifier.source, settings.max_error, settings.coverage)
+    if settings.explain:
+        require_explainable(classifier)
     source = open_source(classifier, settings.data, settings.root)
+    remedy = "It goes into mistakes.html; for other pictures there is pochi explain."
+    without_classes = settings.explain and not source.labelled
+    require(not without_classes, "--explain", "left out without true classes", True, remedy)
     require_writable(settings, classifier, source)
     batch_size = settings.batch_size or int(classifier.config["batch_size"])
     limit = settings.max_input_megapixels
@@ -106,6 +116,11 @@ def infer(settings: InferSettings) -> Path | None:
         further |= compare_calibration(classifier, answers.logits, labels)
     folder = make_output(settings, classifier)
     files = write_files(folder, classifier, source, answers, rows, scores, intervals, further)
+    if scores is not None:
+        explained = classifier if settings.explain else None
+        page = gallery(source.dataset, rows, classifier.class_names, explained)
+        write_text(folder / "mistakes.html", page)
+        files.append("mistakes.html")
     content = summarize(classifier, source, answers, scores, intervals) | further
     written = [str(folder / name) for name in files]
     print_document(content, classifier, source, rows, probabilities, settings, written)
@@ -253,12 +268,11 @@ def write_files(
     if scores is None:
         return files
     write_text(folder / "classification_report.csv", format_report(scores))
-    write_text(folder / "mistakes.html", gallery(source.dataset, rows, names))
     draw_matrix(
         folder, names, scores, ConfusionMatrixConfig(**classifier.config["confusion_matrix"])
     )
     tables = ["classification_report.csv", "confusion_matrix.csv"]
-    return [*files, *tables, "confusion_matrix.png", "mistakes.html"]
+    return [*files, *tables, "confusion_matrix.png"]
 
 
 def draw_matrix(
@@ -272,8 +286,17 @@ def draw_matrix(
     draw_confusion_matrix(table, folder / "confusion_matrix.png", style)
 
 
-def gallery(dataset: ImageDataset, rows: list[PredictionRow], class_names: list[str]) -> str:
-    """HTML of the most confident mistakes."""
+def gallery(
+    dataset: ImageDataset,
+    rows: list[PredictionRow],
+    class_names: list[str],
+    explained: Classifier | None = None,
+) -> str:
+    """HTML of the most confident mistakes.
+
+    Args:
+        explained: what has made them, where each is to have a heatmap.
+    """
     wrong = [
         (row.confidence, index)
         for index, row in enumerate(rows)
@@ -281,6 +304,8 @@ def gallery(dataset: ImageDataset, rows: list[PredictionRow], class_names: list[
     ]
     wrong.sort(key=lambda item: (-item[0], item[1]))
     shown = load_mistakes(dataset, rows, [i for _, i in wrong[:MAX_MISTAKES]], class_names)
+    if explained is not None:
+        shown = add_heatmaps(shown, explained)
     judged = sum(row.predicted is not None for row in rows)
     return format_gallery(shown, judged, len(wrong))
 
@@ -295,6 +320,14 @@ def load_mistakes(
         found, truth = class_names[row.predicted], class_names[row.true]
         with suppress(UnreadableImageError):
             yield Mistake(dataset.load(index), row.image_path, found, truth, row.confidence)
+
+
+def add_heatmaps(mistakes: Iterable[Mistake], classifier: Classifier) -> Iterator[Mistake]:
+    """The mistakes with their heatmaps, one by one."""
+    first, second = itertools.tee(mistakes)
+    pictures = overlays(classifier, (mistake.image for mistake in second))
+    for mistake, heatmap in zip(first, pictures, strict=True):
+        yield replace(mistake, heatmap=heatmap)
 
 
 def summarize(

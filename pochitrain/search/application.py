@@ -17,6 +17,7 @@ from pochitrain.search.check import check_corners, check_same_space, explain_com
 from pochitrain.search.custom_space import load_custom_space
 from pochitrain.search.directory import ResultDirectory
 from pochitrain.search.gpu import choose_gpu, free_memory
+from pochitrain.search.launcher import refuse_launcher_of_file
 from pochitrain.search.metric import searched_metric
 from pochitrain.search.plan import read_plan, require_grid, require_something_to_search
 from pochitrain.search.report import SearchReport
@@ -56,13 +57,15 @@ class SearchApplication:
         """Store config and settings; see `Application.setup`.
 
         Raises:
-            ConfigError: for another direction than `optuna.direction`, or a wrong custom space.
+            ConfigError: for another direction than `optuna.direction`, a wrong custom space, or a
+                launcher that runs programs of a config file.
         """
         rule = f"what optuna.direction says ({self.optuna.direction})"
         right = settings.directions == [self.optuna.direction]  # a training has one objective
         require(right, "hydra.sweeper.direction", rule, ", ".join(settings.directions))
         if config.get("quiet") is True:
             be_quiet()
+        refuse_launcher_of_file(config)
         self.config = config
         self.loader = context.config_loader
         self.settings = settings

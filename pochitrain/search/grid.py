@@ -20,6 +20,7 @@ from pochitrain.error import ConfigError, Interrupted
 from pochitrain.manner import be_quiet
 from pochitrain.paths import list_folders
 from pochitrain.search.directory import missing_directories, remove_empty
+from pochitrain.search.launcher import refuse_launcher_of_file
 from pochitrain.search.preflight import Mistakes, choose_jobs
 from pochitrain.sweep.private_api import BASIC_LAUNCHER, LAUNCHER_LOGS, BasicSweeper
 from pochitrain.sweep.private_job import load_job, remember_composition
@@ -84,6 +85,7 @@ class WholeBasicSweeper(BasicSweeper):
             be_quiet()
             for name in LAUNCHER_LOGS:  # a line per job
                 logging.getLogger(name).setLevel(logging.WARNING)
+        refuse_launcher_of_file(config)
         super().setup(
             hydra_context=remember_composition(hydra_context),
             task_function=task_function,

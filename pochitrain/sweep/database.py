@@ -4,6 +4,7 @@ import logging
 import random
 import re
 import time
+import weakref
 from importlib.util import find_spec
 from typing import Any
 
@@ -80,6 +81,7 @@ def open_database(url: str, key: str, is_job: bool) -> RDBStorage:
                 log.warning(f"The storage is busy ({server_text(error)}); waiting for it.")
         time.sleep(pause * random.uniform(0.5, 1.0))
         pause = min(2 * pause, LONGEST_PAUSE_S)
+    weakref.finalize(storage, storage.engine.dispose)  # tell the server that we leave
     if storage.engine.dialect.name == "sqlite":
         lock_at_once(storage.engine)
     if not is_job:
@@ -98,9 +100,11 @@ def driver_of(target: URL, key: str) -> str:
         return target.drivername
     found = [name for name in ([driver] if plus else DRIVERS) if find_spec(name) is not None]
     if not found:
+        other = f", or write postgresql:// for {DRIVERS[0]}" if plus else ""
+        install = f"pip install {driver}{other}" if plus and driver != DRIVERS[0] else INSTALL
         raise ConfigError(
-            f"{key}={dialect}://... needs the package {driver or DRIVERS[0]}, which is not "
-            f"installed. Type: {INSTALL}"
+            f"{key}={target.drivername}://... needs the package {driver or DRIVERS[0]}, which is "
+            f"not installed. Type: {install}"
         )
     return f"postgresql+{found[0]}"
 
@@ -197,6 +201,7 @@ def cannot_open(url: str, key: str, error: Exception) -> str:
     if target.drivername.partition("+")[0] not in POSTGRESQL:
         name = type(error).__name__
         return f"{key} must be a storage that can be opened, got {redact(url)!r} ({name}: {text})."
+    address = f" -h {target.host} -p {target.port or 5432}" if target.host else ""
     if "no password supplied" in text or "authentication failed" in text:
         return (
             f"{key} must have a user and password that the server accepts, {seen}. Give the "
@@ -205,8 +210,8 @@ def cannot_open(url: str, key: str, error: Exception) -> str:
         )
     if "does not exist" in text and f'"{target.database}"' in text:
         return (
-            f"{key} must name a database that exists, {seen}. Make it: createdb -h "
-            f"{target.host} -p {target.port or 5432} -U {target.username} {target.database}"
+            f"{key} must name a database that exists, {seen}. Make it: createdb{address} "
+            f"-U {target.username} {target.database}"
         )
     if is_busy(error):
         return (
@@ -215,5 +220,5 @@ def cannot_open(url: str, key: str, error: Exception) -> str:
         )
     return (
         f"{key} must be a server that answers, {seen}. See whether it runs and lets this machine "
-        f"in: pg_isready -h {target.host} -p {target.port or 5432}"
+        f"in: pg_isready{address}"
     )

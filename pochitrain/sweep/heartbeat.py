@@ -9,6 +9,7 @@ when its heartbeat has not changed in so many looks of ours. A time in which the
 answer counts for nothing.
 """
 
+import contextlib
 import os
 import socket
 import threading
@@ -172,7 +173,8 @@ class Heartbeat:
     def __exit__(self, *error: object) -> None:
         self.stopped.set()
         self.thread.join(LEAVE_S)
-        self.study.set_user_attr(f"{OWNER}:{self.token}", None)
+        with contextlib.suppress(FileNotFoundError):  # discarded with its directory
+            self.study.set_user_attr(f"{OWNER}:{self.token}", None)
 
     def beat(self) -> None:
         """Write a heartbeat to the study."""

@@ -8,6 +8,7 @@ so it imports ray only when a job is launched.
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 STOP_S = 10.0
 """Seconds that jobs get to save their state when the sweep is stopped; then they are killed."""
+KNOCK_S = 10.0
+"""Seconds in which a cluster must accept a connection."""
 STORE_BYTES = 128 * 2**20
 """Ray's memory for shared objects on this machine. Jobs share nothing but their config; by default
 it takes 30 % of the main memory."""
@@ -177,14 +180,17 @@ class RayLauncher(Launcher):
         if is_local:
             settings |= {"include_dashboard": False, "object_store_memory": STORE_BYTES}
         try:
+            if self.address is not None:
+                knock(self.address)
             with keeping_sigterm():
                 ray.init(**settings)
         except (OSError, RuntimeError, ValueError) as error:  # ConnectionError is an OSError
+            reason = first_line(error).rstrip(".")
             if is_local:
-                raise PochiError(f"Ray could not be started here: {first_line(error)}") from error
+                raise PochiError(f"Ray could not be started here: {reason}.") from error
             raise ConfigError(
                 "hydra.launcher.address must be a Ray cluster that answers, got "
-                f"{self.address!r} ({first_line(error)}). To start one: ray start --head"
+                f"{self.address!r} ({reason}). To start one: ray start --head"
             ) from error
         self.is_ours = True
 
@@ -230,6 +236,17 @@ class RayLauncher(Launcher):
         if self.is_ours:
             ray.shutdown()
         self.task = None
+
+
+def knock(address: str) -> None:
+    """Try whether anything listens at HOST:PORT or ray://HOST:PORT; Ray itself waits ten minutes.
+
+    Raises:
+        OSError: if nothing does.
+    """
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if separator and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
 
 
 @contextmanager

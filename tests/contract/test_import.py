@@ -27,12 +27,23 @@ ALSO = {
     ("__init__", "inference"),  # `from pochitrain import Predictor`, loaded when asked for
 }
 """Imports that are no way down, and why."""
-HEAVY = {"torch", "torchvision", "matplotlib", "optuna", "sklearn", "pandas", "plotly", "scipy"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "matplotlib",
+    "optuna",
+    "sklearn",
+    "pandas",
+    "plotly",
+    "scipy",
+    "ray",
+}
 LIGHT = (
     "config/",
     "metric/",
     "cli/",
     "sweep/plugin.py",
+    "sweep/ray_launcher.py",
     "search/grid.py",
     "error.py",
     "command.py",

@@ -21,7 +21,7 @@ from pochitrain.report.language import Translate, choose_language
 from pochitrain.run.report.answers import Answers, calibration_error, read_answers
 from pochitrain.run.report.run_files import read_run
 from pochitrain.run.report.run_page import Source, make_run_page
-from tests.report.run_folder import CLASSES, Painted, answers_in_order, name_of, write_run
+from tests.report.run_folder import Painted, answers_in_order, name_of, write_run
 
 PACKAGE = Path(pochitrain.__file__).parent
 VOID = {"meta", "img", "br", "wbr"}
@@ -126,6 +126,17 @@ def test_the_numbers_of_the_head(folder: Path) -> None:
     assert "1 of the validation pictures are in training too" in text
 
 
+def test_what_untouched_pictures_would_show(folder: Path) -> None:
+    assert "a little too good" in Page(make(folder)).text
+    for monitor, value, shown in (
+        ("val_accuracy", 83.456, "about 83.46 %."),
+        ("val_macro_f1", 0.81, "about macro F1 0.810."),
+    ):
+        content = {"monitor": monitor, "untouched": value}
+        (folder / "optimism.json").write_text(json.dumps(content))
+        assert f"untouched ones would show {shown}" in Page(make(folder)).text
+
+
 def test_every_cell_opens_its_pictures(folder: Path) -> None:
     page = Page(make(folder, dataset=painted()))
     cells = [b for b in page.all("button") if "data-predicted" in b and "style" in b]
@@ -145,6 +156,16 @@ def test_every_cell_opens_its_pictures(folder: Path) -> None:
     assert shown == {"p0", "p1", "p2"}
     twins = [row[5] for row in data["pictures"] if len(row) > 5]
     assert twins == ["photos/train/<u>twin</u>.png"]
+
+
+def test_a_heatmap_is_beside_its_mistake(folder: Path) -> None:
+    picture = "data:image/webp;base64,AAAA"
+    text = make(folder, dataset=painted(), heatmaps={8: picture})
+    images = Page(text).all("img")
+    place = [image.get("id") for image in images].index("p1")  # picture 8 is the second mistake
+    assert [image["src"] == picture for image in images].index(True) == place + 1
+    assert "what speaks for the wrong class" in text
+    assert "what speaks for the wrong class" not in make(folder, dataset=painted())
 
 
 def test_pictures_beyond_the_limit_are_left_out_mistakes_last(folder: Path) -> None:
@@ -289,14 +310,16 @@ def test_language(
 # --- size ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("num_classes", [3, 2500])
 def test_a_thousand_pictures_of_noise_stay_below_two_megabytes(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, num_classes: int
 ) -> None:
     """Noise is what compresses worst; names are long, and most pictures are mistakes."""
     generator = np.random.default_rng(0)
-    true, said = generator.integers(0, 3, (2, 1000))
+    true, said = generator.integers(0, num_classes, (2, 1000))
+    classes = [f"a_name_of_a_class_{i:05d}" for i in range(num_classes)]
     names = [f"photos/val/a_rather_long_name_of_a_picture_{i:05d}.jpeg" for i in range(1000)]
-    answers = Answers(CLASSES, names, true, said, generator.random(1000))
+    answers = Answers(classes, names, true, said, generator.random(1000))
     noise = Painted(true.tolist(), side_px=200)
     text = make_run_page(read_run(folder), Source(answers, noise), "en")
     assert len(text.encode()) <= 2_000_000

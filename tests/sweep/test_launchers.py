@@ -16,8 +16,11 @@ from pathlib import Path
 
 import optuna
 import pytest
+from omegaconf import OmegaConf
 
+from pochitrain.error import ConfigError
 from pochitrain.sweep.heartbeat import process_start
+from pochitrain.sweep.ray_launcher import RayLauncher
 from pochitrain.sweep.storage import open_storage
 from tests.slurm_cluster import ClusterError, slurm_cluster
 from tests.sweep.test_signal import hear_ctrl_c
@@ -149,6 +152,62 @@ def test_a_search_is_pruned_stopped_and_continued(
         "the search was stopped (KeyboardInterrupt)",
     ]
     assert "Traceback" not in said and "Warning" not in said, said
+
+
+def test_ray_names_a_killed_job_and_what_no_machine_has(ray_address: str, tmp_path: Path) -> None:
+    url = f"journal://{tmp_path}/s.journal"
+    words = (
+        "hydra/sweeper=pochi",
+        "hydra.sweeper.study_name=s",
+        f"hydra.sweeper.storage={url}",
+        "hydra.sweeper.n_trials=1",
+        "hydra.sweeper.max_failure_rate=1.0",
+        f"hydra.sweep.dir={tmp_path}/out",
+        "x=interval(2.0,3.0)",
+        "kill_above=1",
+        "hydra/launcher=ray",
+        f"hydra.launcher.address={ray_address}",
+    )
+    finish(start(dict(os.environ), *words))
+    (trial,) = optuna.load_study(study_name="s", storage=open_storage(url)).trials
+    reason = trial.user_attrs["fail_reason"]
+    assert reason == "the process of the job died, perhaps out of memory"
+
+    rule = r"hydra.launcher.num_gpus must be at most .* \(0 GPU\), got 2.0."
+    launcher = RayLauncher(ray_address, 1.0, 2.0, {}, 0, {}, True)
+    with pytest.raises(ConfigError, match=rule):
+        launcher.require_machine()
+
+
+def test_a_grid_on_slurm_is_an_array_of_jobs(slurm: Environment, tmp_path: Path) -> None:
+    """Our own grid, of real trainings."""
+    words = (
+        "data=digits",
+        "model=torchvision",
+        "model.name=squeezenet1_1",
+        "epochs=1",
+        "data.num_workers=0",
+        "device=cpu",
+        f"work_dir={tmp_path}/out",
+        "hydra/launcher=submitit_slurm",
+        "seed=1,2",
+    )
+    done = subprocess.run(
+        [sys.executable, REPOSITORY / "train.py", "--multirun", *words],
+        cwd=tmp_path,
+        env=os.environ | slurm,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert done.returncode == 0, done.stderr
+    runs = [path for path in (tmp_path / "out").glob("2*") if path.is_dir()]
+    assert sorted(OmegaConf.load(run / "config.yaml").seed for run in runs) == [1, 2]
+    assert all((run / "models" / "best.pth").is_file() for run in runs)
+    jobs = {path.name for path in (tmp_path / "out" / ".submitit").iterdir() if path.is_dir()}
+    assert {name.partition("_")[2] for name in jobs} == {"", "0", "1"}, "one array of two jobs"
+    assert "Traceback" not in done.stderr + done.stdout
+    assert "sacct" not in done.stderr, "a cluster without accounting is nothing to complain of"
 
 
 def count(study: optuna.Study) -> Counter[str]:

@@ -107,7 +107,7 @@ function watchPictures(data) {
     const said = make('span', t === p ? 'said right' : 'said'), path = make('span', 'path');
     said.append(...soft(classes[p]));
     path.append(...soft(name));
-    caption.append(said, ` ${confidence.toFixed(1)} %`);
+    caption.append(said, ` ${confidence.toFixed(1)}\u00a0%`);
     if (t !== p) caption.append(make('br'), ...soft(fill(text.is, {true: classes[t]})));
     caption.append(path);
     if (twin) caption.append(make('span', 'twin', fill(text.twin, {twin})));

@@ -63,14 +63,19 @@ def measure(
     predicted_N: NDArray[np.int64],
     num_classes: int,
     groups_N: NDArray[Any] | None,
+    is_quick: bool = False,
 ) -> dict[Metric, tuple[float, Interval | None]]:
-    """The value and the interval of each metric."""
+    """The value and the interval of each metric; if `is_quick`, only accuracy has an interval."""
     system = predicted_N[None]
     values = evaluate(COMPARED, mean_confusion(labels_N, system, num_classes))
+    intervals = [proportion_interval(predicted_N == labels_N, groups_N)]
+    if is_quick:
+        return {m: (v, None) for m, v in zip(COMPARED, values, strict=True)} | {
+            COMPARED[0]: (values[0], intervals[0])
+        }
     draws = bootstrap(labels_N, [system], COMPARED[1:], num_classes, groups_N)[:, 0].T
-    first = proportion_interval(predicted_N == labels_N, groups_N)
-    intervals = [first, *map(percentile_interval, draws)]
-    pairs = zip(values, intervals, strict=True)
+    found = [*intervals, *map(percentile_interval, draws)]
+    pairs = zip(values, found, strict=True)
     return dict(zip(COMPARED, pairs, strict=True))
 
 

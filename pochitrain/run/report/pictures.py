@@ -6,11 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pochitrain.data.dataset import ImageDataset
-from pochitrain.report.thumbnail import load_small, make_thumbnails
+from pochitrain.report.thumbnail import MAX_BYTES, load_small, make_thumbnails
 from pochitrain.run.report.answers import Answers
+from pochitrain.run.report.tables import MAX_ROWS
 
 NUM_MISTAKES = 24
 """Of the most confident ones, so many are on the page from the start."""
+
+
+BYTES_OF_CLASS = 550
+"""What a class adds to the page, in its table and elsewhere."""
 
 
 @dataclass
@@ -36,7 +41,8 @@ def choose_pictures(answers: Answers, dataset: ImageDataset | None, max_pictures
     if dataset is None or max_pictures == 0 or len(dataset) != len(answers.true):
         return Pictures()
     wanted = answers.by_importance()[:max_pictures]
-    urls = make_thumbnails(lambda i, side: load_small(dataset, i, side), wanted)
+    budget = MAX_BYTES - BYTES_OF_CLASS * min(len(answers.class_names), MAX_ROWS)
+    urls = make_thumbnails(lambda i, side: load_small(dataset, i, side), wanted, budget)
     shown = [position for position in wanted if position in urls]
     num_wrong = sum(not answers.is_right[position] for position in shown)
     return Pictures(shown, urls, common_folder(answers.images), num_wrong)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +10,19 @@ from rich.console import Console
 
 from pochitrain.atomic import write_text
 from pochitrain.config.report import ReportConfig
+from pochitrain.config.validators import check_fields
 from pochitrain.console import PrintableConsole, open_console
-from pochitrain.data.dataset import DataSplits, groups_of
+from pochitrain.data.dataset import DataSplits, ImageDataset, groups_of
+from pochitrain.data.decode import UnreadableImageError
 from pochitrain.error import ConfigError, PochiError
+from pochitrain.inference.classifier import Classifier
 from pochitrain.report.language import choose_language
+from pochitrain.report.thumbnail import LARGE_PX, shrink
 from pochitrain.run.compare.entry import EntrySettings, open_pictures, validation_predictions
-from pochitrain.run.report.answers import answers_of, read_answers
+from pochitrain.run.overlay import overlays
+from pochitrain.run.report.answers import Answers, answers_of, read_answers
 from pochitrain.run.report.multirun_page import find_grid, make_multirun_page
+from pochitrain.run.report.pictures import NUM_MISTAKES
 from pochitrain.run.report.run_files import RunFiles, read_run
 from pochitrain.run.report.run_page import Source, make_run_page
 from pochitrain.run.report.search_page import is_search, make_search_page, read_search
@@ -33,6 +40,8 @@ class ReportSettings:
     """None = as in the config of the run."""
     max_pictures: int | None = None
     """The same."""
+    explain: bool = False
+    """Whether each of the first mistakes has a heatmap of where the model looks."""
     device: str | None = None
     allow: Sequence[str] = ()
 
@@ -101,15 +110,38 @@ def report_run(folder: Path, settings: ReportSettings, progress: Console) -> Pat
     if settings.max_pictures is not None:
         source.max_pictures = settings.max_pictures
     how = EntrySettings(settings.device, settings.allow)
+    classifier = None
     try:
         if source.answers is None:
             source.answers = answers_of(*validation_predictions(folder, how, progress))
-        source.dataset = open_pictures(folder, how)[1]
+        classifier, source.dataset = open_pictures(folder, how)
         if source.answers.groups is None:
             source.answers.groups = groups_of(source.dataset)
     except PochiError as error:
         source.why_missing = str(error)
+    if settings.explain and source.dataset is not None and source.answers is not None:
+        assert classifier is not None
+        source.heatmaps = make_heatmaps(classifier, source.dataset, source.answers)
     return write_page(run, source, settings.language or own.language)
+
+
+def make_heatmaps(
+    classifier: Classifier, dataset: ImageDataset, answers: Answers
+) -> dict[int, str]:
+    """Position -> data URL of the mistakes that a page shows at once.
+
+    Raises:
+        ConfigError: for a network without a feature map, or without the extra `explain`.
+    """
+    pictures = {}
+    for position in answers.mistakes().tolist()[:NUM_MISTAKES]:
+        with suppress(UnreadableImageError, OSError):
+            pictures[position] = dataset.load(position)
+    shown = overlays(classifier, pictures.values())
+    return {
+        position: shrink(heatmap, LARGE_PX)
+        for position, heatmap in zip(pictures, shown, strict=True)
+    }
 
 
 def write_page(run: RunFiles, source: Source, language: str) -> Path:
@@ -123,7 +155,11 @@ def own_settings(run: RunFiles) -> ReportConfig:
     node = run.config.get("report")
     known = ReportConfig.__dataclass_fields__
     values = {key: value for key, value in (node or {}).items() if key in known}
-    return ReportConfig(**values)
+    with suppress(ConfigError):
+        found = ReportConfig(**values)
+        check_fields(ReportConfig, vars(found), "report.")
+        return found
+    return ReportConfig()
 
 
 def report_training(folder: Path, data: DataSplits, console: Console) -> None:

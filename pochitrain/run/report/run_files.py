@@ -16,6 +16,7 @@ from pochitrain.run.compare.row import read_confusion
 from pochitrain.run.judge import read_test
 from pochitrain.run.leak import TABLE as LEAK_TABLE
 from pochitrain.run.resume.find import load_config
+from pochitrain.run.selection import FILE as OPTIMISM
 from pochitrain.run.status import read_status
 from pochitrain.text import read_object, restore_cell
 
@@ -60,6 +61,8 @@ class RunFiles:
     leaks: list[dict[str, str]] = field(default_factory=list)
     """Rows of leaked_pictures.csv."""
     test: TestResult | None = None
+    untouched: tuple[str, float] | None = None
+    """The monitored metric, and what pictures would show that nothing was chosen on."""
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -111,6 +114,7 @@ def read_run(folder: Path) -> RunFiles:
         confusion,
         read_rows(folder / LEAK_TABLE),
         test_result(read_test(folder)),
+        read_optimism(folder / OPTIMISM),
     )
 
 
@@ -121,6 +125,14 @@ def test_result(found: dict[str, Any]) -> TestResult | None:
         interval = None if ends is None else (float(ends[0]), float(ends[1]))
         accuracy, num = float(found["accuracy"]), int(found["images"])
         return TestResult(accuracy, interval, num, int(found.get("images_seen_before") or 0))
+    return None
+
+
+def read_optimism(path: Path) -> tuple[str, float] | None:
+    """Monitored metric and its value on untouched pictures, from optimism.json."""
+    found = read_object(path)
+    with suppress(KeyError, TypeError, ValueError):
+        return str(found["monitor"]), float(found["untouched"])
     return None
 
 

@@ -21,7 +21,7 @@ from pochitrain.run.report.plan import describe_plan
 from pochitrain.run.report.run_files import RunFiles
 from pochitrain.run.report.scores import compute_scores
 from pochitrain.run.report.settings import find_differences
-from pochitrain.run.report.tables import class_rows, shown_matrix, worst_pairs
+from pochitrain.run.report.tables import class_rows, shown_matrix, worst_pairs, worst_rows
 from pochitrain.text import escape_interpolations
 
 
@@ -104,7 +104,7 @@ def describe_matrix(run: RunFiles, answers: Answers | None, names: list[str]) ->
         train = None
     pairs = worst_pairs(confusion)
     return {
-        "classes": class_rows(names, confusion, train),
+        "classes": worst_rows(class_rows(names, confusion, train)),
         "pairs": pairs,
         "matrix": shown_matrix(confusion, pairs),
         "num_mistakes": int(confusion.sum() - confusion.trace()),

@@ -12,6 +12,8 @@ MAX_MATRIX = 24
 NUM_PART = 16
 """Classes of that part."""
 NUM_PAIRS = 20
+MAX_ROWS = 1000
+"""Classes in the table; of more, those with the lowest recall."""
 
 
 @dataclass
@@ -54,6 +56,14 @@ def class_rows(
             )
         )
     return rows
+
+
+def worst_rows(rows: list[ClassRow]) -> list[ClassRow]:
+    """All rows, or the MAX_ROWS with the lowest recall, lowest first."""
+    if len(rows) <= MAX_ROWS:
+        return rows
+    known = [row for row in rows if row.recall is not None]
+    return sorted(known, key=lambda row: row.recall or 0)[:MAX_ROWS]
 
 
 def share(right: int, of: int) -> tuple[float | None, Interval | None]:

@@ -1,5 +1,6 @@
 """Finds the run to resume, its config and its newest readable checkpoint."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from pochitrain.run.resume.config import (
     recorded_choice,
 )
 from pochitrain.run.status import is_finished, is_locked
+from pochitrain.sweep import current_trial
 from pochitrain.text import first_line, read_object
 
 
@@ -83,16 +85,19 @@ class ResumedRun:
 def find_run(cfg: DictConfig, warnings: list[str], console: PrintableConsole) -> ResumedRun | None:
     """The run that `cfg.resume` selects, printed on `console`; None to start a new one.
 
-    A process that torchrun has started again (`--max-restarts`) goes on with the run that it began.
+    A process that torchrun has started again (`--max-restarts`), or a job that a scheduler has,
+    goes on with the run that it began.
 
     Raises:
         ConfigError: if it is not a run, or overrides set keys that may not change.
     """
-    is_again = cfg.resume is None and num_restarts() > 0
-    if cfg.resume is None and not is_again:
-        return None
     sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
-    if cfg.resume == "auto" or is_again:
+    is_again = cfg.resume is None and num_restarts() > 0
+    is_requeued = cfg.resume is None and sweep and was_requeued(cfg)
+    is_auto = cfg.resume == "auto" or is_requeued or is_again
+    if cfg.resume is None and not is_auto:
+        return None
+    if is_auto:
         newest = find_newest(cfg, take_finished=sweep, launch=launch_id() if is_again else None)
         if newest is None:
             why = "started again, before there was a run" if is_again else "resume=auto"
@@ -115,6 +120,19 @@ def find_run(cfg: DictConfig, warnings: list[str], console: PrintableConsole) ->
     warn_of_differences(found)
     console.print(found.describe(), markup=False)
     return found
+
+
+def was_requeued(cfg: DictConfig) -> bool:
+    """Whether this job of a sweep has begun before, and its machine was taken from it or died.
+
+    SLURM says so. A trial of a search is known by its directory, which no other trial gets.
+    """
+    if int(os.environ.get("SLURM_RESTART_COUNT") or 0):
+        return True
+    folder = requested_directory(cfg)[1]
+    if current_trial() is None or folder is None:
+        return False
+    return (folder / "config.yaml").is_file()
 
 
 def find_newest(
