@@ -23,7 +23,7 @@ import pytest
 from command import Command, commands_of, file_of, read_line
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from page import PAGES, ROOT, Block, blocks_of
+from page import PAGES, ROOT, Block, blocks_of, prose_of
 from PIL import Image
 
 from pochitrain import Predictor
@@ -282,6 +282,16 @@ def test_commands_of_a_page(
         code = run_command(command, page.relative_to(ROOT).as_posix(), place, monkeypatch)
         captured = capsys.readouterr()
         assert code == 0, f"{command.line}\n{captured.err or captured.out}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_commands_stand_where_they_are_found(page: Path) -> None:
+    """In blocks that say `bash`, not in blocks without a language or by indentation."""
+    begins = r"^ *(pochi|python train\.py|python scripts/|uv run|pip install) "
+    unmarked = [block.text for block in blocks_of(page) if block.language == ""]
+    indented = re.findall(r"^ {4}.*$", prose_of(page), re.MULTILINE)
+    for text in [*unmarked, *indented]:
+        assert not re.search(begins, text, re.MULTILINE), text
 
 
 def examples() -> list[tuple[Path, Block]]:
