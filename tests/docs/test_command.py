@@ -23,7 +23,7 @@ import pytest
 from command import Command, commands_of, file_of, read_line
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from page import PAGES, ROOT, Block, blocks_of
+from page import PAGES, ROOT, Block, blocks_of, prose_of
 from PIL import Image
 
 from pochitrain import Predictor
@@ -40,15 +40,18 @@ USING = ("infer", "compare", "calibrate", "report")
 COMPOSED = ("train", "fit", "optimize", "data", "bench", "lr")
 REAL = ("README.md", "docs/tutorial/")
 """Pages whose trainings are run."""
-TOGETHER = re.compile(r"--multirun|-m|--cfg|--help|-sc|--hydra-help|--config.*|resume=outputs.*")
-"""Words of a training that is not run alone, or not at all."""
+TOGETHER = re.compile(
+    r"--multirun|-m|--cfg|--help|-sc|--hydra-help|--config.*|resume=outputs.*|strategy=probe.*|"
+    r"model=(torchvision|timm)"
+)
+"""Words of a training that is only composed: it is no single run, takes long, or has no end."""
 RUNS = (
     "20260101_001",
     "20260101_002",
     "20260101_003",
     "20260101_004",
     "20260401_003",
-    "20261126_003",
+    "20261126_002",
 )
 """Run directories that commands name."""
 SMALL = ["model=torchvision", "model.name=shufflenet_v2_x0_5", "learning_rate=0.01"]
@@ -92,8 +95,8 @@ def place(tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
         (tmp_path / name).symlink_to(trained / name)
     for name in ("held_out", "test_pictures", "DIR", "train", "val", "scans"):
         (tmp_path / name).symlink_to(trained / ("photos" if name == "train" else "photos_val"))
-    for name in ("data/emoji", "photos_split"):
-        (tmp_path / name).mkdir(parents=True)
+    for name in ("data", "data/emoji", "photos_split"):
+        (tmp_path / name).mkdir()
         (tmp_path / name / "train").symlink_to(trained / "photos")
         (tmp_path / name / "val").symlink_to(trained / "photos_val")
     for name in ("cat.jpg", "dog.jpg", "picture.jpg", "picture.png", "a.jpg"):
@@ -148,12 +151,13 @@ def write_files(page: Path, place: Path) -> None:
 
 def run_composed(command: Command, place: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """Compose a training, or another command on the same config, and check the config."""
-    words = list(command.words)
-    if not any(word.startswith("--config-dir") for word in words):
-        words.append("--config-dir=conf")  # in a clone that is the folder of all options
+    words = with_own_options(command.words)
     searches = command.kind == "optimize" or any(word.startswith("optuna=") for word in words)
     if searches and not {"--help", "--cfg"} & set(words):
-        words.append("optuna.n_trials=1")
+        if any(re.search(r"=.*(,|interval|range)", word) for word in command.words):
+            words.append("optuna.n_trials=1")  # only a search takes ranges
+        else:
+            words = [*(word for word in words if word != "--multirun"), "--cfg", "job"]
     run_app = app.run_app
     with monkeypatch.context() as patch:
         patch.setattr(app, "train_task", check)
@@ -164,11 +168,23 @@ def run_composed(command: Command, place: Path, monkeypatch: pytest.MonkeyPatch)
         return call([command.kind, *words])
 
 
+def with_own_options(words: tuple[str, ...]) -> list[str]:
+    """With the options in the folder conf: in a clone, that is the folder of all options."""
+    named = any(word.startswith("--config-dir") for word in words)
+    return [*words] if named else [*words, "--config-dir=conf"]
+
+
 def tiny(words: tuple[str, ...]) -> list[str]:
     """The words of a training, with one epoch on small pictures and without a download."""
     on_digits = not any(word.startswith(("data=", "experiment=finetune")) for word in words)
     size = [] if on_digits else ["transform.size=16"]
-    return [*words, "epochs=1", "model.pretrained=false", "report.html=false", *size]
+    return [
+        *with_own_options(words),
+        "epochs=1",
+        "model.pretrained=false",
+        "report.html=false",
+        *size,
+    ]
 
 
 def run_script(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +234,7 @@ def is_real(command: Command, page: str) -> bool:
     """Whether a command is run as it stands, and not only composed."""
     if command.kind == "train":
         alone = not any(TOGETHER.fullmatch(word) for word in command.words)
-        return page.startswith(REAL) and alone and "strategy=probe" not in command.words
+        return page.startswith(REAL) and alone
     inputs = [word for word in command.words if re.search(r"^outputs/|\.csv$|^/", word)]
     return command.kind in USING and all(Path(name).exists() for name in inputs)
 
@@ -255,6 +271,7 @@ def distinct(page: Path) -> Iterator[Command]:
             yield command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_commands_of_a_page(
     page: Path, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -265,6 +282,16 @@ def test_commands_of_a_page(
         code = run_command(command, page.relative_to(ROOT).as_posix(), place, monkeypatch)
         captured = capsys.readouterr()
         assert code == 0, f"{command.line}\n{captured.err or captured.out}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_commands_stand_where_they_are_found(page: Path) -> None:
+    """In blocks that say `bash`, not in blocks without a language or by indentation."""
+    begins = r"^ *(pochi|python train\.py|python scripts/|uv run|pip install) "
+    unmarked = [block.text for block in blocks_of(page) if block.language == ""]
+    indented = re.findall(r"^ {4}.*$", prose_of(page), re.MULTILINE)
+    for text in [*unmarked, *indented]:
+        assert not re.search(begins, text, re.MULTILINE), text
 
 
 def examples() -> list[tuple[Path, Block]]:
