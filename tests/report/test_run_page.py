@@ -201,6 +201,7 @@ def test_a_directory_with_little_in_it_says_what_is_missing(tmp_path: Path) -> N
         {"gradient_trace.csv": "nothing"},
         {"leaked_pictures.csv": "position\nx\n"},
         {"confusion_matrix.csv": "true_class,a\na,x\n"},
+        {"config.yaml": "epochs: x\ndata: [1]\noptimizer: 3\nreport: {language: 5}\n"},
         {".hydra/hydra.yaml": "hydra: {runtime: {choices: {model: [1]}}}"},
     ],
     ids=lambda spoil: next(iter(spoil)),
