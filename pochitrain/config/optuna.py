@@ -59,7 +59,8 @@ class OptunaConfig:
     sampler: Annotated[str, Choice(SAMPLERS)] = "TPESampler"
     pruner: Annotated[str | None, Choice(PRUNERS)] = "MedianPruner"
     storage: str | None = None
-    """null = in memory; sqlite:///file.db, journal://file.log, or any SQLAlchemy URL."""
+    """null = in memory; sqlite:///file.db, journal://file.log, postgresql://user@host/database,
+    grpc://host:port, or any SQLAlchemy URL."""
     search_space: dict[str, Any] | None = None
     custom_search_space: str | None = None
     """Dotted path of a function `f(cfg, trial)` that may suggest more (conditional) parameters."""
