@@ -24,12 +24,19 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=2, help="processes")
     parser.add_argument("--turns", type=int, default=3)
     args, overrides = parser.parse_known_args()
+    launch = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={args.n}"]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         words = [*overrides, "device=cpu", f"work_dir={folder}"]
         for turn in range(args.turns):
             one = measure([sys.executable, str(TRAIN), *words], num_threads=args.n)
-            launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(args.n)]
+            launch = [
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                "--nproc-per-node",
+                str(args.n),
+            ]
             many = measure([*launch, str(TRAIN), *words], num_threads=1)
             rows.append((one, many))
             print(f"turn {turn + 1}: {one:.0f} and {many:.0f} images/s, ratio {many / one:.3f}")
