@@ -1,15 +1,18 @@
 """What a search does with the trials that it finds in a study."""
 
+import shutil
 import uuid
+from pathlib import Path
 
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
-from pochitrain.sweep.heartbeat import KILLED, OWNER, REASON
+from pochitrain.sweep.heartbeat import KILLED, OWNER, REASON, Heartbeat
 from pochitrain.sweep.search_space import SearchSpace
 from pochitrain.sweep.settings import SweepSettings
+from pochitrain.sweep.storage import open_storage
 from pochitrain.sweep.study import StudyWork
 
 SPACE = {"x": FloatDistribution(0.0, 1.0)}
@@ -57,3 +60,13 @@ def test_only_trials_that_the_study_needs_are_tried_again(n_trials: int, queued:
     assert [trial.system_attrs["fixed_params"] for trial in waiting] == killed[:queued]
     assert work.budget == n_trials - 2
     assert (work.ask() is None) == (n_trials <= 2)
+
+
+def test_the_heartbeat_of_a_study_that_was_discarded_ends_in_silence(tmp_path: Path) -> None:
+    """Wrong input in the first trial removes the directory of the search, with its journal."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    storage = open_storage(f"journal://{folder}/optuna.journal")
+    with Heartbeat(optuna.create_study(storage=storage), "token"):
+        shutil.rmtree(folder)
+    assert not folder.exists()
