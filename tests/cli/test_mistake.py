@@ -662,7 +662,11 @@ def test_option_that_only_the_python_config_knows(pochi: Callable, tmp_path: Pat
 def test_mistake_in_a_sweep_is_found_before_the_first_job(pochi: Callable, tmp_path: Path) -> None:
     outcome = pochi("--multirun", "epochs=1,x")
     assert outcome.code == 2
-    check_message(outcome.err, "epochs must be an integer, got 'x'.")
+    check_message(
+        outcome.err,
+        "epochs must be an integer, got 'x'. (1 of 2 jobs, the one with epochs=x; none was "
+        "started.)",
+    )
     assert not (tmp_path / "outputs").exists()
 
 

@@ -257,6 +257,7 @@ WRONG = {
     "optuna.custom_search_space=os.system": "allow_targets=.os.system.",
     f"{SPACE}.work_dir={{type:categorical,choices:[a,b]}}": "work_dir must be a hyper-parameter",
     "device=cpu,cuda": "^device of the command line must be a hyper-parameter, got 'device'",
+    "optuna.storage=postgresql://u:s3cret@127.0.0.1:1/db": r"^optuna.storage must be .*u:\*\*\*@127",
     "optuna.storage=typo/s.journal": "^optuna.storage must be a file in a folder that exists",
     "seed=range(0,-5)": "^seed=range.* cannot be searched: .* at least one value",
     "hydra.sweeper.application._target_=os.getcwd": "not in the Hydra execution whitelist",

@@ -88,12 +88,14 @@ def test_optuna_trial_of_another_process() -> None:
     assert private_api.attach_trial(study, asked.number) is None
 
 
-def test_optuna_attribute_of_a_recorded_trial() -> None:
+def test_optuna_failing_a_recorded_trial() -> None:
     study = optuna.create_study()
     study.ask()
     (frozen,) = study.get_trials(states=(TrialState.RUNNING,))
-    private_api.set_user_attribute(study, frozen, "why", "x")
+    assert private_api.fail_running(study, frozen, "why", "x")
     assert study.trials[0].user_attrs == {"why": "x"}, "Study._storage or FrozenTrial._trial_id"
+    assert study.trials[0].state == TrialState.FAIL
+    assert not private_api.fail_running(study, frozen, "why", "y"), "only the first is told yes"
 
 
 def test_optuna_grid_sampler() -> None:
@@ -115,6 +117,7 @@ def test_optuna_queued_trial() -> None:
     study = optuna.create_study()
     study.enqueue_trial({"x": 0.5})
     study.ask()
+    assert private_api.QUEUED in study.trials[0].system_attrs
     assert private_api.has_fixed_parameters(study.trials[0]), "system attribute fixed_params"
 
 
@@ -139,7 +142,11 @@ def test_nothing_private_is_used_elsewhere(folder: str) -> None:
     for path in (PACKAGE / folder).glob("*.py"):
         text = path.read_text(encoding="utf-8")
         found += [(path.name, name) for name in PRIVATE if name in text]
-    assert {name for name, _ in found} <= {"private_api.py", "private_loader.py"}, found
+    assert {name for name, _ in found} <= {
+        "private_api.py",
+        "private_job.py",
+        "private_loader.py",
+    }, found
 
 
 def test_the_core_knows_nothing_of_this_trainer() -> None:

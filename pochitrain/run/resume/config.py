@@ -50,6 +50,7 @@ CHANGEABLE = (
     "optuna",
     "optuna.*",
     "report.*",
+    "quiet",
     "resume",
     "work_dir",
 )
