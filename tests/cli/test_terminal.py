@@ -120,7 +120,7 @@ WORDS: dict[str, list[str]] = {
     "migrate": ["migrate", str(ROOT / "configs" / "pochi_train_config.py"), "-o", "x.yaml"],
     "help": ["--help"],
     "train help": ["train", "--help"],
-    "mistake": ["train", "-m", "data=folder", "data.val_fraction=0.5", "data.train_root=猫,犬"],
+    "mistake": ["train", "-m", "data=folder", "data.val_root=x", "data.train_root=猫", "seed=1,2"],
 }
 
 
@@ -170,10 +170,11 @@ EVERYWHERE = ("train", "picture", "mistake")
 """Commands that are tried in all terminals: those with a bar, letters, and errors."""
 
 
-def rows() -> Iterator[tuple[str, str]]:
-    for command in WORDS:
-        few = ["cp932 file"] if command in ("export", "optimize") else ["narrow", "ascii"]
-        yield from ((command, name) for name in (TERMINALS if command in EVERYWHERE else few))
+def rows() -> Iterator[Any]:
+    for command in sorted(WORDS.keys() - {"export"}):  # which is slow, and prints five lines
+        names = TERMINALS if command in EVERYWHERE else ("narrow", "ascii")
+        slow = [pytest.mark.slow] if command == "optimize" else []
+        yield from (pytest.param(command, name, marks=slow) for name in names)
 
 
 def test_every_command_is_here() -> None:
@@ -211,7 +212,7 @@ RESULTS = {
     "picture": r"((ガラス|猫|a±×–b) +\d+\.\d\d % .*\n){3}",
     "calibrate": r"model .*\ndata .*(\n.*)*\nWritten to runs/\S+:\n",
     "serve": r"page     http://127.0.0.1:\d+/\n",
-    "data": r"(Nothing to report.|(\w+  .*\n(  .*\n)*)*)Written: .*\n",
+    "data": r"(Nothing to report.\n|(\w+  .*\n(  .*\n)*)*)Written: .*\n",
     "bench": r"(.*images.*|batch.*|device.*|step.*|cache.*|bottleneck.*|to try.*| .*\n|\n)+",
     "optimize": r"Best of 1 completed trials:?\n(.*\n)+Results: \S+\n",
     "migrate": r"Written to x\.yaml\.\n",
@@ -240,7 +241,7 @@ def test_quiet_as_a_key_also_in_a_sweep(talk: Callable[..., Outcome]) -> None:
 def test_quiet_still_shows_mistakes(talk: Callable[..., Outcome]) -> None:
     outcome = talk("mistake", "file", "--quiet")
     assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith("2 of 2 jobs cannot run; none was started:")
+    assert outcome.err.startswith("data.train_root must be a folder of class folders")
 
 
 DOCUMENTS = {
@@ -299,9 +300,9 @@ def test_pochi_alone_prints_the_first_steps() -> None:
     assert set(named) <= set(COMMANDS)
 
 
-@pytest.mark.parametrize("num_lines", [1, 12])
+@pytest.mark.slow
 def test_a_reader_that_goes_away_stops_a_sweep_without_a_traceback(
-    num_lines: int, home: Path
+    home: Path,
 ) -> None:
     words = ["train", "-m", *TRAIN, "seed=1,2", "epochs=500", "work_dir=piped"]
     process = subprocess.Popen(
@@ -313,7 +314,7 @@ def test_a_reader_that_goes_away_stops_a_sweep_without_a_traceback(
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
     )
     assert process.stdout and process.stderr
-    for _ in range(num_lines):
+    for _ in range(12):
         process.stdout.readline()
     process.stdout.close()
     errors = process.stderr.read()
