@@ -240,7 +240,7 @@ WRONG = {
     "optuna.sampler=TPE": "optuna.sampler must be one of TPESampler, .* got 'TPE'",
     "optuna.storage=study.db": "optuna.storage must be a URL, got 'study.db'",
     "optuna.sampler=GridSampler": "learning_rate.step must be given with GridSampler",
-    "optuna.search_space.learning_rate.high=3.0": "learning_rate=3.0, .*: learning_rate must be",
+    "optuna.search_space.learning_rate.high=3.0": r"\(those with learning_rate=3.0\): learn",
     "optuna.search_space.optimizer.choices=[Lion]": "options of the group .adam, adamw.*Lion",
     f"{SPACE}.learning_rat={{type:float,low:0.1,high:0.5}}": "Did you mean learning_rate",
     f"{SPACE}.scheduler_gamma={{type:float,low:0.1,high:0.9}}": "cannot be searched .*gamma",
