@@ -54,11 +54,11 @@ def report(settings: ReportSettings) -> list[Path]:
     """
     folders = [find_folder(word) for word in settings.runs]
     console = open_console()
-    progress = PrintableConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    progress = PrintableConsole(stderr=True)
     written = []
     for folder in folders:
         written.append(write_report(folder, settings, progress))
-        console.print(f"Written: {written[-1]}", markup=False, soft_wrap=True)
+        console.result(f"Written: {written[-1]}", markup=False)
     return written
 
 
@@ -162,7 +162,7 @@ def own_settings(run: RunFiles) -> ReportConfig:
     return ReportConfig()
 
 
-def report_training(folder: Path, data: DataSplits, console: Console) -> None:
+def report_training(folder: Path, data: DataSplits, console: PrintableConsole) -> None:
     """Write the page at the end of a training; nothing that goes wrong here fails the run."""
     try:
         run = read_run(folder)
@@ -172,7 +172,7 @@ def report_training(folder: Path, data: DataSplits, console: Console) -> None:
             source.answers.groups = groups_of(data.val)
         path = write_page(run, source, own.language)
     except Exception as error:  # the run is complete without its page
-        text = f"Warning: {PAGE} could not be made ({type(error).__name__}: {first_line(error)})."
-        console.print(text, style="yellow", markup=False, soft_wrap=True)
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        console.warn(f"Warning: {PAGE} could not be made ({reason}).")
         return
-    console.print(f"Report: {path}", markup=False, soft_wrap=True)
+    console.print(f"Report: {path}", markup=False)
