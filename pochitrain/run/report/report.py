@@ -6,8 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from pochitrain.atomic import write_text
 from pochitrain.config.report import ReportConfig
 from pochitrain.config.validators import check_fields
@@ -89,7 +87,7 @@ def is_one_run(path: Path) -> bool:
     return (path / "config.yaml").is_file()
 
 
-def write_report(folder: Path, settings: ReportSettings, progress: Console) -> Path:
+def write_report(folder: Path, settings: ReportSettings, progress: PrintableConsole) -> Path:
     """Write the page of a directory of any of the three kinds."""
     if is_one_run(folder):
         return report_run(folder, settings, progress)
@@ -102,7 +100,7 @@ def write_report(folder: Path, settings: ReportSettings, progress: Console) -> P
     return folder / PAGE
 
 
-def report_run(folder: Path, settings: ReportSettings, progress: Console) -> Path:
+def report_run(folder: Path, settings: ReportSettings, progress: PrintableConsole) -> Path:
     """Write the page of a run, whose best model answers where its answers are not kept."""
     run = read_run(folder)
     own = own_settings(run)

@@ -79,7 +79,7 @@ def describe_environment(run: RunFiles, _: Translate) -> list[tuple[str, str]]:
     """Label and text of what it ran on."""
     found = run.environment
     versions, git = found.get("versions"), found.get("git")
-    rows = []
+    rows: list[tuple[str, Any]] = []
     if isinstance(versions, dict):
         text = ", ".join(f"{name} {version}" for name, version in versions.items())
         rows.append((_("software"), text))
@@ -152,7 +152,7 @@ def accuracy_without_leaks(run: RunFiles) -> float | None:
 
 def missing_parts(run: RunFiles, source: Source, _: Translate) -> list[str]:
     """What the page lacks, and why."""
-    found = []
+    found: list[str] = []
     if source.why_missing:
         found.append(
             _("No pictures and no answers about them: {why}", why=source.why_missing)
