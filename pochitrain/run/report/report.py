@@ -14,6 +14,7 @@ from pochitrain.data.dataset import DataSplits, ImageDataset, groups_of
 from pochitrain.data.decode import UnreadableImageError
 from pochitrain.error import ConfigError, PochiError
 from pochitrain.inference.classifier import Classifier
+from pochitrain.inference.embedding import compute_embedding
 from pochitrain.report.language import choose_language
 from pochitrain.report.thumbnail import LARGE_PX, shrink
 from pochitrain.run.compare.entry import EntrySettings, open_pictures, validation_predictions
@@ -39,7 +40,8 @@ class ReportSettings:
     max_pictures: int | None = None
     """The same."""
     explain: bool = False
-    """Whether each of the first mistakes has a heatmap of where the model looks."""
+    """Whether each of the first mistakes has a heatmap of where the model looks, and there is a map
+    of the pictures by their features."""
     device: str | None = None
     allow: Sequence[str] = ()
 
@@ -120,6 +122,7 @@ def report_run(folder: Path, settings: ReportSettings, progress: PrintableConsol
     if settings.explain and source.dataset is not None and source.answers is not None:
         assert classifier is not None
         source.heatmaps = make_heatmaps(classifier, source.dataset, source.answers)
+        source.places = find_places(classifier, source.dataset)
     return write_page(run, source, settings.language or own.language)
 
 
@@ -140,6 +143,16 @@ def make_heatmaps(
         position: shrink(heatmap, LARGE_PX)
         for position, heatmap in zip(pictures, shown, strict=True)
     }
+
+
+def find_places(classifier: Classifier, dataset: ImageDataset) -> dict[int, tuple[float, float]]:
+    """Position of each picture -> its place on a map by features; empty if there can be none."""
+    try:
+        found = compute_embedding(classifier, dataset, int(classifier.config["batch_size"]))
+    except ConfigError:  # no last layer on a vector per picture, or hardly any pictures
+        return {}
+    pairs = zip(found.indices.tolist(), found.coordinates.tolist(), strict=True)
+    return {position: (x, y) for position, (x, y) in pairs}
 
 
 def write_page(run: RunFiles, source: Source, language: str) -> Path:
