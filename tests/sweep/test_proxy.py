@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 from pochitrain.error import ConfigError
-from pochitrain.sweep import proxy
+from pochitrain.sweep import proxy, proxy_client
 from pochitrain.sweep.storage import open_storage
 
 pytest.importorskip("grpc")
@@ -62,7 +62,7 @@ def test_a_search_survives_a_restart_of_the_proxy(tmp_path: Path) -> None:
     ],
 )
 def test_no_proxy(url: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy, "READY_S", 0.2)
+    monkeypatch.setattr(proxy_client, "READY_S", 0.2)
     with pytest.raises(ConfigError, match=message):
         open_storage(url.format(port=free_port()), "optuna.storage")
 

@@ -1,5 +1,6 @@
 """What a search does with the trials that it finds in a study."""
 
+import shutil
 import threading
 import uuid
 from pathlib import Path
@@ -160,3 +161,14 @@ def test_searches_on_a_grid_choose_different_points(tmp_path: Path) -> None:
     for thread in threads:
         thread.join(120)
     assert sorted(trial.params["x"] for trial in study.trials) == list(range(12))
+
+
+def test_the_heartbeat_of_a_study_that_was_discarded_ends_in_silence(tmp_path: Path) -> None:
+    """Wrong input in the first trial removes the directory of the search, with its journal."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    storage = open_storage(f"journal://{folder}/optuna.journal")
+    study = optuna.create_study(storage=storage)
+    with Heartbeat(work_on(study, 1).watch):
+        shutil.rmtree(folder)
+    assert not folder.exists()
