@@ -22,7 +22,7 @@ class PrintableConsole(Console):
         """Takes the options of rich's console; by default on standard output."""
         if os.environ.get("NO_COLOR"):
             options["color_system"] = None
-        super().__init__(highlight=False, soft_wrap=True, emoji=False, **options)
+        super().__init__(**{"highlight": False, "soft_wrap": True, "emoji": False, **options})
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Convert markup as rich does, after escaping control characters."""

@@ -7,6 +7,8 @@ class PochiError(Exception):
     """A run that failed for a reason outside our code; shown without a traceback."""
 
     exit_code = 1
+    is_told_here = False
+    """Whether, of several processes that have met, this one tells why they end."""
 
 
 class ConfigError(PochiError):

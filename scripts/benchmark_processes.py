@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=2, help="processes")
     parser.add_argument("--turns", type=int, default=3)
     args, overrides = parser.parse_known_args()
+    launch = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={args.n}"]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         words = [*overrides, "device=cpu", f"work_dir={folder}"]

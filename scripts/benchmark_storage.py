@@ -12,6 +12,7 @@ PostgreSQL needs Debian's packages (a server is started on loopback).
 import argparse
 import json
 import multiprocessing
+import os
 import socket
 import statistics
 import subprocess
@@ -56,7 +57,7 @@ def work(url: str, seconds: float, epochs: int, barrier: Any, results: Any) -> N
 
     barrier.wait()
     end = time.perf_counter() + seconds
-    count = 0
+    cpu, count = time.process_time(), 0
     while time.perf_counter() < end:
         trial = measure("ask", lambda: begin(study))
         for epoch in range(1, epochs + 1):
@@ -64,7 +65,7 @@ def work(url: str, seconds: float, epochs: int, barrier: Any, results: Any) -> N
         measure("tell", lambda t=trial: study.tell(t, 1.0))
         measure("list", lambda: study.get_trials(deepcopy=False))
         count += 1
-    results.put((count, times))
+    results.put((count, times, time.process_time() - cpu))
 
 
 def begin(study: Any) -> Any:
@@ -76,36 +77,52 @@ def begin(study: Any) -> Any:
 
 
 @contextmanager
-def storage_url(kind: str, folder: Path, server: PostgresServer | None) -> Iterator[str]:
-    """The URL of an empty storage of a kind."""
+def storage_url(
+    kind: str, folder: Path, server: PostgresServer | None
+) -> Iterator[tuple[str, list[int]]]:
+    """The URL of an empty storage of a kind, and the ids of the processes that serve it."""
     name = f"b{time.time_ns()}"
     if kind == "sqlite":
-        yield f"sqlite:///{folder}/{name}.db"
+        yield f"sqlite:///{folder}/{name}.db", []
     elif kind == "journal":
-        yield f"journal://{folder}/{name}.journal"
+        yield f"journal://{folder}/{name}.journal", []
     else:
-        assert server is not None
+        assert server is not None and server.process is not None
         url = server.make_database(name)
         if kind == "postgresql":
-            yield url
+            yield url, [server.process.pid]
             return
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         words = [sys.executable, "-m", "pochitrain.sweep.proxy", url, "--port", str(port)]
-        proxy = subprocess.Popen(words, stdout=subprocess.DEVNULL, cwd=REPOSITORY)
+        proxy = subprocess.Popen(
+            words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=REPOSITORY
+        )
         try:
-            yield f"grpc://localhost:{port}"
+            yield f"grpc://localhost:{port}", [server.process.pid, proxy.pid]
         finally:
             proxy.kill()
             proxy.wait()
 
 
-def run(url: str, workers: int, seconds: float, epochs: int, before: int) -> dict[str, Any]:
+def processor_s(processes: list[int]) -> float:
+    """Seconds of processor time of processes and the children that they have waited for."""
+    ticks = 0
+    for pid in processes:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def run(
+    url: str, workers: int, seconds: float, epochs: int, before: int, servers: list[int]
+) -> dict[str, Any]:
     """Measure one storage with a number of workers.
 
     Args:
         before: finished trials that the study has at the start.
+        servers: ids of the processes that serve the storage.
     """
     import optuna
 
@@ -126,6 +143,7 @@ def run(url: str, workers: int, seconds: float, epochs: int, before: int) -> dic
         study.tell(begin(study), 1.0)
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(workers), context.Queue()
+    cpu_before = processor_s(servers)
     processes = [
         context.Process(target=work, args=(url, seconds, epochs, barrier, results))
         for _ in range(workers)
@@ -135,9 +153,10 @@ def run(url: str, workers: int, seconds: float, epochs: int, before: int) -> dic
     found = [results.get(timeout=seconds + 120) for _ in processes]
     for process in processes:
         process.join()
-    trials = sum(count for count, _ in found)
+    trials = sum(count for count, _, _ in found)
+    server_cpu = processor_s(servers) - cpu_before
     merged = {
-        name: [value for _, times in found for value in times.get(name, [])]
+        name: [value for _, times, _ in found for value in times.get(name, [])]
         for name in ("open", "ask", "report", "tell", "list")
     }
     numbers = [trial.number for trial in study.get_trials(deepcopy=False)]
@@ -150,6 +169,8 @@ def run(url: str, workers: int, seconds: float, epochs: int, before: int) -> dic
         "operations_per_s": trials * (epochs + 2) / seconds,
         **{f"{name}_ms": value for name, value in medians.items()},
         "lost_per_trial_s": lost,
+        "worker_cpu_ms_per_trial": 1e3 * sum(cpu for _, _, cpu in found) / trials,
+        "server_cpu_ms_per_trial": 1e3 * server_cpu / trials,
     }
 
 
@@ -174,18 +195,20 @@ def main() -> None:
     print(
         f"{'storage':<11}{'workers':>8}{'trials/s':>10}{'ops/s':>8}{'ask ms':>8}{'report ms':>10}"
         f"{'tell ms':>9}{'list ms':>9}{'open ms':>9}{'lost s/trial':>14}"
+        f"{'CPU ms/trial':>14}{'of server':>11}"
     )
     try:
         for workers in map(int, options.workers.split(",")):
             for kind in kinds:
-                with storage_url(kind, folder, server) as url:
-                    row = run(url, workers, options.seconds, options.epochs, options.before)
+                with storage_url(kind, folder, server) as (url, pids):
+                    row = run(url, workers, options.seconds, options.epochs, options.before, pids)
                 rows.append({"storage": kind, "before": options.before, **row})
                 print(
                     f"{kind:<11}{workers:>8}{row['trials_per_s']:>10.2f}"
                     f"{row['operations_per_s']:>8.0f}{row['ask_ms']:>8.1f}{row['report_ms']:>10.1f}"
                     f"{row['tell_ms']:>9.1f}{row['list_ms']:>9.1f}{row['open_ms']:>9.0f}"
-                    f"{row['lost_per_trial_s']:>14.3f}",
+                    f"{row['lost_per_trial_s']:>14.3f}{row['worker_cpu_ms_per_trial']:>14.0f}"
+                    f"{row['server_cpu_ms_per_trial']:>11.0f}",
                     flush=True,
                 )
     finally:

@@ -175,7 +175,9 @@ def find_program(name: str) -> str:
     """
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/local/sbin")
     if found is None:
-        raise ClusterError(f"{name} is not installed (Debian: slurm-wlm and munge)")
+        raise ClusterError(
+            f"{name} is not installed (Debian: slurmctld, slurmd, slurm-client, munge)"
+        )
     return found
 
 

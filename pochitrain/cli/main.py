@@ -114,7 +114,7 @@ def tell(error: PochiError, ranks: Ranks) -> None:
     if isinstance(error, ToldElsewhere):
         return
     # Before processes have met, all that share a machine find the same mistake.
-    if ranks.local_rank > 0 and "torch.distributed" not in sys.modules:
+    if ranks.local_rank > 0 and not error.is_told_here:
         time.sleep(LINGER_S)  # torchrun ends the others as soon as one ends
         return
     print(printable(error), file=sys.stderr)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from pochitrain.error import ConfigError
 
 
@@ -14,7 +16,8 @@ def refuse_environment_of_file(node: Any) -> None:
     Raises:
         ConfigError: naming the variables.
     """
-    words = [word.lstrip("+") for word in node.overrides.hydra]
+    typed: Any = OmegaConf.to_container(node.overrides.hydra)  # `${...}` stays as it is
+    words = [word.lstrip("+") for word in typed]
     if node.job.env_set and not any(word.startswith("hydra.job.env_set") for word in words):
         names = ", ".join(map(str, node.job.env_set))
         raise ConfigError(

@@ -63,7 +63,8 @@ class OptunaConfig:
     pruner: Annotated[str | None, Choice(PRUNERS)] = "MedianPruner"
     """Which trials are stopped early; null = none."""
     storage: str | None = None
-    """null = in memory; sqlite:///file.db, journal://file.log, or any SQLAlchemy URL."""
+    """null = in memory; sqlite:///file.db, journal://file.log, postgresql://user@host/database,
+    grpc://host:port, or any SQLAlchemy URL."""
     search_space: dict[str, Any] | None = None
     """Key or group -> {type: float or int, low, high, log or step} or {type: categorical, choices};
     an entry of null is not searched."""

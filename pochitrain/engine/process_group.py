@@ -265,8 +265,10 @@ class Peers(ProcessGroup):
         teller, code = self.story(getattr(error, "exit_code", 1))
         if teller != self.rank:
             return ToldElsewhere(code)
-        if isinstance(error, PochiError) and not self.is_first:
-            error.args = (f"[rank {self.rank}] {error}",)
+        if isinstance(error, PochiError):
+            error.is_told_here = True
+            if not self.is_first:
+                error.args = (f"[rank {self.rank}] {error}",)
         elif not isinstance(error, (PochiError, Interrupted)):
             error.add_note(f"(in rank {self.rank})")
         return error

@@ -1,11 +1,14 @@
 """Where in an image a network has found the reason for a class.
 
-The method is HiResCAM (Draelos & Carin 2020, arXiv 2011.08891): gradient times activation of the
-last feature map, summed over the channels; what speaks against the class is left out. Where that
-map is averaged and goes into one linear layer, as in ResNets, EfficientNets, ConvNeXt and Swin, it
-is exactly Grad-CAM (Selvaraju et al. 2017); elsewhere it does not have its known fault of pointing
-at places that the network has not used. For transformers of tokens it is taken at the input of the
-last attention. Gradients and activations come from Captum (`LayerGradientXActivation`).
+Three methods of Captum, by the kind of network (`feature_map.py`):
+
+- feature maps (ResNet, EfficientNet, ConvNeXt, VGG, ...): Grad-CAM (Selvaraju et al. 2017,
+  `LayerGradCam`) of the last map that is fine enough; what speaks against the class is left out;
+- maps with the channels last (Swin): gradient times activation (`LayerGradientXActivation`), which
+  is the same where the map is averaged and goes into one linear layer;
+- tokens (ViT, MLP-Mixer): integrated gradients (Sundararajan et al. 2017,
+  `LayerIntegratedGradients`) of the patches as they are embedded, from the mean colour on. Grad-CAM
+  does not find the place there: attention has moved what a patch said to other tokens.
 """
 
 import copy
@@ -17,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from pochitrain.config.model import require_package
 from pochitrain.error import ConfigError, DataError
@@ -31,6 +34,10 @@ from pochitrain.text import did_you_mean
 
 SEED = 0
 """Of steps of the transform that draw."""
+
+NUM_STEPS = 16
+"""Of integrated gradients."""
+IMAGES_AT_ONCE = 4
 
 Heatmap = NDArray[np.float32]
 """From 0 (says nothing) to 1 (says most), shape (H, W)."""
@@ -99,22 +106,16 @@ class Explainer:
 
     def attribute(self, prepared: Tensor, class_index: int) -> tuple[Heatmap, str]:
         """The heatmap of a prepared image for a class, and the layer that it is from."""
-        from captum.attr import LayerGradientXActivation
-
         batch = prepared[None].to(self.device).float()
         with self.lock, torch.enable_grad():
             found = self.maps.get(batch.shape)
             if found is None:
                 found = self.maps[batch.shape] = find_feature_map(self.model, batch)
-            method = LayerGradientXActivation(self.model, found.layer)
-            values = method.attribute(batch.detach().requires_grad_(), target=class_index)
+            values = attribute(self.model, found, batch.detach().requires_grad_(), class_index)
         cells = found.to_grid(values.detach()).clamp(min=0)[None]
         size = tuple(prepared.shape[1:])
         large = F.interpolate(cells, size, mode="bilinear", align_corners=False)[0, 0]
-        largest = float(large.max())
-        if largest > 0:
-            large = large / largest
-        return large.cpu().numpy(), found.name
+        return to_unit(large.cpu().numpy()), found.name
 
     def view(self, explanation: Explanation, size: tuple[int, int]) -> Image.Image:
         """What the network has got of a picture of `size` (width, height), RGB."""
@@ -127,7 +128,35 @@ class Explainer:
             DataError: if the transform does more than resize, crop, flip and pad.
         """
         place = locate(self.classifier.pipeline, size, SEED)
-        return place.to_picture(explanation.heatmap, size)
+        return to_unit(place.to_picture(explanation.heatmap, size))
+
+
+def to_unit(heatmap: Heatmap) -> Heatmap:
+    """The heatmap with a largest value of 1, if anything is above 0."""
+    largest = heatmap.max()
+    return heatmap / largest if largest > 0 else heatmap
+
+
+def attribute(model: nn.Module, found: FeatureMap, images: Tensor, class_index: int) -> Tensor:
+    """What each cell contributes to the score of a class, of the shape of the layer's output or,
+    summed over the channels already, (B, 1, h, w)."""
+    from captum.attr import LayerGradCam, LayerGradientXActivation, LayerIntegratedGradients
+
+    values: Tensor
+    if found.is_start:
+        method = LayerIntegratedGradients(model, found.layer)
+        values = method.attribute(
+            images,
+            images.detach().mean(dim=(2, 3), keepdim=True).expand_as(images),
+            target=class_index,
+            n_steps=NUM_STEPS,
+            internal_batch_size=IMAGES_AT_ONCE,
+        )
+    elif found.kind == "channels_first":
+        values = LayerGradCam(model, found.layer).attribute(images, target=class_index)
+    else:
+        values = LayerGradientXActivation(model, found.layer).attribute(images, target=class_index)
+    return values
 
 
 def require_explainable(classifier: Classifier) -> None:

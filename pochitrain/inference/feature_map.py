@@ -2,11 +2,11 @@
 
 Networks of any package are looked at while they classify an image, so that no table of layer names
 is needed. In ResNets, EfficientNets, ConvNeXt and the like it is the last feature map before it is
-averaged; in transformers the input of the last attention, where the tokens of the image still
-count (behind it, only the class token may).
+averaged. In networks of tokens it is the first layer of tokens, since attention moves what tokens
+say to others.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 
 import torch
@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from pochitrain.error import ConfigError
 from pochitrain.model.head import evaluation_mode, find_head
 
-WANTED_SIDE = 4
-"""A map of fewer cells along a side is passed over for an earlier layer, if there is one."""
+WANTED_SIDE = 7
+"""Cells along a side, as in the last map of 224 px; where that has fewer, an earlier layer is taken
+that has them."""
 MAX_PREFIX = 8
 """Tokens before those of the image: the class token, registers."""
 
@@ -33,6 +34,8 @@ class FeatureMap:
     height: int
     width: int
     """Cells, not pixels."""
+    is_start: bool = False
+    """Whether it is the first layer of a network of tokens."""
 
     def to_grid(self, values: Tensor) -> Tensor:
         """What each cell contributes: the sum over the channels, shape (B, h, w).
@@ -55,7 +58,8 @@ class Seen:
 
     layer: nn.Module
     name: str
-    output: Tensor
+    shape: torch.Size
+    """Of its output."""
 
 
 def find_feature_map(model: nn.Module, image: Tensor) -> FeatureMap:
@@ -67,23 +71,22 @@ def find_feature_map(model: nn.Module, image: Tensor) -> FeatureMap:
     Raises:
         ConfigError: if no layer has an output that can be laid over the image.
     """
-    seen, asked = watch(model, image)
     size = image.shape[2:]
     channels = num_channels(model)
-    maps = leave_out_branches(
-        [found for each in seen if (found := as_map(each, size, channels)) is not None], model
-    )
-    for side in (WANTED_SIDE, 2):
-        large = [each for each in maps if min(each.height, each.width) >= side]
+    seen = watch(model, image)
+    maps = [found for each in seen if (found := as_map(each, size, channels)) is not None]
+    for side in (WANTED_SIDE, 4, 2):
+        large = [
+            each for each in leave_out_branches(maps, model) if min(each.height, each.width) >= side
+        ]
         if not large:
             continue
         last = large[-1]
-        if last.kind != "tokens" or not asked:
+        if last.kind != "tokens":
             return last
-        # Behind the last attention, nothing may reach the scores but the class token.
-        before = [each for each in seen if each.output is asked[-1]]
-        of_attention = as_map(before[-1], size, channels) if before else None
-        return of_attention or last
+        cells = (last.height, last.width)
+        first = next(each for each in maps if (each.height, each.width) == cells)
+        return replace(first, is_start=True)
     raise ConfigError(
         "RUN must have a layer whose output can be laid over the picture (a feature map, or the "
         f"tokens of a transformer, of at least 2 x 2), got {type(model).__name__} without one for "
@@ -109,31 +112,24 @@ def leave_out_branches(maps: list[FeatureMap], model: nn.Module) -> list[Feature
 
 
 @torch.no_grad()
-def watch(model: nn.Module, image: Tensor) -> tuple[list[Seen], list[Tensor]]:
-    """The layers in the order in which they end, and the inputs of the attentions."""
+def watch(model: nn.Module, image: Tensor) -> list[Seen]:
+    """The layers, in the order in which they end."""
     seen: list[Seen] = []
-    asked: list[Tensor] = []
     handles = []
     for name, layer in model.named_modules():
-        if not name:
-            continue
 
         def note(part: nn.Module, _: object, output: object, name: str = name) -> None:
-            if isinstance(output, Tensor):
-                seen.append(Seen(part, name, output))
+            if name and isinstance(output, Tensor):
+                seen.append(Seen(part, name, output.shape))
 
         handles.append(layer.register_forward_hook(note))
-        if "attention" in type(layer).__name__.lower():
-            handles.append(
-                layer.register_forward_pre_hook(lambda _, inputs: asked.extend(inputs[:1]))
-            )
     try:
         with evaluation_mode(model):
             model(image)
     finally:
         for handle in handles:
             handle.remove()
-    return seen, asked
+    return seen
 
 
 def num_channels(model: nn.Module) -> int | None:
@@ -150,7 +146,7 @@ def as_map(seen: Seen, size: torch.Size, channels: int | None) -> FeatureMap | N
         size: height and width of the image in pixels.
         channels: see `num_channels`.
     """
-    shape = seen.output.shape
+    shape = seen.shape
     if len(shape) == 4:
         first, last = (has_shape_of(size, *pair) for pair in (shape[2:], shape[1:3]))
         is_last = last and (not first or (shape[3] == channels and shape[1] != channels))

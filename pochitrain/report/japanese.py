@@ -134,6 +134,9 @@ JAPANESE = {
     "What differs from a run without any setting; everything else is as by default.": (
         "何も指定しない実行と異なる設定です. ほかはすべて既定値です."
     ),
+    "The config cannot be compared with the defaults of this version.": (
+        "この版の既定値とは比べられない設定です."
+    ),
     "key": "キー",
     "value": "値",
     "option": "選択肢",

@@ -115,7 +115,7 @@ def draw_legend(chart: Chart) -> str:
     if chart.many:
         return "<p class=legend><span class=at></span><span class=near></span></p>"
     items = "".join(
-        f"<span class='key {color_of(number, line)}{' dashed' * line.dashed}'>"
+        f"<span class='key {color_of(number, line)}{' dashed' * line.dashed}{' dots' * line.dots}'>"
         f"{escape(line.label)} <b></b></span>"
         for number, line in enumerate(chart.lines)
     )

@@ -87,7 +87,8 @@ def infer(settings: InferSettings) -> Path | None:
     source = open_source(classifier, settings.data, settings.root)
     remedy = "It goes into mistakes.html; for other pictures there is pochi explain."
     without_classes = settings.explain and not source.labelled
-    require(not without_classes, "--explain", "left out without true classes", True, remedy)
+    rule = "left out without true classes"
+    require(not without_classes, "--explain", rule, settings.data, remedy)
     require_writable(settings, classifier, source)
     batch_size = settings.batch_size or int(classifier.config["batch_size"])
     limit = settings.max_input_megapixels

@@ -65,7 +65,7 @@ def describe_corners(mistakes: Mistakes) -> str:
     """The message for a search space that holds values that cannot work."""
     if len(mistakes.found) == 1:
         ((text, jobs),) = mistakes.found.items()
-        return f"optuna.search_space cannot be searched at {mistakes.where(jobs)}: {text}"
+        return f"optuna.search_space cannot be searched ({mistakes.where(jobs)}): {text}"
     return mistakes.describe(
         lambda wrong, checked: (
             f"optuna.search_space cannot be searched: {wrong:,} of the "

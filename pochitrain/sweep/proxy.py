@@ -6,63 +6,21 @@ has neither passwords nor encryption: whoever reaches the port may change the st
 """
 
 import argparse
-import os
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.storages import BaseStorage, GrpcStorageProxy, run_grpc_proxy_server
+from optuna.storages import run_grpc_proxy_server
 
 from pochitrain.error import ConfigError, PochiError
 from pochitrain.sweep.password import hide_password, redact
+from pochitrain.sweep.proxy_client import PORT
+from pochitrain.sweep.storage import open_storage, resolve_storage
 from pochitrain.text import first_line
 
-PORT = 13000
-READY_S = 10.0
-"""Seconds in which a proxy must answer when a search begins."""
 THREADS = 10
 """Requests that the proxy works on at a time."""
-
-
-def connect_proxy(url: str, key: str) -> BaseStorage:
-    """The storage behind the proxy at `grpc://host:port`.
-
-    Args:
-        key: config key of the setting, for messages.
-
-    Raises:
-        ConfigError: if there is no proxy.
-    """
-    try:
-        import grpc  # noqa: F401
-    except ImportError:
-        raise ConfigError(
-            f"{key}=grpc://... needs the package grpcio, which is not installed. "
-            "Type: pip install 'pochitrain[postgresql]'"
-        ) from None
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "localhost", parts.port or PORT
-    except ValueError as error:
-        raise ConfigError(
-            f"{key} must be a URL like grpc://host:{PORT}, got {redact(url)!r} ({error})."
-        ) from None
-    # A process that loads images in others forks; gRPC must then leave its threads alone.
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        proxy = GrpcStorageProxy(host=host, port=port)
-    try:
-        proxy.wait_server_ready(READY_S)
-    except ConnectionError:
-        raise ConfigError(
-            f"{key} must be a proxy that answers, got {redact(url)!r} (none within {READY_S:.0f} "
-            f"s). Start it: python -m pochitrain.sweep.proxy postgresql://user@host/database "
-            f"--host 0.0.0.0 --port {port}"
-        ) from None
-    return proxy
 
 
 def serve_proxy(url: str, host: str, port: int) -> None:
@@ -71,8 +29,6 @@ def serve_proxy(url: str, host: str, port: int) -> None:
     Raises:
         ConfigError: if it cannot be opened, or the port is in use.
     """
-    from pochitrain.sweep.storage import open_storage, resolve_storage
-
     url = resolve_storage(url, "URL")
     if not url.partition("://")[0].startswith(("postgres", "mysql", "mariadb", "sqlite")):
         raise ConfigError(f"URL must be that of a database, got {redact(url)!r}.")

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
@@ -78,9 +79,11 @@ class RayLauncher(Launcher):
         Raises:
             ConfigError: for a value out of range, or if ray is not installed.
         """
-        from pochitrain.config.model import require_package
-
-        require_package("ray", "ray", "hydra/launcher=ray")
+        if find_spec("ray") is None:
+            raise ConfigError(
+                "hydra/launcher=ray needs the package ray, which is not installed. "
+                "Type: pip install 'pochitrain[ray]'"
+            )
         key = "hydra.launcher."
         require(num_cpus >= 0, f"{key}num_cpus", "a number >= 0", num_cpus)
         whole = num_gpus <= 1 or num_gpus == int(num_gpus)
@@ -190,7 +193,8 @@ class RayLauncher(Launcher):
                 raise PochiError(f"Ray could not be started here: {reason}.") from error
             raise ConfigError(
                 "hydra.launcher.address must be a Ray cluster that answers, got "
-                f"{self.address!r} ({reason}). To start one: ray start --head"
+                f"{self.address!r} ({reason}). To start one: ray start --head. If it asks for a "
+                "token, as Ray 2.60 does: export RAY_AUTH_MODE=token"
             ) from error
         self.is_ours = True
 

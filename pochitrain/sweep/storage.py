@@ -110,7 +110,7 @@ def open_backend(url: str, key: str, is_job: bool) -> BaseStorage:
     if url.startswith(JOURNAL):
         return open_journal(url.removeprefix(JOURNAL), url, key)
     if url.startswith(GRPC):
-        from pochitrain.sweep.proxy import connect_proxy
+        from pochitrain.sweep.proxy_client import connect_proxy
 
         return connect_proxy(url, key)
     from pochitrain.sweep.database import open_database

@@ -4,9 +4,11 @@ import os
 import time
 
 from fault_part import SignalAt, TinyNet
-from torch import nn
+from torch import Tensor, nn
 
-RANK = os.environ.get("RANK", "0")
+
+def rank_of_process() -> str:
+    return os.environ.get("RANK", "0")
 
 
 def build_plain(*, num_classes: int, **_: object) -> nn.Module:
@@ -20,7 +22,7 @@ class SignalRank(SignalAt):
     """`SignalAt` in the process of rank SIGNAL_RANK alone, and in its first start alone."""
 
     def __init__(self) -> None:
-        chosen = os.environ.get("SIGNAL_RANK", "0") == RANK
+        chosen = os.environ.get("SIGNAL_RANK", "0") in (rank_of_process(), "all")
         if not chosen or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":
             os.environ.pop("SIGNAL_AT", None)
         super().__init__()
@@ -29,3 +31,24 @@ class SignalRank(SignalAt):
         with open(os.environ.get("FIRED", os.devnull), "w", encoding="utf-8") as file:
             file.write(str(time.time()))
         super().fire()
+
+
+class PoisonedNet(TinyNet):
+    """Gives NaN in rank 1 for the batches of training (0-based) in POISON."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes)
+        self.poisoned = {int(word) for word in os.environ["POISON"].split(",")}
+        self.calls = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = super().forward(images)
+        if self.training:
+            if rank_of_process() == "1" and self.calls in self.poisoned:
+                logits = logits * float("nan")
+            self.calls += 1
+        return logits
+
+
+def build_poisoned(*, num_classes: int, **_: object) -> nn.Module:
+    return PoisonedNet(num_classes)

@@ -144,6 +144,7 @@ def test_every_cell_opens_its_pictures(folder: Path) -> None:
     wanted = {("0", "0"): "7", ("0", "1"): "1", ("1", "0"): "2", ("1", "1"): "6", ("2", "2"): "4"}
     assert found == wanted
     data = next(json.loads(text) for text in page.scripts if '"pictures":' in text)
+    assert data["classes"][1] == r"bee\u202eeeb"  # escaped for people, not only for JSON
     assert len(data["pictures"]) == 20
     by_cell: dict[tuple[int, int], int] = {}
     for _name, true, predicted, *_rest in data["pictures"]:
@@ -201,6 +202,7 @@ def test_a_directory_with_little_in_it_says_what_is_missing(tmp_path: Path) -> N
         {"gradient_trace.csv": "nothing"},
         {"leaked_pictures.csv": "position\nx\n"},
         {"confusion_matrix.csv": "true_class,a\na,x\n"},
+        {"config.yaml": "epochs: x\ndata: [1]\noptimizer: 3\nreport: {language: 5}\n"},
         {".hydra/hydra.yaml": "hydra: {runtime: {choices: {model: [1]}}}"},
     ],
     ids=lambda spoil: next(iter(spoil)),

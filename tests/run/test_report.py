@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from pochitrain.config.report import ReportConfig
 from pochitrain.data.dataset import DataSplits, Subset
 from pochitrain.data.folder import ImageFolderDataset
 from pochitrain.legacy.composition import default_options
@@ -18,7 +19,7 @@ from pochitrain.report.thumbnail import load_small, make_thumbnails
 from pochitrain.run.report import report as module
 from pochitrain.run.report.multirun_page import find_grid, make_multirun_page, read_grid
 from pochitrain.run.report.pictures import common_folder
-from pochitrain.run.report.report import report_training
+from pochitrain.run.report.report import own_settings, report_training
 from pochitrain.run.report.run_files import read_run
 from pochitrain.run.report.search_page import make_search_page, read_search
 from pochitrain.run.report.settings import find_differences
@@ -216,6 +217,20 @@ def test_the_command_writes_all_three_kinds(pochi: Pochi, tmp_path: Path) -> Non
     # Without its model the pictures cannot be found, but what it said is there.
     text = Page((tmp_path / "grid" / "a" / "report.html").read_text(encoding="utf-8")).text
     assert "85.00 %" in text and "画像がありません" in text
+
+
+@pytest.mark.parametrize(
+    ("node", "found"),
+    [
+        (None, ReportConfig()),  # of an earlier version
+        ({"language": "ja", "max_pictures": 3}, ReportConfig(language="ja", max_pictures=3)),
+        ({"language": 5, "max_pictures": 3}, ReportConfig()),
+        ({"language": "ja", "later": 1}, ReportConfig(language="ja")),
+        ([1], ReportConfig()),
+    ],
+)
+def test_settings_of_the_run(tmp_path: Path, node: Any, found: ReportConfig) -> None:
+    assert own_settings(read_run(write_run(tmp_path / "run", report=node))) == found
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -159,14 +160,23 @@ def test_killed_searches_and_a_restart(server: PostgresServer, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_the_password_is_in_no_file_of_a_search(server: PostgresServer, tmp_path: Path) -> None:
+def test_the_password_is_in_no_file_of_a_search(
+    server: PostgresServer, tmp_path: Path, make_folder: Callable[..., Path]
+) -> None:
     """Given on the command line, with trials in workers, and in a YAML file."""
     url = server.make_database("files")
     options = tmp_path / "options" / "optuna"
     options.mkdir(parents=True)
     (options / "mine.yaml").write_text(f"defaults:\n  - random\n  - _self_\nstorage: {url}\n")
+    pictures = make_folder(tmp_path / "pictures", {"bright": 10, "dark": 10})
     common = [
-        *("data=digits", "data.num_workers=0", "model=torchvision", "model.name=squeezenet1_1"),
+        *("data=folder", f"data.train_root={pictures}", "data.val_fraction=0.3"),
+        *(
+            "data.num_workers=0",
+            "transform=minimal",
+            "model=torchvision",
+            "model.name=squeezenet1_1",
+        ),
         *("optuna.optuna_epochs=1", f"work_dir={tmp_path}/out"),
     ]
     for words in (

@@ -14,7 +14,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 
 import pochitrain
-from pochitrain.sweep import private_api
+from pochitrain.sweep import launcher_job, private_api, private_submitit
 from pochitrain.sweep.sampler import ResumableGridSampler
 
 PACKAGE = Path(pochitrain.__file__).parent
@@ -54,6 +54,25 @@ def test_joblib_launcher_execute_job() -> None:
         "singleton_state",
         "wrap_result",
     ], "execute_job of the joblib launcher takes other arguments"
+
+
+def test_submitit_launcher_and_its_jobs(tmp_path: Path) -> None:
+    from submitit.local.local import LocalJob
+    from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
+
+    plugins = Plugins.instance().discover(Launcher)
+    kinds = {kind.__name__: launcher_job.kind_of(object.__new__(kind)) for kind in plugins}
+    wanted = {"JoblibLauncher": "joblib", "SlurmLauncher": "submitit", "LocalLauncher": "submitit"}
+    assert wanted.items() <= kinds.items(), "a launcher of Hydra was moved or renamed"
+    watcher = SlurmInfoWatcher()
+    watcher.register_job("1")
+    assert watcher._registered - watcher._finished == {"1"}, "InfoWatcher._registered, _finished"
+    source = inspect.getsource(SlurmInfoWatcher.update)
+    assert "self._make_command()" in source and "self.read_info(" in source, "InfoWatcher.update"
+    LocalJob(tmp_path, "123456789")
+    assert 123456789 in private_submitit.submitted_jobs()[1], "jobs no longer register themselves"
+    assert isinstance(SlurmJob.watcher, SlurmInfoWatcher), "SlurmJob.watcher"
+    LocalJob.watcher._registered.discard("123456789")
 
 
 def test_stock_sweeper_create_params_from_overrides() -> None:
@@ -121,8 +140,11 @@ def test_optuna_queued_trial() -> None:
     assert private_api.has_fixed_parameters(study.trials[0]), "system attribute fixed_params"
 
 
+FILES = {"private_api.py", "private_job.py", "private_loader.py", "private_submitit.py"}
 PRIVATE = (
     "._all_grids",
+    "._finished",
+    "._registered",
     "._core import",
     "._get_node",
     "._impl",
@@ -142,11 +164,7 @@ def test_nothing_private_is_used_elsewhere(folder: str) -> None:
     for path in (PACKAGE / folder).glob("*.py"):
         text = path.read_text(encoding="utf-8")
         found += [(path.name, name) for name in PRIVATE if name in text]
-    assert {name for name, _ in found} <= {
-        "private_api.py",
-        "private_job.py",
-        "private_loader.py",
-    }, found
+    assert {name for name, _ in found} <= FILES, found
 
 
 def test_the_core_knows_nothing_of_this_trainer() -> None:

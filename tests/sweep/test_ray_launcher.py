@@ -31,7 +31,7 @@ def test_a_wrong_setting_is_named(settings: dict[str, Any], message: str) -> Non
 
 
 def test_a_missing_package_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pochitrain.config.model.find_spec", lambda name: None)
+    monkeypatch.setattr("pochitrain.sweep.ray_launcher.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"hydra/launcher=ray needs .* 'pochitrain\[ray\]'"):
         build()
 

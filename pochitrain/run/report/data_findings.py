@@ -34,7 +34,7 @@ def find_findings(run: RunFiles, images: list[str]) -> DataFindings | None:
         images: names of the validation pictures, by which a check is recognized.
     """
     started = run.environment.get("folder")
-    data = run.config.get("data") or {}
+    data = run.group("data")
     roots = tuple(f"{str(data[key]).rstrip('/')}/" for key in ROOTS if data.get(key))
     names = set(images)
     for base in dict.fromkeys([Path(started) if isinstance(started, str) else Path(), Path()]):

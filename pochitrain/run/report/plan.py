@@ -12,7 +12,7 @@ WHERE = ("train_root", "table", "train_shards")
 def describe_plan(run: RunFiles, class_names: list[str], _: Translate) -> list[tuple[str, str]]:
     """Label and text of each line."""
     config, counts = run.config, run.counts
-    data, rows = config.get("data") or {}, []
+    data, rows = run.group("data"), []
     where = next((str(data[key]) for key in WHERE if data.get(key)), run.choices.get("data", ""))
     rows.append((_("data"), where))
     if counts.get("train"):
@@ -28,9 +28,10 @@ def describe_plan(run: RunFiles, class_names: list[str], _: Translate) -> list[t
         rows.append((_("classes"), f"{len(class_names):,}"))
     rows.append((_("model"), describe_model(run, _)))
     rows.append((_("training"), describe_training(run, _)))
-    if (run.config.get("strategy") or {}).get("name", "scratch") != "scratch":
-        rows.append((_("strategy"), str(config["strategy"]["name"])))
-    size = (config.get("transform") or {}).get("size") or data.get("image_size")
+    strategy = run.group("strategy").get("name", "scratch")
+    if strategy != "scratch":
+        rows.append((_("strategy"), str(strategy)))
+    size = run.group("transform").get("size") or data.get("image_size")
     if size:
         rows.append((_("input"), f"{size} × {size} px" if isinstance(size, int) else str(size)))
     if run.environment.get("device"):
@@ -40,7 +41,7 @@ def describe_plan(run: RunFiles, class_names: list[str], _: Translate) -> list[t
 
 
 def describe_model(run: RunFiles, _: Translate) -> str:
-    node = run.config.get("model") or {}
+    node = run.group("model")
     name = str(node.get("name") or target_of(node))
     num = run.environment.get("parameters")
     if isinstance(num, int):
@@ -54,13 +55,13 @@ def describe_training(run: RunFiles, _: Translate) -> str:
     parts = [_("{num} epochs", num=wanted)]
     if done and isinstance(wanted, int) and done < wanted:
         parts = [_("{done} of {num} epochs", done=done, num=wanted)]
-    size = (config.get("data") or {}).get("batch_size") or config.get("batch_size")
+    size = run.group("data").get("batch_size") or config.get("batch_size")
     parts.append(_("batches of {size}", size=size))
-    optimizer = config.get("optimizer") or {}
+    optimizer = run.group("optimizer")
     rate = optimizer.get("lr", config.get("learning_rate"))
     shown = f"{rate:g}" if isinstance(rate, (int, float)) else str(rate)
     parts.append(_("{optimizer} at {rate}", optimizer=target_of(optimizer), rate=shown))
-    parts.append(target_of(config.get("scheduler") or {}))
+    parts.append(target_of(run.group("scheduler")))
     return ", ".join(str(part) for part in parts if part)
 
 

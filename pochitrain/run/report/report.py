@@ -152,9 +152,9 @@ def write_page(run: RunFiles, source: Source, language: str) -> Path:
 
 def own_settings(run: RunFiles) -> ReportConfig:
     """What the config of the run says; the defaults in an older one."""
-    node = run.config.get("report")
+    node = run.group("report")
     known = ReportConfig.__dataclass_fields__
-    values = {key: value for key, value in (node or {}).items() if key in known}
+    values = {key: value for key, value in node.items() if key in known}
     with suppress(ConfigError):
         found = ReportConfig(**values)
         check_fields(ReportConfig, vars(found), "report.")

@@ -64,6 +64,11 @@ class RunFiles:
     untouched: tuple[str, float] | None = None
     """The monitored metric, and what pictures would show that nothing was chosen on."""
 
+    def group(self, name: str) -> dict[str, Any]:
+        """A node of the config; empty if it is none."""
+        found = self.config.get(name)
+        return found if isinstance(found, dict) else {}
+
     @property
     def counts(self) -> dict[str, Any]:
         """Numbers of pictures by class and split, see `data.dataset.count_pictures`."""

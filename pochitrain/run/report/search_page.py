@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,7 +21,7 @@ from pochitrain.run.status import read_status
 from pochitrain.text import read_object
 
 HISTORY, STATISTICS, BEST = "trials_history.json", "study_statistics.json", "best_params.json"
-OPTIMIZED = "optimized.yaml"
+OPTIMIZED, CONFIG = "optimized.yaml", "optimized_config.py"
 MAX_AXES = 7
 """Parameters in the chart of parallel coordinates, the most important ones."""
 PAGES = ("optimization_history.html", "param_importances.html", "contour.html")
@@ -132,6 +133,7 @@ def make_search_page(search: SearchFiles, language: str) -> str:
         parallel=draw_trials(search, names, shares, _),
         statistics=search.statistics.get("statistics") or {},
         pages=[name for name in PAGES if (search.folder / name).is_file()],
+        command=f"pochi train --config {shlex.quote(str(search.folder / CONFIG))} epochs=…",
         missing=missing_parts(search, _),
     )
 

@@ -4,6 +4,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from omegaconf.errors import OmegaConfBaseException
+
 from pochitrain.legacy.composition import (
     BY_VALUE,
     OPTION_GROUPS,
@@ -28,8 +30,18 @@ class Difference:
     """Whether the value is the option of a group."""
 
 
-def find_differences(run: RunFiles) -> list[Difference]:
-    """The options that are chosen, then the keys that differ from what these say."""
+def find_differences(run: RunFiles) -> list[Difference] | None:
+    """The options that are chosen, then the keys that differ from what these say.
+
+    None for a config that is not like those of this version.
+    """
+    try:
+        return list_differences(run)
+    except (AttributeError, KeyError, TypeError, ValueError, OmegaConfBaseException):
+        return None
+
+
+def list_differences(run: RunFiles) -> list[Difference]:
     plain = {key: value for key, value in run.config.items() if key not in PER_COMMAND}
     options = known_options(run, plain)
     root = find_root(plain)
