@@ -54,7 +54,7 @@ def report(settings: ReportSettings) -> list[Path]:
     """
     folders = [find_folder(word) for word in settings.runs]
     console = open_console()
-    progress = PrintableConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    progress = PrintableConsole(stderr=True)
     written = []
     for folder in folders:
         written.append(write_report(folder, settings, progress))
