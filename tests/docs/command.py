@@ -14,6 +14,7 @@ from pochitrain.cli.main import COMMANDS
 SHELL = ("bash", "sh", "shell", "console")
 ASSIGNMENT = re.compile(r"[A-Z_]+=\S*")
 ELSEWHERE = {
+    "apt-get": "changes the system",
     "curl": "asks a service that another command keeps running",
     "docker": "needs Docker",
     "git": "clones from the network",
@@ -24,6 +25,9 @@ ELSEWHERE = {
     "unzip": "of the shell",
     "source": "of a virtual environment",
     "python3 -m venv": "makes a virtual environment",
+    "jq": "reads what a command of ours prints",
+    "pytest": "the tests themselves",
+    "sudo": "sets up a database",
     "optuna-dashboard": "a server of another package",
     "ray": "a cluster",
     "sbatch": "a cluster",
@@ -78,7 +82,8 @@ def read_line(line: str) -> Iterator[Command]:
         return
     words = shlex.split(line.removeprefix("$ "), comments=True)
     while words:
-        end = words.index("&&") if "&&" in words else len(words)
+        ends = [i for i, word in enumerate(words) if word in ("&&", "|")]
+        end = ends[0] if ends else len(words)
         first = [word.strip("()") if word in ("(", ")") else word for word in words[:end]]
         yield from read_words([word for word in first if word], line)
         words = words[end + 1 :]
@@ -105,6 +110,8 @@ def read_words(words: list[str], line: str) -> Iterator[Command]:
         yield Command("train", tuple(rest), line)
     elif program == "python" and rest[:1] and rest[0].startswith("scripts/"):
         yield Command("script", tuple(rest), line)
+    elif program == "python" and rest[:2] == ["-m", "pochitrain.sweep.proxy"]:
+        yield Command("script", ("pochitrain/sweep/proxy.py", *rest[2:]), line)
     elif program == "pochi" and rest[:1] and rest[0] in COMMANDS:
         yield Command(rest[0], tuple(rest[1:]), line)
     elif program == "pochi" and rest in (["--version"], ["--help"]):

@@ -22,6 +22,8 @@ FLAGS_OF_OTHERS = {
     "--proxy": "pip",
     "--cert": "pip",
     "--strict": "pochi data check, mkdocs",
+    "--head": "ray",
+    "--storage": "scripts/kill_search.py",
     "--files": "scripts/benchmark_data.py",
     "--kills": "scripts/soak_resume.py",
     "--logdir": "tensorboard",
