@@ -7,6 +7,8 @@ class PochiError(Exception):
     """A run that failed for a reason outside our code; shown without a traceback."""
 
     exit_code = 1
+    is_told_here = False
+    """Whether, of several processes that have met, this one tells why they end."""
 
 
 class ConfigError(PochiError):
@@ -19,6 +21,14 @@ class DataError(PochiError):
     """An image or a loader process failed during a run; the training state is intact."""
 
 
+class ToldElsewhere(PochiError):  # noqa: N818  # like Interrupted
+    """A run of several processes has ended, and another of them says why: nothing is printed."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("")
+        self.exit_code = exit_code
+
+
 class Interrupted(KeyboardInterrupt):
     """A run that was asked to stop and has saved its state; passes through `except Exception`.
 
@@ -29,6 +39,17 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+    def __reduce__(self) -> "tuple[type[Interrupted], tuple[str, int]]":
+        """Let it pass from a worker process to the one that waits for it."""
+        return type(self), (str(self), self.exit_code)
+
+
+class ReaderGone(Interrupted):
+    """Nobody reads standard output any more (`pochi ... | head`), so the command stops."""
+
+    def __init__(self) -> None:
+        super().__init__("Nobody reads the output any more.", 128 + 13)  # SIGPIPE
 
 
 REFUSALS = (errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS)

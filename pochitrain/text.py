@@ -5,6 +5,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,6 +38,28 @@ def shorten_list(names: Sequence[str], limit: int = 20) -> str:
     """`names` joined by commas; beyond `limit`, only their number (`and 5 more`)."""
     text = ", ".join(names[:limit])
     return text if len(names) <= limit else f"{text} and {len(names) - limit} more"
+
+
+def describe_time_left(left_s: float, now: datetime) -> str:
+    """`about 12 min left (until 14:35)`: how long something will still take, and until when.
+
+    Args:
+        left_s: seconds.
+        now: local time.
+    """
+    if left_s < 90:
+        text = f"{max(1, round(left_s))} s"
+    elif left_s < 90 * 60:
+        text = f"{round(left_s / 60)} min"
+    else:
+        hours, minutes = divmod(round(left_s / 60), 60)
+        text = f"{hours:,} h {minutes:02d} min"
+    try:
+        end = now + timedelta(seconds=left_s)
+    except OverflowError:  # of years
+        return f"about {text} left"
+    clock = "%H:%M" if end.date() == now.date() else "%Y-%m-%d %H:%M"
+    return f"about {text} left (until {end.strftime(clock)})"
 
 
 UNSAFE = re.compile(

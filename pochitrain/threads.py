@@ -3,6 +3,8 @@
 import os
 import sys
 
+from pochitrain.ranks import find_ranks
+
 SPIN_COUNT = "3000"
 """How often an OpenMP thread that has nothing to do looks for work before it sleeps.
 
@@ -23,10 +25,16 @@ def stop_spinning() -> None:
 
 
 def num_cores() -> int:
-    """Cores that this process may use: its affinity, and the quota of its container (cgroup)."""
+    """Cores that this process may use: its affinity, and the quota of its container (cgroup).
+
+    Of several processes that train together on this machine, each has its share.
+    """
     from joblib import cpu_count
 
-    return int(cpu_count())
+    cores, num_processes = int(cpu_count()), find_ranks().local_world_size
+    if cores <= int(os.environ.get("SLURM_CPUS_PER_TASK") or 0):  # srun has divided them already
+        return cores
+    return max(1, cores // num_processes)
 
 
 def limit_threads() -> None:

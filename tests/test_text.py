@@ -2,6 +2,7 @@
 
 import csv
 import io
+from datetime import datetime
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,14 @@ from hypothesis import strategies as st
 from rich.table import Table
 
 from pochitrain.console import PrintableConsole
-from pochitrain.text import did_you_mean, format_csv, printable, protect_cell, restore_cell
+from pochitrain.text import (
+    describe_time_left,
+    did_you_mean,
+    format_csv,
+    printable,
+    protect_cell,
+    restore_cell,
+)
 
 CELL = st.text(st.sampled_from("'=+-@\t\r＝1.5eE a赤\",\n"), max_size=6)
 
@@ -90,3 +98,19 @@ def test_the_console_shows_it_in_lines_and_tables() -> None:
 )
 def test_did_you_mean(word: str, choices: list[str], expected: str) -> None:
     assert did_you_mean(word, choices) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0.2, "about 1 s left (until 13:00)"),
+        (89, "about 89 s left (until 13:01)"),
+        (90, "about 2 min left (until 13:01)"),
+        (35 * 60, "about 35 min left (until 13:35)"),
+        (5400, "about 1 h 30 min left (until 14:30)"),
+        (12 * 3600, "about 12 h 00 min left (until 2026-03-02 01:00)"),
+        (1e15, "about 277,777,777,777 h 47 min left"),
+    ],
+)
+def test_time_left(seconds: float, expected: str) -> None:
+    assert describe_time_left(seconds, datetime(2026, 3, 1, 13, 0, 0)) == expected

@@ -32,6 +32,7 @@ class WeightEMA(Callback):
         validate: Callable[[nn.Module], Evaluation] | None,
         metadata: dict[str, Any],
         metrics: Sequence[Metric] = (),
+        writes: bool = True,
     ) -> None:
         """Average the weights of `model`.
 
@@ -42,7 +43,9 @@ class WeightEMA(Callback):
             validate: evaluates a model on the validation split; None without validation.
             metadata: entries of every checkpoint of the run (class names, transforms, ...).
             metrics: metrics of the average to compute besides loss and accuracy.
+            writes: False where another process of the run writes the file.
         """
+        self.writes = writes
         self.path = path
         self.decay = decay
         self.validate = validate
@@ -106,6 +109,8 @@ class WeightEMA(Callback):
         Raises:
             PochiError: if that is not possible.
         """
+        if not self.writes:
+            return
         content = {
             "format": FORMAT,
             **self.metadata,

@@ -32,12 +32,17 @@ from pochitrain.cli.message import (
 )
 from pochitrain.cli.override import to_hydra
 from pochitrain.command import started_s
+from pochitrain.config.environment import refuse_environment_of_file
 from pochitrain.config.ineffective_overrides import find_ineffective_overrides
+from pochitrain.config.processes import check_processes
 from pochitrain.config.registry import register_config, register_transforms_of_data
 from pochitrain.config.root import refuse_number_for_switch, validate
 from pochitrain.config.strategy import BUDGET, strategy_name
+from pochitrain.engine.interrupt import requeueing
 from pochitrain.error import ConfigError
+from pochitrain.manner import be_quiet, is_quiet
 from pochitrain.paths import config_directory
+from pochitrain.ranks import find_ranks
 from pochitrain.search.grid import GridJob, WholeBasicSweeper
 from pochitrain.sweep.private_loader import compose_quickly, register_plugins
 from pochitrain.text import first_line
@@ -72,13 +77,16 @@ def app(cfg: DictConfig) -> Any:
     The error of a single run is stored in `_outcome`; in a multirun it is raised.
     """
     _started.append("app")
+    if cfg.get("quiet") is True:
+        be_quiet()
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         gc.enable()
-        refuse_environment_of_file()
+        refuse_environment_of_file(HydraConfig.get())
         refuse_number_for_switch(typed_words(), cfg)
-        return train_task(cfg)
+        with requeueing():
+            return train_task(cfg)
     try:
-        refuse_environment_of_file()
+        refuse_environment_of_file(HydraConfig.get())
         refuse_number_for_switch(typed_words(), cfg)
         if _task:
             gc.enable()
@@ -95,22 +103,6 @@ def typed_words() -> list[str]:
     overrides: Any = HydraConfig.get().overrides
     words: Any = OmegaConf.to_container(overrides.task)
     return list(words)
-
-
-def refuse_environment_of_file() -> None:
-    """Refuse environment variables set by a config file: some make git or the loader run code.
-
-    Raises:
-        ConfigError: if hydra.job.env_set has values that were not given on the command line.
-    """
-    node: Any = HydraConfig.get()
-    words = [word.lstrip("+") for word in node.overrides.hydra]
-    if node.job.env_set and not any(word.startswith("hydra.job.env_set") for word in words):
-        names = ", ".join(map(str, node.job.env_set))
-        raise ConfigError(
-            "hydra.job.env_set must be given on the command line, got values of "
-            f"{names} from a config file, which could run any program with them."
-        )
 
 
 def require_multirun(cfg: DictConfig) -> None:
@@ -136,6 +128,7 @@ def train_task(cfg: DictConfig) -> float | None:
     hydra_node: Any = HydraConfig.get()
     aliases = hydra_node.get("aliases") or {}
     warnings = validate(cfg) + find_ineffective_overrides(hydra_node.overrides.task, aliases, cfg)
+    warnings += check_processes(cfg, find_ranks())
     is_first = "torch" not in sys.modules
     from pochitrain.run.train import train  # torch is imported here, after the checks
 
@@ -150,12 +143,11 @@ def train_task(cfg: DictConfig) -> float | None:
     return train(cfg, warnings)
 
 
-def after_grid(jobs: list[GridJob]) -> None:
-    """Summarise the folds of a grid, if it has any."""
-    if any(job.cfg.data.get("num_folds") is not None for job in jobs):
-        from pochitrain.run.folds import summarize_folds
+def after_folds(jobs: list[GridJob]) -> None:
+    """Summarise the folds of a grid."""
+    from pochitrain.run.folds import summarize_folds
 
-        summarize_folds(jobs)
+    summarize_folds(jobs)
 
 
 def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | None = None) -> None:
@@ -172,8 +164,11 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
     _outcome.clear()
     _started.clear()
     _task[:] = [] if task is None else [task]
-    WholeBasicSweeper.after = staticmethod(after_grid)
+    WholeBasicSweeper.after_folds = staticmethod(after_folds)
+    WholeBasicSweeper.explain = staticmethod(as_config_error)
     argv = [to_hydra(word) for word in argv]
+    if is_quiet() and not any(word.startswith("quiet=") for word in argv):
+        argv.append("quiet=true")
     flags = parse_flags(argv, prog)
     for flag, page in HELP_PAGES.items():
         group = page.partition("=")[0]
@@ -183,44 +178,59 @@ def run_app(argv: list[str], prog: str, task: Callable[[DictConfig], None] | Non
         register_transforms_of_data(config_folders(flags))
         try:
             call_hydra(flags)
-        except (HydraException, OmegaConfBaseException) as error:
-            if isinstance(error, InstantiationException) and "whitelist" in str(error):
-                raise ConfigError(
-                    "hydra.callbacks and hydra.sweeper must name nothing but the parts of a search "
-                    f"({first_line(error)})"
-                ) from error
-            raise ConfigError(explain(error)) from error
-        except ValueError as error:
-            if str(error).startswith("Unable to configure"):  # the logging of a config file
-                reason = str(error.__cause__ or error).strip()
-                raise ConfigError(f"hydra.job_logging cannot be set up: {reason}") from error
-            if str(error).startswith("Only one of --run"):
-                raise ConfigError("--multirun cannot be combined with --cfg or --info.") from error
-            index = re.match(r"invalid literal for int\(\) with base 10: '(.*)'", str(error))
-            if index and (text := no_index(index[1], argv)):
-                raise ConfigError(text) from error
-            if not str(error).startswith("Config group override"):
+        except Exception as error:
+            explained = as_config_error(error)
+            if explained is None or explained is error:
                 raise
-            groups = [word[:-5] for word in argv if word.endswith("=null")]
-            raise ConfigError(null_option(groups[0]) if groups else str(error)) from error
-        except RuntimeError as error:
-            if not str(error).startswith("Unknown plugin class"):
-                raise
-            raise ConfigError(
-                "hydra.launcher and hydra.sweeper must be plugins that are installed, got "
-                f"_target_ {str(error).partition(':')[2].strip()}. Choose them by name: "
-                "hydra/launcher=joblib."
-            ) from error
-        except OSError as error:
-            if not made_by_hydra(error):
-                raise
-            raise ConfigError(unusable_directory(error, argv)) from None
-        except YAMLError as error:
-            raise ConfigError(
-                f"A config file is not YAML: {' '.join(str(error).split())}."
-            ) from None
+            of_hydra = isinstance(error, HydraException)  # some of these are OSErrors too
+            says_it_all = isinstance(error, (OSError, YAMLError)) and not of_hydra
+            raise explained from (None if says_it_all else error)
     if "error" in _outcome:
         raise _outcome["error"]
+
+
+def as_config_error(error: Exception) -> ConfigError | None:
+    """What a person can do about an error of Hydra; None for an error of the program."""
+    argv, text = sys.argv, str(error)
+    if isinstance(error, ConfigError):
+        return error
+    if isinstance(error, InstantiationException) and "whitelist" in text:
+        return ConfigError(
+            "hydra.callbacks and hydra.sweeper must name nothing but the parts of a search "
+            f"({first_line(error)})"
+        )
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return ConfigError(explain(error))
+    if isinstance(error, ValueError):
+        return explain_value_error(error, argv)
+    if isinstance(error, RuntimeError) and text.startswith("Unknown plugin class"):
+        return ConfigError(
+            "hydra.launcher and hydra.sweeper must be plugins that are installed, got "
+            f"_target_ {text.partition(':')[2].strip()}. Choose them by name: "
+            "hydra/launcher=joblib."
+        )
+    if isinstance(error, OSError) and made_by_hydra(error):
+        return ConfigError(unusable_directory(error, argv))
+    if isinstance(error, YAMLError):
+        return ConfigError(f"A config file is not YAML: {' '.join(text.split())}.")
+    return None
+
+
+def explain_value_error(error: ValueError, argv: list[str]) -> ConfigError | None:
+    """What a person can do about a ValueError of Hydra; see `as_config_error`."""
+    text = str(error)
+    if text.startswith("Unable to configure"):  # the logging of a config file
+        reason = str(error.__cause__ or error).strip()
+        return ConfigError(f"hydra.job_logging cannot be set up: {reason}")
+    if text.startswith("Only one of --run"):
+        return ConfigError("--multirun cannot be combined with --cfg or --info.")
+    index = re.match(r"invalid literal for int\(\) with base 10: '(.*)'", text)
+    if index and (message := no_index(index[1], argv)):
+        return ConfigError(message)
+    if text.startswith("Config group override"):
+        groups = [word[:-5] for word in argv if word.endswith("=null")]
+        return ConfigError(null_option(groups[0]) if groups else text)
+    return None
 
 
 def call_hydra(flags: Namespace) -> None:

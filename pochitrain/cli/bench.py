@@ -32,11 +32,11 @@ def run(argv: list[str], prog: str) -> None:
         "bottleneck. Takes the overrides of `pochi train`; makes no run directory.",
         epilog=f"example: {prog} data=folder data.train_root=photos model=resnet50",
         allow_abbrev=False,
+        with_json=True,
     )
     parser.add_argument(
         "--seconds", type=seconds, default=10.0, metavar="N", help="how long to measure; default 10"
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options, rest = parser.parse_known_args(argv)
     if {"-m", "--multirun"} & set(rest):
         raise ConfigError(f"{prog} measures one run, got --multirun. Leave it out.")
@@ -50,6 +50,6 @@ def run(argv: list[str], prog: str) -> None:
         warnings = validate(cfg)
         from pochitrain.run.bench import bench  # torch is imported here, after the checks
 
-        bench(cfg, warnings, options.seconds, options.json)
+        bench(cfg, warnings, options.seconds)
 
     run_app(use_config_flag(rest), prog, measure)

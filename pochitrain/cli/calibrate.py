@@ -6,6 +6,7 @@ from pochitrain.cli.flag import FlagParser, add_loading_flags, add_model_flags, 
 def build_parser(prog: str) -> FlagParser:
     parser = FlagParser(
         prog=prog,
+        with_json=True,
         description="Fit the temperature that makes the confidence of a model honest, and store it "
         "in its checkpoint. The predicted classes stay the same.",
     )

@@ -18,6 +18,7 @@ def build_parser(prog: str) -> FlagParser:
         epilog=f"example: {prog} outputs/20260101_001 outputs/20260101_002 --output compared",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        with_json=True,
     )
     parser.add_argument(
         "runs",
@@ -29,9 +30,6 @@ def build_parser(prog: str) -> FlagParser:
         "--output",
         metavar="DIR",
         help="also write a page (compare.html), graphs, CSV files and compare.json",
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print JSON instead of tables, for programs"
     )
     add_code_flags(parser)
     return parser

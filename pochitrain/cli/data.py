@@ -21,18 +21,19 @@ for pochi train: data=digits."""
 WITH_VALUE = ("--config-dir", "-cd")
 """Flags of Hydra whose value may be the next word."""
 ACTIONS = ("check",)
-FLAGS = ("--val", "--output", "--strict", "--fix-list", "--skip-labels")
+FLAGS = ("--val", "--output", "--strict", "--fix-list", "--skip-labels", "--json", "--quiet")
 
 
 def build_parser(prog: str) -> FlagParser:
     parser = FlagParser(
         prog=prog,
         usage=f"{prog} [DIR] [--val DIR] [--output OUT] [--strict] [--fix-list FILE.csv] "
-        "[--skip-labels] [overrides]",
+        "[--skip-labels] [--json] [overrides]",
         description=DESCRIPTION,
         epilog=f"example: {prog} photos/train --val photos/val --fix-list fix.csv",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        with_json=True,
     )
     parser.add_argument("--val", metavar="DIR", help="the validation pictures")
     parser.add_argument(

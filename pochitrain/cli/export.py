@@ -12,6 +12,7 @@ from pochitrain.cli.flag import (
 def build_parser(prog: str) -> FlagParser:
     parser = FlagParser(
         prog=prog,
+        with_json=True,
         description="Write the model as an ONNX file, and prove on the validation pictures that "
         "it predicts the same classes.",
     )

@@ -1,16 +1,59 @@
 """Flags of the commands that are not Hydra applications."""
 
 import argparse
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from pochitrain.error import ConfigError
+from pochitrain.manner import answer_in_json, be_quiet
+
+QUIET = "--quiet"
 
 
 class FlagParser(argparse.ArgumentParser):
-    """Raises ConfigError instead of printing the usage and exiting."""
+    """Raises ConfigError instead of printing the usage and exiting; every command has --quiet."""
+
+    def __init__(self, *, with_json: bool = False, **options: Any) -> None:
+        """
+        Args:
+            with_json: whether the command can print its result as JSON.
+        """
+        super().__init__(**options)
+        self.with_json = with_json
+        self.add_argument(
+            QUIET, action="store_true", help="print only errors, warnings and the result"
+        )
+        if with_json:
+            self.add_argument(
+                "--json",
+                action="store_true",
+                help="print the result as one JSON document, for programs; all else goes to "
+                "standard error",
+            )
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse, and talk from now on as --quiet and --json say (`pochitrain.manner`)."""
+        options, rest = super().parse_known_args(args, namespace)
+        if options.quiet:
+            be_quiet()
+        del options.quiet  # what remains are settings of the command
+        if self.with_json:
+            if options.json:
+                answer_in_json()
+            del options.json
+        return options, rest
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message[:1].upper()}{message[1:]}. See {self.prog} --help.")
+
+
+def take_quiet(argv: list[str]) -> list[str]:
+    """`argv` without --quiet, which is obeyed: for commands whose flags Hydra parses."""
+    if QUIET in argv:
+        be_quiet()
+    return [word for word in argv if word != QUIET]
 
 
 def positive(text: str) -> int:

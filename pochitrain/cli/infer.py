@@ -13,7 +13,9 @@ from pochitrain.cli.flag import (
 
 def build_parser(prog: str) -> FlagParser:
     parser = FlagParser(
-        prog=prog, description="Evaluate a trained model, or classify pictures with it."
+        prog=prog,
+        with_json=True,
+        description="Evaluate a trained model, or classify pictures with it.",
     )
     add_model_flags(parser)
     parser.add_argument(

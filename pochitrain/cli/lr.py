@@ -1,20 +1,20 @@
 """`pochi lr [--config FILE.py] [overrides] [--all]`."""
 
-import argparse
-
 from omegaconf import DictConfig
 
+from pochitrain.cli.flag import FlagParser
 from pochitrain.error import ConfigError
 
 
 def run(argv: list[str], prog: str) -> None:
-    parser = argparse.ArgumentParser(
+    parser = FlagParser(
         prog=prog,
-        usage=f"{prog} [--config FILE.py] [overrides] [--all]",
+        usage=f"{prog} [--config FILE.py] [overrides] [--all] [--json]",
         description="Show which parameters each learning-rate rule applies to, and their rates. "
         "Nothing is trained. Takes the overrides of `pochi train`.",
         epilog=f"example: {prog} layer_wise_lr=resnet model=resnet50 --all",
         allow_abbrev=False,
+        with_json=True,
     )
     parser.add_argument("--all", action="store_true", help="list every parameter")
     options, rest = parser.parse_known_args(argv)

@@ -196,6 +196,11 @@ def parent_folder(option: str) -> str:
 def wrong_option(group: str, option: str, listed: str = "") -> str:
     """The message for an option that its group does not have, or an unknown group."""
     group = group.rstrip("/")
+    if group == "hydra/launcher" and option in LAUNCHER_EXTRAS:
+        return (
+            f"{group}={option} needs a package that is not installed. "
+            f"Type: pip install 'pochitrain[{LAUNCHER_EXTRAS[option]}]'"
+        )
     groups = sorted(p.name for p in config_directory().iterdir() if p.is_dir())
     # The options that --config registers cannot be chosen by name.
     hidden = (*OMIT, "legacy")
@@ -206,6 +211,10 @@ def wrong_option(group: str, option: str, listed: str = "") -> str:
         return f"{group} is not a group of the config.{hint} Groups: {', '.join(groups)}."
     hint = did_you_mean(option, options, f"{group}={{}}") + outside_option(group, option)
     return f"{group} must be one of {', '.join(options)}, got {option or None!r}.{hint}"
+
+
+LAUNCHER_EXTRAS = {"submitit_local": "submitit", "submitit_slurm": "submitit"}
+"""Launcher -> extra with its package. Those that are not here are always installed, or say it."""
 
 
 def outside_option(group: str, option: str) -> str:

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from pochitrain.cli.flag import FlagParser
+from pochitrain.manner import is_quiet
 
 DESCRIPTION = """Write a Python config (pochi_train_config.py) as a Hydra experiment in YAML.
 The Python file is code and is executed. Training from the YAML composes to the same config."""
@@ -22,7 +23,7 @@ def run(argv: list[str], prog: str) -> None:
     done = migrate(args.file, args.output, args.overwrite)
     for text in done.warnings:
         print(f"Warning: {text}", file=sys.stderr)
-    if done.helpers:
+    if done.helpers and not is_quiet():
         print(f"Helper variables, not written: {', '.join(done.helpers)}")
     for name in done.not_portable:
         print(
@@ -30,4 +31,5 @@ def run(argv: list[str], prog: str) -> None:
             f"--config {args.file}, or move the code into a module.",
             file=sys.stderr,
         )
-    print(f"Written to {done.output}. Train with:\n  {done.command}")
+    how = "" if is_quiet() else f" Train with:\n  {done.command}"
+    print(f"Written to {done.output}.{how}")

@@ -8,6 +8,7 @@ Searches hyper-parameters with Optuna: the same as python train.py --multirun op
 
   --config FILE.py   a legacy config; its dict `optuna` says what to search
   --output DIR       where the results go (default: <work_dir>/optuna_results)
+  --quiet            print only errors, warnings and the result
   --cfg job          show the config and exit
   overrides          as for python train.py, for example
                      optuna=grid optuna.n_trials=50 optuna.storage=sqlite:///study.db
@@ -21,8 +22,9 @@ def run(argv: list[str], prog: str) -> None:
         return
     from pochitrain.cli.app import run_app
     from pochitrain.cli.config_file import use_config_flag
+    from pochitrain.cli.flag import take_quiet
 
-    run_app(use_config_flag(search_arguments(argv)), prog)
+    run_app(use_config_flag(search_arguments(take_quiet(argv))), prog)
 
 
 def search_arguments(argv: list[str]) -> list[str]:

@@ -10,10 +10,15 @@ def run(argv: list[str], prog: str) -> None:
     try:
         from pochitrain.cli.app import run_app
         from pochitrain.cli.config_file import use_config_flag
+        from pochitrain.cli.flag import take_quiet
+        from pochitrain.config.processes import refuse_processes
+        from pochitrain.ranks import find_ranks
 
-        argv = use_config_flag(argv)
+        argv = use_config_flag(take_quiet(argv))
         is_sweep = {"--multirun", "-m"} & set(argv) or any("hydra.mode" in word for word in argv)
-        if is_sweep:  # its process lives long, and `app` may run in others
+        if is_sweep:
+            refuse_processes("A sweep or search (--multirun)", find_ranks())
+            # Its process lives long, and `app` may run in others.
             gc.enable()
         run_app(argv, prog)
     finally:

@@ -37,7 +37,9 @@ class FolderConfig(GroupedSplitConfig, LoaderConfig):
 
     _target_: str = "pochitrain.data.folder.open_folder"
     train_root: str = MISSING
+    """Folder of training images, with a folder for each class."""
     val_root: str | None = None
+    """The same for validation; null = as val_fraction or num_folds say."""
     test_root: str | None = None
     """Pictures on which the best model is tested once, at the end."""
     group_by: Annotated[str | None, GroupPattern()] = None

@@ -12,7 +12,10 @@ from pochitrain.metric.table import TRAINING, find_metric
 
 @dataclass
 class EarlyStoppingConfig:
+    """Stop when the validation no longer improves."""
+
     enabled: bool = False
+    """Whether a run may stop early."""
     patience: Annotated[int, Range(ge=1)] = 30
     """Epochs without improvement that are tolerated."""
     min_delta: Annotated[float, Range(ge=0)] = 3.0

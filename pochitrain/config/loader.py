@@ -21,6 +21,7 @@ class LoaderConfig:
     """How batches are made. Only batch_size, cache_px and balanced_sampling affect the results."""
 
     batch_size: Annotated[int, Range(ge=1)] = "${batch_size}"  # type: ignore[assignment]  # interpolation
+    """Images per batch; follows the key of the root."""
     num_workers: Annotated[
         int | None,
         Range(ge=0, remedy="0 loads in the main process."),

@@ -26,7 +26,9 @@ class LossConfig:
     balance: bool = True
     """Weight of class c = N / (C * n_c) in the training split; ignored if weights are given."""
     class_weights: Weights = None
+    """One weight per class, in the order of the class names; null = as `balance` says."""
     label_smoothing: Annotated[float, Range(ge=0, lt=1)] = 0.0
+    """Part of the target that is spread over all classes."""
 
 
 @dataclass

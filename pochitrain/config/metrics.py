@@ -15,9 +15,12 @@ DEFAULT_NAMES = ("val_balanced_accuracy", "val_macro_f1")
 
 @dataclass
 class MetricsConfig:
+    """Which metrics a run computes, and which files it writes."""
+
     export: bool = True
     """Write the CSV files (training_metrics.csv, ...) and the graphs."""
     tensorboard: bool = False
+    """Also write TensorBoard events (extra `tensorboard`)."""
     names: list[str] = field(default_factory=lambda: list(DEFAULT_NAMES))
     """Validation metrics in the CSV besides loss and accuracy. Monitored and custom metrics are
     always added."""

@@ -30,10 +30,13 @@ class ModelConfig:
 
     _target_: str = "pochitrain.model.classifier.build_classifier"
     name: str = MISSING
+    """Of the network, as its library calls it."""
     num_classes: Annotated[
         int | None, Range(ge=1, remedy="Leave it null to take it from the data.")
     ] = None
+    """Outputs of the network; null = as many as the data have classes. A number must equal that."""
     pretrained: bool = False
+    """Start from the weights that the library offers for ImageNet."""
     weights: str | None = None
     """File with the initial weights; takes precedence over `pretrained`."""
     freeze: Annotated[Any, Rule("an integer >= 1 (epochs), true (for good) or null", is_freeze)] = (

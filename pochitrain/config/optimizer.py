@@ -18,6 +18,7 @@ class OptimizerConfig:
     _target_: str = "???"
     _partial_: bool = True
     lr: Annotated[float | None, LEARNING_RATE] = "${learning_rate}"  # type: ignore[assignment]  # interpolation
+    """Learning rate; follows the key of the root."""
     fused: bool | None = None
     """Update all parameters in one kernel; null = where torch has one for the device."""
     foreach: bool | None = None
@@ -31,9 +32,13 @@ class AdamConfig(OptimizerConfig):
 
     _target_: str = "torch.optim.Adam"
     betas: Betas = field(default_factory=lambda: [0.9, 0.999])
+    """Decay of the running averages of the gradient and of its square."""
     eps: Epsilon = 1e-8
+    """Added to the denominator, against division by zero."""
     weight_decay: NotNegative = 0.0
+    """L2 penalty; null only with strategy=probe, which then chooses it."""
     amsgrad: bool = False
+    """Divide by the largest running average so far (Reddi et al. 2018)."""
 
 
 @dataclass
@@ -42,9 +47,13 @@ class AdamWConfig(OptimizerConfig):
 
     _target_: str = "torch.optim.AdamW"
     betas: Betas = field(default_factory=lambda: [0.9, 0.999])
+    """Decay of the running averages of the gradient and of its square."""
     eps: Epsilon = 1e-8
+    """Added to the denominator, against division by zero."""
     weight_decay: NotNegative = 1e-2
+    """Decoupled from the gradient; null only with strategy=probe, which then chooses it."""
     amsgrad: bool = False
+    """Divide by the largest running average so far (Reddi et al. 2018)."""
 
 
 @dataclass
@@ -53,14 +62,21 @@ class SGDConfig(OptimizerConfig):
 
     _target_: str = "torch.optim.SGD"
     momentum: Annotated[float, Range(ge=0, lt=1)] = 0.9
+    """Part of the step before that is added to this one."""
     dampening: Annotated[float, Range(ge=0, le=1)] = 0.0
+    """Part of the gradient that is kept out of the momentum."""
     weight_decay: NotNegative = 1e-4
+    """L2 penalty; null only with strategy=probe, which then chooses it."""
     nesterov: bool = False
+    """Nesterov's momentum; needs a momentum and no dampening."""
 
 
 @dataclass
 class LayerWiseGraphConfig:
+    """How the rates of the layers are drawn."""
+
     use_log_scale: bool = False
+    """Logarithmic axis in graphs/layer_rates.png."""
 
 
 @dataclass
@@ -68,10 +84,14 @@ class LayerWiseLRConfig:
     """Ordered rules: regular expression (re.match on the parameter's dotted name) -> rate."""
 
     enabled: bool = False
+    """Whether layers have learning rates of their own."""
     layer_rates: dict[str, float] = field(default_factory=dict)
+    """Regular expression (re.match on the name of a parameter) -> learning rate; the first match
+    counts, and parameters without one use learning_rate."""
     decay: Annotated[float | None, Range(gt=0, le=1)] = None
     """Instead of `layer_rates`: the rate of each block is `decay` times that of the next block."""
     no_weight_decay_on_bias_and_norm: bool = False
+    """Exempt biases and normalisation layers from weight decay, with or without rates of layers."""
     graph_config: LayerWiseGraphConfig = field(default_factory=LayerWiseGraphConfig)
 
 

@@ -44,7 +44,9 @@ class OptunaConfig:
     """The search. The options of this group also select the sweeper that `--multirun` runs."""
 
     enabled: bool = False
+    """Whether --multirun is a search; options other than none say so."""
     study_name: Annotated[str, Rule("a name", bool)] = "pochitrain_optimization"
+    """Name of the study in the storage."""
     direction: Annotated[str, Choice(DIRECTIONS)] = (
         "${search_direction:${monitor},${monitor_direction}}"
     )
@@ -57,10 +59,15 @@ class OptunaConfig:
     optuna_epochs: Annotated[int, AtLeastOne] = 10
     """Number of epochs of a trial, in place of `epochs`."""
     sampler: Annotated[str, Choice(SAMPLERS)] = "TPESampler"
+    """How the parameters of the next trial are chosen."""
     pruner: Annotated[str | None, Choice(PRUNERS)] = "MedianPruner"
+    """Which trials are stopped early; null = none."""
     storage: str | None = None
-    """null = in memory; sqlite:///file.db, journal://file.log, or any SQLAlchemy URL."""
+    """null = in memory; sqlite:///file.db, journal://file.log, postgresql://user@host/database,
+    grpc://host:port, or any SQLAlchemy URL."""
     search_space: dict[str, Any] | None = None
+    """Key or group -> {type: float or int, low, high, log or step} or {type: categorical, choices};
+    an entry of null is not searched."""
     custom_search_space: str | None = None
     """Dotted path of a function `f(cfg, trial)` that may suggest more (conditional) parameters."""
     max_failure_rate: Annotated[float, Range(ge=0, le=1)] = 0.5

@@ -1,7 +1,7 @@
 """The root of the config tree, and the validation of a composed tree."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -22,6 +22,7 @@ from pochitrain.config import (
     transform,
 )
 from pochitrain.config.monitor import check_monitor
+from pochitrain.config.report import ReportConfig
 from pochitrain.config.target_allowlist import check_allowed, check_target_names
 from pochitrain.config.validators import (
     Choice,
@@ -30,8 +31,9 @@ from pochitrain.config.validators import (
     Range,
     Rule,
     Seed,
-    check_fields,
+    find_wrong_fields,
     is_target_node,
+    raised,
 )
 from pochitrain.error import ConfigError, require
 from pochitrain.text import did_you_mean, first_line
@@ -50,6 +52,7 @@ class CheckpointConfig:
     """When the state of a run is saved."""
 
     every_epochs: Annotated[int, AtLeastOne] = 1
+    """After every n-th epoch; also always after the best and the last one."""
     every_minutes: Annotated[float | None, Range(gt=0)] = None
     """Also in mid-epoch, after this many minutes."""
     every_steps: Annotated[int | None, AtLeastOne] = None
@@ -78,8 +81,10 @@ class RootConfig:
     """Keys of a run that belong to no group."""
 
     epochs: Annotated[int, AtLeastOne] = 10
+    """Times that the training goes through all training images."""
     learning_rate: Annotated[float | None, optimizer.LEARNING_RATE] = 1e-3
-    """null only with strategy=probe, which then chooses it."""
+    """Step size of the optimizer when the scheduler starts; null only with strategy=probe, which
+    then chooses it."""
     warmup_epochs: Annotated[int, Range(ge=0, remedy="0 starts with the full learning rate.")] = 0
     """The learning rate rises to the scheduler's over this many epochs; 0 = full from the start."""
     warmup_start_factor: Annotated[float, Range(gt=0, le=1)] = 0.1
@@ -87,7 +92,9 @@ class RootConfig:
     ema_decay: Annotated[float | None, Range(gt=0, lt=1)] = None
     """Also average the weights with this decay (0.999, 0.9999) and evaluate the average."""
     batch_size: Annotated[int, AtLeastOne] = 32
+    """Images per batch."""
     seed: Seed = 0
+    """Of all random numbers: equal seeds give equal runs."""
     device: Annotated[str | None, Rule("cuda, cuda:N, mps, cpu or null (automatic)", is_device)] = (
         None
     )
@@ -96,18 +103,23 @@ class RootConfig:
     """auto = bf16 on GPUs with fast bf16, else fp32."""
     compile: bool = False
     """Compile the model with torch.compile."""
+    sync_batch_norm: bool = True
+    """In a training in several processes: batch norm sees the images of all of them."""
     channels_last: bool = True
     """Store images in NHWC memory order, in which convolutions are faster on GPUs."""
     tune: Annotated[str, Rule("one of off, auto, recorded", lambda value: value in TUNE)] = "off"
     """auto = measure channels_last and data.num_workers before training where nobody has set them;
     recorded = what a run with auto writes into its config, with the values that it chose."""
     cudnn_benchmark: bool = False
+    """Let cuDNN time its algorithms at the start, for images of one size on a GPU."""
     deterministic: bool = False
     """Bitwise reproducible on a GPU too, where torch has a deterministic algorithm; slower."""
     gradient_accumulation: Annotated[int, AtLeastOne] = 1
     """Batches per optimizer step."""
     gradient_clip_norm: Annotated[float | None, Range(gt=0)] = None
     """Largest L2 norm of all gradients together; null = not clipped."""
+    quiet: bool = False
+    """Print nothing but errors, warnings and the result, as --quiet does."""
     work_dir: Annotated[str, Rule("a directory", bool)] = "outputs"
     """Parent of the run directories."""
     resume: Annotated[str | None, Rule("auto, a run directory or null", bool)] = None
@@ -115,9 +127,11 @@ class RootConfig:
     mean: Annotated[list[float], Numbers("3 numbers (red, green, blue)", count=3)] = field(
         default_factory=lambda: [0.485, 0.456, 0.406]
     )
+    """Of red, green and blue in images from 0 to 1: what Normalize subtracts."""
     std: Annotated[
         list[float], Numbers("3 numbers > 0 (red, green, blue)", Range(gt=0), count=3)
     ] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    """What Normalize divides by."""
     monitor: str = "val_accuracy"
     """Metric that decides models/best.pth, early stopping and searches."""
     monitor_direction: str | None = None
@@ -125,6 +139,7 @@ class RootConfig:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     fault: FaultConfig = field(default_factory=FaultConfig)
     budget: strategy.BudgetConfig = field(default_factory=strategy.BudgetConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
     callbacks: dict[str, Any] = field(default_factory=dict)
     """Callbacks of the user's own: name -> _target_ node."""
     allow_targets: list[str] = field(default_factory=list)
@@ -187,24 +202,76 @@ def validate(cfg: DictConfig) -> list[str]:
     Raises:
         ConfigError: for the first rule that is broken.
     """
-    refuse_unknown_keys(cfg)
-    root = to_plain(cfg)
-    check_fields(RootConfig, root)
-    for name, node in root["callbacks"].items():
-        require(is_target_node(node), f"callbacks.{name}", "a node with _target_", node)
-    check_monitor(root)
-    check_allowed(root["allow_targets"])
-    check_target_names(root, root["allow_targets"])
-    for group, (schemas, check) in GROUPS.items():
-        require(isinstance(root[group], dict), group, "a mapping (KEY: VALUE)", root[group])
-        schema = OmegaConf.get_type(cfg[group])
-        if schema is dict:  # a saved tree has no types, an option of the user's has no schema
-            schema = find_schema_of(root[group], schemas.values())
-        if schema is not None:
-            check_fields(schema, root[group], f"{group}.")
-        if check is not None:
-            check(root[group], root)
+    root = to_plain_tree(cfg)
+    for error in find_mistakes(cfg, root):
+        raise error
     return [text for group, find in WARNINGS.items() for text in find(root[group], root)]
+
+
+def find_all_mistakes(cfg: DictConfig) -> Iterator[ConfigError]:
+    """Every rule that the composed tree breaks. What a mistake makes pointless is not looked at."""
+    try:
+        root = to_plain_tree(cfg)
+    except ConfigError as error:
+        yield error
+        return
+    yield from find_mistakes(cfg, root)
+
+
+def to_plain_tree(cfg: DictConfig) -> dict[str, Any]:
+    """The tree as plain Python values.
+
+    Raises:
+        ConfigError: for keys that do not belong there, and as `to_plain`.
+    """
+    refuse_unknown_keys(cfg)
+    return to_plain(cfg)
+
+
+def find_mistakes(cfg: DictConfig, root: dict[str, Any]) -> Iterator[ConfigError]:
+    """The rules that a tree breaks; `root` is the same as plain values."""
+    wrong = list(find_wrong_fields(RootConfig, root))
+    wrong += raised(check_callbacks, root["callbacks"])
+    yield from wrong
+    if not wrong:
+        yield from raised(check_monitor, root)
+        wrong += raised(check_allowed, root["allow_targets"])
+        wrong += raised(check_target_names, root, root["allow_targets"])
+        yield from wrong
+    for group, (schemas, check) in GROUPS.items():
+        node = root[group]
+        if wrong and isinstance(node, dict):  # what comes from there is no mistake of its own
+            own_keys = [key for key in node if not OmegaConf.is_interpolation(cfg[group], key)]
+            node = {key: node[key] for key in own_keys}
+        own = list(find_wrong_in_group(cfg, group, node, schemas))
+        yield from own
+        wrong += own  # a check of several settings relies on each of them
+        if check is not None and not wrong:
+            yield from raised(check, root[group], root)
+
+
+def find_wrong_in_group(
+    cfg: DictConfig, group: str, node: Any, schemas: Mapping[str, type[Any]]
+) -> Iterator[ConfigError]:
+    """The rules beside the fields of a group that its node breaks."""
+    if not isinstance(node, dict):
+        yield from raised(require, False, group, "a mapping (KEY: VALUE)", node)
+        return
+    schema = OmegaConf.get_type(cfg[group])
+    if schema is dict:  # a saved tree has no types, an option of the user's has no schema
+        schema = find_schema_of(node, schemas.values())
+    if schema is not None:
+        yield from find_wrong_fields(schema, node, f"{group}.")
+
+
+def check_callbacks(callbacks: Mapping[str, Any]) -> None:
+    """Refuse an entry that builds nothing.
+
+    Raises:
+        ConfigError: for the first one.
+    """
+    for name, node in callbacks.items():
+        require(is_target_node(node), f"callbacks.{name}", "a node with _target_", node)
 
 
 def find_schema_of(node: Node, schemas: Iterable[type[Any]]) -> type[Any] | None:
@@ -223,9 +290,11 @@ def to_plain(cfg: DictConfig) -> dict[str, Any]:
     Raises:
         ConfigError: if a mandatory value is missing or an interpolation fails.
     """
+    missing = []
     try:
-        missing = sorted(OmegaConf.missing_keys(cfg))
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
+        if has_missing(plain):
+            missing = sorted(OmegaConf.missing_keys(cfg))
     except OmegaConfBaseException as error:
         raise ConfigError(
             f"{error.full_key} cannot be resolved: {first_line(error).rstrip('.')}."
@@ -238,6 +307,13 @@ def to_plain(cfg: DictConfig) -> dict[str, Any]:
         )
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
+
+
+def has_missing(plain: object) -> bool:
+    """Whether a mandatory value may be missing in plain values; looking for it takes longer."""
+    if isinstance(plain, (dict, list)):
+        return any(map(has_missing, plain.values() if isinstance(plain, dict) else plain))
+    return isinstance(plain, str) and plain == MISSING
 
 
 def refuse_unknown_keys(cfg: DictConfig | ListConfig, prefix: str = "") -> None:
@@ -302,6 +378,7 @@ def public_fields(schema: type[Any]) -> list[str]:
 
 def find_schema(name: str) -> type[Any] | None:
     """The dataclass called `name` among the root and all groups."""
-    known: list[type[Any]] = [RootConfig, CheckpointConfig, FaultConfig, strategy.BudgetConfig]
+    known: list[type[Any]] = [RootConfig, CheckpointConfig, FaultConfig, ReportConfig]
+    known.append(strategy.BudgetConfig)
     known += [schema for schemas, _ in GROUPS.values() for schema in schemas.values()]
     return next((schema for schema in known if schema.__name__ == name), None)

@@ -23,7 +23,9 @@ class NoSchedulerConfig:
     _target_: str = "torch.optim.lr_scheduler.ConstantLR"
     _partial_: bool = True
     factor: float = 1.0
+    """Of the learning rate in the first `total_iters` epochs."""
     total_iters: Epochs = 0
+    """Epochs with that factor."""
 
 
 @dataclass
@@ -33,7 +35,9 @@ class StepLRConfig:
     _target_: str = "torch.optim.lr_scheduler.StepLR"
     _partial_: bool = True
     step_size: Annotated[int, Range(ge=1, remedy=CONSTANT_REMEDY)] = 30
+    """Epochs between two steps."""
     gamma: Gamma = 0.1
+    """Factor of a step."""
 
 
 @dataclass
@@ -45,7 +49,9 @@ class MultiStepLRConfig:
     milestones: Annotated[
         list[int], Rule("rising epochs, each >= 1", is_rising, CONSTANT_REMEDY)
     ] = field(default_factory=lambda: [30, 60, 90])
+    """Epochs after which the rate is multiplied."""
     gamma: Gamma = 0.1
+    """Factor of a step."""
 
 
 @dataclass
@@ -55,7 +61,9 @@ class CosineAnnealingLRConfig:
     _target_: str = "torch.optim.lr_scheduler.CosineAnnealingLR"
     _partial_: bool = True
     T_max: Annotated[int, Range(ge=1, remedy="Usually T_max equals epochs.")] = "${epochs}"  # type: ignore[assignment]  # interpolation
+    """Epochs until the rate is at its lowest; after more it climbs again."""
     eta_min: Annotated[float, Range(ge=0)] = 0.0
+    """Lowest learning rate."""
 
 
 @dataclass
@@ -65,6 +73,7 @@ class ExponentialLRConfig:
     _target_: str = "torch.optim.lr_scheduler.ExponentialLR"
     _partial_: bool = True
     gamma: Annotated[float, Range(gt=0, lt=1, remedy=CONSTANT_REMEDY)] = 0.95
+    """Factor of every epoch."""
 
 
 @dataclass
@@ -74,8 +83,11 @@ class LinearLRConfig:
     _target_: str = "torch.optim.lr_scheduler.LinearLR"
     _partial_: bool = True
     start_factor: Annotated[float, Range(gt=0, le=1)] = 1.0
+    """Of the learning rate in the first epoch."""
     end_factor: Annotated[float, Range(ge=0, le=1)] = 0.1
+    """Of the learning rate after `total_iters` epochs."""
     total_iters: Epochs = 100
+    """Epochs from one factor to the other."""
 
 
 def scheduler_warnings(node: Node, root: Node) -> list[str]:

@@ -14,9 +14,12 @@ Fraction = Range(gt=0, lt=1)
 class GroupPattern:
     """A regular expression with at most one ( )."""
 
+    def describe(self, kind: Any) -> str:
+        return "a regular expression with at most one ( ), which is the group of a picture"
+
     def check(self, key: str, value: Any, kind: Any) -> None:
         require_regex(value, key)
-        rule = "a regular expression with at most one ( ), which is the group of a picture"
+        rule = self.describe(kind)
         remedy = "Write (?: ) for the others."
         require(re.compile(value).groups <= 1, key, rule, value, remedy)
 
@@ -34,6 +37,7 @@ class SplitConfig:
     test_fraction: Annotated[float | None, Fraction] = None
     """Part of each class on which the best model is tested once, at the end."""
     seed: Seed = "${seed}"  # type: ignore[assignment]  # interpolation
+    """Of the split: keep it, and other seeds train on the same images."""
 
 
 @dataclass

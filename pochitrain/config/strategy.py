@@ -24,6 +24,7 @@ class StrategyConfig:
     """Also the values that an option of this group gives to other groups belong to a strategy."""
 
     name: Annotated[str, Choice((SCRATCH, FINETUNE, PROBE, PROBE_FINETUNE, BUDGET))] = SCRATCH
+    """Set by the option; choose strategy=probe rather than strategy.name=probe."""
     views: Annotated[
         int, Range(ge=0, remedy="0 takes every picture once, without augmentation.")
     ] = 0

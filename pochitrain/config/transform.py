@@ -32,7 +32,9 @@ class TransformConfig:
     """Two lists of `_target_` nodes, each made into one torchvision.transforms.v2.Compose."""
 
     train: list[Any] | None = None
+    """Steps for training images, in order."""
     val: list[Any] | None = None
+    """Steps for all other images."""
     batch: Annotated[Any, Rule("null or a node with _target_", is_target_node)] = None
     """Transform of a whole training batch (mixup, cutmix), or null."""
     size: Annotated[int | str, RangeOrAuto(ge=8), RangeOrAuto(le=MAX_SIDE_PX)] = 224

@@ -7,8 +7,9 @@ Rules about several settings at once are functions of their group (`check_optimi
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
+from functools import cache
 from typing import Annotated, Any, Protocol, get_args, get_origin, get_type_hints
 
 from pochitrain.error import ConfigError, require
@@ -19,6 +20,9 @@ Node = Mapping[str, Any]
 
 class FieldRule(Protocol):
     """A rule in the annotation of a field."""
+
+    def describe(self, kind: Any) -> str:
+        """The rule in words, as in `<key> must be <rule>`; `kind` is the type of the field."""
 
     def check(self, key: str, value: Any, kind: Any) -> None:
         """Raise ConfigError if `value`, which is not None, breaks the rule.
@@ -43,13 +47,14 @@ class Range:
         """Whether `value` is a finite number, not a boolean, within the bounds."""
         return is_number(value) and self.ge <= value <= self.le and self.gt < value < self.lt
 
-    def check(self, key: str, value: Any, kind: Any) -> None:
+    def describe(self, kind: Any) -> str:
         signs = {">=": self.ge, ">": self.gt, "<": self.lt, "<=": self.le}
         bounds = [f"{sign} {x:g}" for sign, x in signs.items() if math.isfinite(x)]
-        whole = kind is int or int in get_args(kind)
-        ok = self.holds(value) and (isinstance(value, int) or not whole)
-        rule = f"{'an integer' if whole else 'a number'} {' and '.join(bounds)}"
-        require(ok, key, rule.rstrip(), value, self.remedy)
+        return f"{'an integer' if is_whole(kind) else 'a number'} {' and '.join(bounds)}".rstrip()
+
+    def check(self, key: str, value: Any, kind: Any) -> None:
+        ok = self.holds(value) and (isinstance(value, int) or not is_whole(kind))
+        require(ok, key, Range.describe(self, kind), value, self.remedy)
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,9 @@ class RangeOrAuto(Range):
 
     auto: str = "an integer or auto"
     """The rule as in the message about other words."""
+
+    def describe(self, kind: Any) -> str:
+        return f"{super().describe(kind)}, or auto"
 
     def check(self, key: str, value: Any, kind: Any) -> None:
         require(value == "auto" or is_number(value), key, self.auto, value)
@@ -72,9 +80,11 @@ class Choice:
     words: tuple[str | None, ...]
     """None where null is a choice too."""
 
+    def describe(self, kind: Any) -> str:
+        return "one of " + ", ".join("null" if word is None else word for word in self.words)
+
     def check(self, key: str, value: Any, kind: Any) -> None:
-        shown = ", ".join("null" if word is None else word for word in self.words)
-        require(value in self.words, key, f"one of {shown}", value)
+        require(value in self.words, key, self.describe(kind), value)
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,9 @@ class Numbers:
     count: int | None = None
     remedy: str = ""
 
+    def describe(self, kind: Any) -> str:
+        return self.text
+
     def check(self, key: str, value: Any, kind: Any) -> None:
         right_length = len(value) == self.count if self.count is not None else len(value) > 0
         require(
@@ -97,6 +110,9 @@ class Numbers:
 @dataclass(frozen=True)
 class Regexes:
     """A list of regular expressions."""
+
+    def describe(self, kind: Any) -> str:
+        return "regular expressions"
 
     def check(self, key: str, value: Any, kind: Any) -> None:
         for i, pattern in enumerate(value):
@@ -112,6 +128,9 @@ class Rule:
     holds: Callable[[Any], bool]
     remedy: str = ""
 
+    def describe(self, kind: Any) -> str:
+        return self.text
+
     def check(self, key: str, value: Any, kind: Any) -> None:
         require(self.holds(value), key, self.text, value, self.remedy)
 
@@ -121,24 +140,55 @@ Seed = Annotated[int, Range(ge=0), Rule("an integer < 2**63", lambda value: valu
 
 
 def check_fields(schema: type[Any], values: Node, prefix: str = "") -> None:
-    """Apply the rules of the fields of `schema`, and of nested schemas, to `values`.
-
-    None is not checked: the type of a field decides whether it may be null.
+    """Apply the rules of the fields of `schema`; see `find_wrong_fields`.
 
     Raises:
         ConfigError: for the first rule that is broken.
     """
-    for name, hint in get_type_hints(schema, include_extras=True).items():
+    for error in find_wrong_fields(schema, values, prefix):
+        raise error
+
+
+def find_wrong_fields(schema: type[Any], values: Node, prefix: str = "") -> Iterator[ConfigError]:
+    """The first broken rule of every field of `schema`, and of nested schemas, in `values`.
+
+    None is not checked: the type of a field decides whether it may be null.
+    """
+    for name, hint in hints_of(schema).items():  # type: ignore[arg-type]  # classes are hashable
         value = values.get(name)
         if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
-            check_fields(hint, value, f"{prefix}{name}.")
+            yield from find_wrong_fields(hint, value, f"{prefix}{name}.")
         elif value is not None:
-            rules: Iterable[FieldRule] = getattr(hint, "__metadata__", ())
-            kind = get_args(hint)[0] if rules else hint
-            if isinstance(value, (list, tuple)):
-                check_entries(kind, value, prefix + name)
-            for rule in rules:
-                rule.check(prefix + name, value, kind)
+            yield from raised(check_field, prefix + name, value, hint)
+
+
+def check_field(key: str, value: Any, hint: Any) -> None:
+    """Apply the rules of one field.
+
+    Raises:
+        ConfigError: for the first rule that is broken.
+    """
+    rules: Iterable[FieldRule] = getattr(hint, "__metadata__", ())
+    kind = get_args(hint)[0] if rules else hint
+    if isinstance(value, (list, tuple)):
+        check_entries(kind, value, key)
+    for rule in rules:
+        rule.check(key, value, kind)
+
+
+@cache
+def hints_of(schema: type[Any]) -> dict[str, Any]:
+    """The annotations of a schema, which take longer to evaluate than to check."""
+    return get_type_hints(schema, include_extras=True)
+
+
+def raised(check: Callable[..., None], *args: Any) -> list[ConfigError]:
+    """The error that a check raises, as a list of one; empty if it raises none."""
+    try:
+        check(*args)
+    except ConfigError as error:
+        return [error]
+    return []
 
 
 ENTRIES: dict[Any, tuple[str, tuple[type, ...]]] = {
@@ -169,6 +219,11 @@ def check_entries(kind: Any, values: Sequence[object], key: str) -> None:
 def is_number(value: object) -> bool:
     """Whether `value` is a finite number; booleans are not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_whole(kind: Any) -> bool:
+    """Whether a field of this type takes integers only, as far as numbers go."""
+    return kind is int or int in get_args(kind)
 
 
 def is_target_node(value: object) -> bool:

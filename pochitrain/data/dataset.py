@@ -122,6 +122,18 @@ class DataSplits:
         return [int(count) for count in counts]
 
 
+def count_pictures(data: DataSplits) -> dict[str, Any]:
+    """Numbers of images by class of each split, for environment.json."""
+    sides = {"train": data.train, "val": data.val, "test": data.test}
+    counts = {name: data.count_per_class(side) for name, side in sides.items() if side is not None}
+    return {
+        "classes": data.class_names,
+        **counts,
+        "unreadable": len(data.skipped),
+        "division": data.division,
+    }
+
+
 def require_splits(found: object) -> DataSplits:
     """What the function of group `data` returned, if that is data to train on.
 

@@ -1,6 +1,5 @@
 """`data=folder`: root/<class>/**/image."""
 
-import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pochitrain.config.data_place import require_class_folders
 from pochitrain.data.dataset import DataSplits, Labels
 from pochitrain.data.decode import decode_rgb, upright_size
 from pochitrain.data.divide import divide
@@ -167,11 +167,7 @@ def open_root(root: str | Path, key: str) -> FolderIndex:
     Raises:
         ConfigError: if the root is no folder or holds no class.
     """
-    if not os.path.isdir(root):
-        raise ConfigError(
-            f"{key} must be a folder of class folders (ROOT/<class>/*.jpg), got {str(root)!r}, "
-            f"which is not there. It is looked up from {os.getcwd()!r}."
-        )
+    require_class_folders(root, key)
     index = open_index(root)
     if not index.folders:
         raise ConfigError(

@@ -23,6 +23,7 @@ from pochitrain.data.worker import (
     translate_worker_errors,
 )
 from pochitrain.error import ConfigError, DataError, PochiError
+from pochitrain.ranks import Ranks
 from pochitrain.seed import derive_seed, kept_cpu, seed_cpu, seeded_cpu
 from pochitrain.text import first_line
 from pochitrain.threads import num_cores
@@ -284,6 +285,7 @@ def build_loader(
     cache_gb: float = 8.0,
     cache_px: int | None = None,
     key: str | None = None,
+    ranks: Ranks | None = None,
 ) -> EpochLoader:
     """Loader of one split. The batches depend neither on `num_workers` nor on `cache`.
 
@@ -298,6 +300,7 @@ def build_loader(
         cache_gb: what all such files may take, in GB (10^9 bytes).
         cache_px: side in pixels that larger images are reduced to before a random crop.
         key: dotted key of the transform, for messages; None = that of the split, by `shuffle`.
+        ranks: of the processes that share each batch.
 
     Raises:
         ConfigError: cache="on" where there can be none.
@@ -305,7 +308,12 @@ def build_loader(
     key = key or f"transform.{'train' if shuffle else 'val'}"
     preparation = prepare(dataset, transform, CacheSettings(cache, cache_gb, cache_px), key)
     batches = EpochBatches(
-        dataset.labels, batch_size, seed=seed, shuffle=shuffle, balanced=balanced_sampling
+        dataset.labels,
+        batch_size,
+        seed=seed,
+        shuffle=shuffle,
+        balanced=balanced_sampling,
+        ranks=ranks,
     )
     if num_workers is None:
         small = device.type == "cpu" and num_cores() <= 2

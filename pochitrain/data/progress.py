@@ -1,15 +1,22 @@
 """Shows how far something is that takes longer than a moment, before training starts."""
 
 import time
+from datetime import datetime
 from types import TracebackType
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from pochitrain.console import PrintableConsole
+from pochitrain.manner import is_quiet
+from pochitrain.text import describe_time_left
 
 QUIET_S = 2.0
 """What is done sooner shows nothing."""
-LINE_EVERY_S = 10.0
-"""How often a line is printed where there is no terminal."""
+FIRST_LINE_S = 10.0
+LINE_EVERY_S = 60.0
+"""How often a line is printed where there is no terminal, after the first."""
+BAR_FROM = 60
+"""Columns of a terminal that has room for a bar."""
 
 
 class WaitDisplay:
@@ -28,33 +35,51 @@ class WaitDisplay:
         self.label = label
         self.total = total
         self.done = 0
-        self.next_s = time.monotonic() + QUIET_S
+        self.started = time.monotonic()
+        self.next_s = self.started + QUIET_S
         self.bar: Progress | None = None
-        self.console: Console | None = None
+        self.console: PrintableConsole | None = None
 
     def advance(self, num: int = 1) -> None:
         """`num` more are done."""
         self.done += num
         now = time.monotonic()
         if now >= self.next_s:
-            self.next_s = now + self.show()
+            self.next_s = now + self.show(now - self.started)
 
-    def show(self) -> float:
-        """Show the count; returns the seconds until it is worth showing again."""
-        self.console = self.console or Console(stderr=True, highlight=False, soft_wrap=True)
-        if not self.console.is_terminal:
+    def show(self, seconds: float) -> float:
+        """Show the count after `seconds`; returns those until it is worth showing again."""
+        if is_quiet():
+            return LINE_EVERY_S
+        self.console = self.console or PrintableConsole(stderr=True)
+        end = self.describe_end(seconds)
+        if not self.console.is_redrawn:
+            if seconds < FIRST_LINE_S:
+                return FIRST_LINE_S - seconds
             of = "" if self.total is None else f" of {self.total:,}"
-            self.console.print(f"{self.label}: {self.done:,}{of}", markup=False)
+            after = f", {end}" if end else ""
+            self.console.print(f"{self.label}: {self.done:,}{of}{after}", markup=False)
             return LINE_EVERY_S
         if self.bar is None:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+            bar = [BarColumn()] if self.console.width >= BAR_FROM else []
             self.bar = Progress(
-                *columns, TimeRemainingColumn(), console=self.console, transient=True
+                TextColumn("{task.description}"),
+                *bar,
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[end]}"),
+                console=self.console,
+                transient=True,
             )
-            self.bar.add_task(self.label, total=self.total)
+            self.bar.add_task(self.label, total=self.total, end="")
             self.bar.start()
-        self.bar.update(self.bar.task_ids[0], completed=self.done)
+        self.bar.update(self.bar.task_ids[0], completed=self.done, end=end)
         return 0.2
+
+    def describe_end(self, seconds: float) -> str:
+        """When all will be done; empty where that is not known."""
+        if self.total is None or not 0 < self.done < self.total:
+            return ""
+        return describe_time_left(seconds / self.done * (self.total - self.done), datetime.now())
 
     def __enter__(self) -> "WaitDisplay":
         return self

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pochitrain.data.dataset import Labels
 from pochitrain.error import require
+from pochitrain.ranks import Ranks
 from pochitrain.seed import derive_seed
 
 SampleKey = tuple[int, int]
@@ -30,6 +31,7 @@ class EpochBatches:
         seed: int,
         shuffle: bool,
         balanced: bool = False,
+        ranks: Ranks | None = None,
     ) -> None:
         """Plan batches.
 
@@ -39,12 +41,14 @@ class EpochBatches:
             seed: of the order.
             shuffle: a new order each epoch; else as listed.
             balanced: draw with replacement so that classes come equally often.
+            ranks: of the processes that share each batch.
         """
         self.labels = torch.from_numpy(np.array(labels, dtype=np.int64))
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
         self.balanced = balanced
+        self.ranks = ranks or Ranks()
         self.epoch = 0
         self.start_batch = 0
 
@@ -72,11 +76,28 @@ class EpochBatches:
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
         order = self.order()
-        for start, stop in self.bounds()[self.start_batch :]:
-            yield [(self.epoch, index) for index in order[start:stop].tolist()]
+        for bounds in self.bounds()[self.start_batch :]:
+            start, stop = self.share(*bounds)
+            if start < stop:
+                yield [(self.epoch, index) for index in order[start:stop].tolist()]
+
+    def share(self, start: int, stop: int) -> tuple[int, int]:
+        """What this process takes of the batch order[start:stop]: an equal part, to one image.
+
+        A batch of fewer images than processes is not divided. In training each process takes all
+        of it (`num_copies`), so that none is without an image, else the first one.
+        """
+        num, rank, size = stop - start, self.ranks.rank, self.ranks.world_size
+        if num >= size:
+            return start + num * rank // size, start + num * (rank + 1) // size
+        return (start, stop) if self.shuffle or rank == 0 else (stop, stop)
+
+    def num_copies(self, num: int) -> int:
+        """How many processes train on the same images, in a batch of `num`."""
+        return 1 if num >= self.ranks.world_size else self.ranks.world_size
 
     def __len__(self) -> int:
-        """Batches in a whole epoch."""
+        """Batches in a whole epoch, of all processes together."""
         num_samples, size = len(self.labels), self.batch_size
         joined = self.shuffle and num_samples > size > 1 and num_samples % size == 1
         return -(-num_samples // size) - joined

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pochitrain.config.data_place import require_table_file
 from pochitrain.config.model import require_package
 from pochitrain.config.table import SUFFIXES, TABLE_SUFFIXES, is_encoding
 from pochitrain.error import ConfigError, require
@@ -98,12 +99,7 @@ def open_table_file(path: str, key: str, encoding: str = "utf-8") -> TableFile:
         ConfigError: for a file that is not there, no table, in another encoding, or without header.
     """
     require(is_table(path), key, f"a file {TABLE_SUFFIXES}", path, "Save it as one of these.")
-    if not Path(path).is_file():
-        seen = "is a folder" if Path(path).is_dir() else "is not there"
-        raise ConfigError(
-            f"{key} must be a file {TABLE_SUFFIXES}, got {path!r}, which {seen}. It is "
-            f"looked up from {str(Path.cwd())!r}."
-        )
+    require_table_file(path, key)
     if path.lower().endswith(".parquet"):
         file = TableFile(path, key, open_parquet(path, key).schema_arrow.names, None)
     else:

@@ -59,6 +59,8 @@ class CheckpointWriter:
     """False: training waits until the file is on disk."""
     least_s: float = 0.0
     """Shortest time between two checkpoints at the end of epochs but the last, in seconds."""
+    writes: bool = True
+    """False where another process of the run writes."""
     frozen: Mapping[int, Tensor] = field(default_factory=dict)
     """Address of a tensor of the model that never changes -> itself on the CPU, never copied."""
     waiting: dict[str, Any] | None = None
@@ -104,6 +106,9 @@ class CheckpointWriter:
         Raises:
             PochiError: if this or an earlier checkpoint cannot be written.
         """
+        if not self.writes:
+            self.written, self.written_step = time.monotonic(), state.step
+            return
         content = self.content(state, callbacks)
         waiting, self.waiting = (None if best else self.waiting), None
         self.finish()

@@ -6,14 +6,29 @@ from dataclasses import dataclass
 import torch
 
 from pochitrain.error import ConfigError
+from pochitrain.ranks import Ranks
 
 
-def select_device(name: str | None) -> torch.device:
+def select_device(name: str | None, ranks: Ranks | None = None) -> torch.device:
     """The device called `name`; None = the first of cuda, mps and cpu that is available.
+
+    Args:
+        ranks: of several processes, each of which gets a GPU of its own.
 
     Raises:
         ConfigError: if it is not available.
     """
+    if ranks is not None and not ranks.is_alone and name != "cpu":
+        if name is None and not torch.cuda.is_available():
+            return torch.device("cpu")
+        found = select_device(name or "cuda")
+        count = torch.cuda.device_count()  # 1 where a launcher shows each process only its own
+        if count > 1 and ranks.local_rank >= count:
+            raise ConfigError(
+                f"device must be a GPU of its own for each process, got {ranks.local_world_size} "
+                f"processes for {count} GPUs. Start as many as there are GPUs, or use device=cpu."
+            )
+        return torch.device(found.type, ranks.local_rank if count > 1 else 0)
     if name is None:
         if torch.cuda.is_available():
             return torch.device("cuda")

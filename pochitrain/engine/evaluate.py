@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pochitrain.data.loader import Batch
 from pochitrain.engine.device import Precision
+from pochitrain.engine.process_group import ALONE, ProcessGroup
 from pochitrain.engine.state import RunningMetrics
 from pochitrain.metric.metric import Evaluation
 
@@ -40,6 +41,7 @@ def evaluate(
     top_k: Collection[int] = (),
     left_out: Tensor | None = None,
     num_images: int | None = None,
+    group: ProcessGroup = ALONE,
 ) -> Evaluation:
     """Run `model` in evaluation mode over `batches`. Results stay on the device until the end.
 
@@ -48,6 +50,7 @@ def evaluate(
         left_out: True for each image of the split without which the accuracy is computed once more,
             bool, shape (N,), on the CPU.
         num_images: N, the size of the split; None = what is said of each image is not kept.
+        group: the processes that share the images; each gets the result for all of them.
     """
     model.eval()
     sums = RunningMetrics(precision.device)
@@ -76,6 +79,11 @@ def evaluate(
             said.append((indices, predicted, torch.softmax(logits.float(), dim=1).amax(dim=1)))
         if top_k:
             hits += (rank_of_truth(logits, labels)[:, None] < limits).sum(dim=0)
+    if not group.is_alone:
+        (side,) = group.largest(0 if confusion is None else side)
+        if confusion is None:  # fewer images than processes
+            confusion = torch.zeros(side**2, dtype=torch.int32, device=precision.device)
+        group.add_up([sums.values, confusion, hits, kept])
     assert confusion is not None, "a validation split has at least one picture"
     mean_loss, _ = sums.result()
     counts = dict(zip(sorted(top_k), hits.tolist(), strict=True))
@@ -86,6 +94,7 @@ def evaluate(
     if num_images is None:
         return found
     predicted_N, confidence_N = by_position(said, num_images, precision.device)
+    group.add_up([predicted_N, confidence_N])  # each image is in one process, 0 in the others
     return replace(
         found, predicted=predicted_N.cpu().numpy(), confidence=confidence_N.cpu().numpy()
     )
@@ -102,10 +111,12 @@ def by_position(
     Returns:
         Predicted class, int64, and its probability, float32, both of shape (N,) on `device`.
     """
-    positions, classes, confidences = (torch.cat(parts) for parts in zip(*said, strict=True))
-    positions = positions.to(device)
     predicted_N = torch.zeros(num_images, dtype=torch.int64, device=device)
     confidence_N = torch.zeros(num_images, dtype=torch.float32, device=device)
+    if not said:  # one of several processes, with fewer images than those
+        return predicted_N, confidence_N
+    positions, classes, confidences = (torch.cat(parts) for parts in zip(*said, strict=True))
+    positions = positions.to(device)
     return (
         predicted_N.index_copy_(0, positions, classes),
         confidence_N.index_copy_(0, positions, confidences),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.loader import Batch
+from pochitrain.engine.process_group import ALONE, ProcessGroup
 from pochitrain.engine.state import TrainState
 from pochitrain.error import PochiError
 from pochitrain.text import first_line, shorten_list
@@ -57,9 +58,20 @@ class FiniteLossCheck:
     latest one before a checkpoint is saved.
     """
 
-    def __init__(self, policy: Literal["stop", "skip"], dataset: ImageDataset) -> None:
+    def __init__(
+        self,
+        policy: Literal["stop", "skip"],
+        dataset: ImageDataset,
+        group: ProcessGroup = ALONE,
+    ) -> None:
+        """Check the losses of `dataset`.
+
+        Args:
+            group: the processes that share a batch; to skip, all of them leave it out.
+        """
         self.policy = policy
         self.dataset = dataset
+        self.group = group
         self.pending: tuple[HostCopy, Tensor, str] | None = None
 
     def accept(self, loss: Tensor, batch: Batch, state: TrainState) -> bool:
@@ -79,10 +91,14 @@ class FiniteLossCheck:
                 self.check_pending()
             return True
         value = loss.item()
-        if math.isfinite(value):
+        if self.group.largest(int(not math.isfinite(value))) == [0]:
             return True
         state.num_skipped += 1
-        log.warning("%s", f"Left out {where}: its loss is {value}. {self.names(batch.indices)}")
+        found = self.group.gather((value, batch.indices.cpu()))  # one process tells it for all
+        if found:
+            bad = next(value for value, _ in found if not math.isfinite(value))
+            indices = torch.cat([indices for _, indices in found])
+            log.warning("%s", f"Left out {where}: its loss is {bad}. {self.names(indices)}")
         return False
 
     def check_pending(self) -> None:

@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 
 from pochitrain.data.dataset import weights_of
 from pochitrain.data.loader import Batch, EpochLoader
+from pochitrain.engine.batch_norm import shared_statistics
 from pochitrain.engine.device import Precision
 from pochitrain.engine.evaluate import loss_sums
 from pochitrain.engine.fault import (
@@ -16,6 +18,8 @@ from pochitrain.engine.fault import (
     is_out_of_memory,
     out_of_memory_message,
 )
+from pochitrain.engine.gradient_exchange import GradientExchange
+from pochitrain.engine.process_group import ALONE, Peers, ProcessGroup
 from pochitrain.engine.state import TrainState
 from pochitrain.error import PochiError
 
@@ -28,6 +32,8 @@ class GradientAccumulator:
     A step takes `batches_per_step` batches (fewer at the end of an epoch), and each batch is
     computed in `state.num_microbatches` parts. Whatever the division, the gradient is that of total
     loss / total weight, so weights of classes and images and smaller batches are accounted for.
+
+    Several processes each take their part of every batch; `exchange` adds up what they have.
     """
 
     def __init__(
@@ -39,6 +45,7 @@ class GradientAccumulator:
         loss_check: FiniteLossCheck,
         faults: FaultPolicy,
         batches_per_step: int = 1,
+        group: ProcessGroup = ALONE,
     ) -> None:
         """Accumulate into `.grad` of the parameters of `state.model`."""
         self.state = state
@@ -54,10 +61,21 @@ class GradientAccumulator:
         self.sample_weights = None if weights is None else torch.from_numpy(weights)
         """Of every training image, on the CPU, float32, shape (N,)."""
         self.total_weight: Tensor | float = 0.0
-        """Weight of the losses in the step so far; used only with several batches per step."""
+        """Weight of the losses in the step so far; used only where `is_added_up`."""
+        self.is_last_part = False
+        """Whether the step ends with this part of a batch."""
         self.sums_at_start = state.sums.values.clone()
         """The epoch's metrics as they were before the step."""
         self.skipped_at_start = state.num_skipped
+        self.group = group
+        self.peers = group if isinstance(group, Peers) else None
+        self.exchanged = GradientExchange(state.model, group) if isinstance(group, Peers) else None
+        bounds = [] if self.peers is None else loader.batches.bounds()
+        self.copies_of = loader.batches.num_copies
+        self.batch_sizes = [stop - start for start, stop in bounds]
+        """Of all processes together; empty for one process, which does not need them."""
+        self.num_copies = 1
+        """How many processes have the images of this batch."""
 
     def add(self, batch: Batch) -> bool:
         """Add the gradient of batch number `state.batch` of the epoch.
@@ -73,8 +91,11 @@ class GradientAccumulator:
         if self.state.batch % self.batches_per_step == 0:
             self.begin_step()
         try:
-            for part in split_batch(batch, self.state.num_microbatches):
-                self.add_part(part, batch)
+            if self.peers is None:
+                for part in split_batch(batch, self.state.num_microbatches):
+                    self.add_part(part, batch)
+            else:
+                self.add_share(batch, self.peers)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -88,6 +109,18 @@ class GradientAccumulator:
         self.sums_at_start = self.state.sums.values.clone()
         self.skipped_at_start = self.state.num_skipped
 
+    def add_share(self, batch: Batch, peers: Peers) -> None:
+        """Add the gradient of the share of a batch that this process has."""
+        num, last = self.batch_sizes[self.state.batch], self.state.batch + 1
+        self.num_copies = copies = self.copies_of(num)
+        smallest = num if copies > 1 else num // peers.size
+        num_parts = max(1, min(self.state.num_microbatches, smallest // 2))  # the same everywhere
+        ends_step = last % self.batches_per_step == 0 or last == self.num_batches
+        for number, part in enumerate(split_batch(batch, num_parts), 1):
+            self.is_last_part = ends_step and number == num_parts
+            with shared_statistics(peers) if copies == 1 else nullcontext():
+                self.add_part(part, batch)
+
     def add_part(self, part: Batch, batch: Batch) -> None:
         """Add the gradient of `part` of `batch`, or of the whole batch."""
         images, labels, _ = part
@@ -96,16 +129,33 @@ class GradientAccumulator:
             loss, weight = loss_sums(self.criterion, logits, labels, self.weights_in(part))
         if not self.loss_check.accept(loss, batch, self.state):
             return
-        if self.batches_per_step > 1:  # the total weight is not known yet: see average()
-            divisor: Tensor | int = self.samples_of_step(self.state.batch)
-            self.total_weight = self.total_weight + weight.detach()
+        if self.is_added_up:  # the total weight is not known yet: see average()
+            divisor: Tensor | int = self.samples_of_step(self.state.batch) * self.num_copies
+            self.total_weight = self.total_weight + weight.detach() / self.num_copies
         else:
             divisor = weight if part is batch else self.weight_of(batch, logits.shape[1])
         scaled: Tensor = self.state.scaler.scale(loss / divisor)
+        if self.exchanged is not None and self.is_last_part:
+            self.exchanged.arm(self.total_weight)
         torch.autograd.backward(scaled)
         hard = labels if labels.ndim == 1 else labels.argmax(dim=1)
         correct = (logits.detach().argmax(dim=1) == hard).sum()
-        self.state.sums.add(loss, weight, correct, len(images))
+        if self.num_copies == 1 or self.group.is_first:
+            self.state.sums.add(loss, weight, correct, len(images))
+
+    def exchange(self) -> None:
+        """Give every process the sum of the gradients; nothing with one process."""
+        if self.exchanged is not None:
+            self.total_weight = self.exchanged.finish(self.total_weight)
+
+    def num_without(self) -> int:
+        """Number of parameters without a gradient in the latest step; 0 with one process."""
+        return 0 if self.exchanged is None else self.exchanged.num_without
+
+    @property
+    def is_added_up(self) -> bool:
+        """Whether the weight of a step is a sum over several batches, or processes."""
+        return self.batches_per_step > 1 or self.exchanged is not None
 
     def clear(self) -> None:
         """Forget the gradients, after a step."""
@@ -161,7 +211,7 @@ class GradientAccumulator:
 
     def average(self) -> None:
         """Divide unscaled gradients of several batches by their total weight."""
-        if self.batches_per_step == 1:
+        if not self.is_added_up:
             return
         factor = self.samples_of_step(self.state.batch - 1) / self.total_weight
         parameters = self.state.model.parameters()

@@ -123,6 +123,16 @@ class RunningMetrics:
 
 
 @dataclass
+class Collected:
+    """What several processes have separately, at a moment between two steps."""
+
+    sums: Tensor
+    """The values of `TrainState.sums`, added up."""
+    random: list[dict[str, Any]]
+    """`random_state()` of each process."""
+
+
+@dataclass
 class TrainState:
     """The objects being trained, and the progress of the run."""
 
@@ -159,6 +169,8 @@ class TrainState:
     """Probability of that class, float32, shape (N,)."""
     stop_reason: str | None = None
     """Why the run ends before its last epoch; None to continue. Callbacks may set it."""
+    collected: "Collected | None" = None
+    """What a checkpoint needs of all processes, in the first of several."""
 
     def record(self, record: EpochRecord) -> None:
         """Add a finished epoch, and judge it if the monitored value is known."""
@@ -204,20 +216,32 @@ class TrainState:
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "random": random_state(),
+            "random": self.random_state(),
             "epoch": self.epoch,
             "batch": self.batch,
             "step": self.step,
             "num_microbatches": self.num_microbatches,
             "num_skipped": self.num_skipped,
-            "sums": self.sums.values.cpu(),
+            "sums": (self.sums.values if self.collected is None else self.collected.sums).cpu(),
             "history": [asdict(record) for record in self.history],
             "best": None if best is None else dict(best),
             "stop_reason": self.stop_reason,
         }
 
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Restore the state that `state_dict` returned."""
+    def random_state(self) -> dict[str, Any]:
+        """That of this process; of several, with the state of the others."""
+        if self.collected is None:
+            return random_state()
+        first, *others = self.collected.random
+        return {**first, "others": others}
+
+    def load_state_dict(self, saved: dict[str, Any], rank: int = 0) -> None:
+        """Restore the state that `state_dict` returned.
+
+        Args:
+            rank: of this process. Random numbers go on as in the same process before; in one that
+                was not there, they stay as they are.
+        """
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         settle_kernels(self.optimizer)
@@ -231,7 +255,11 @@ class TrainState:
         self.history = [EpochRecord(**record) for record in saved["history"]]
         self.best = None if saved["best"] is None else Best(**saved["best"])
         self.stop_reason = saved["stop_reason"]
-        restore_random_state(saved["random"])
+        if rank:
+            self.sums.values.zero_()  # the first process has all of it
+        states = [saved["random"], *saved["random"].get("others", [])]
+        if rank < len(states):
+            restore_random_state(states[rank])
 
 
 def random_state() -> dict[str, Any]:

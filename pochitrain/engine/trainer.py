@@ -14,8 +14,10 @@ from pochitrain.engine.evaluate import evaluate
 from pochitrain.engine.fault import FaultPolicy, FiniteLossCheck
 from pochitrain.engine.interrupt import StopRequest
 from pochitrain.engine.microbatch import GradientAccumulator
-from pochitrain.engine.state import EpochRecord, TrainState
-from pochitrain.error import DataError, Interrupted, PochiError
+from pochitrain.engine.process_group import ALONE, ProcessGroup
+from pochitrain.engine.shared_batches import agreed_batches
+from pochitrain.engine.state import Collected, EpochRecord, TrainState, random_state
+from pochitrain.error import DataError, Interrupted, PochiError, ToldElsewhere
 from pochitrain.metric.metric import Evaluation, Metric, compute_metrics, wanted_top_k
 from pochitrain.scheduler.warm_up import step_scheduler
 
@@ -43,6 +45,7 @@ class Trainer:
         metrics: Sequence[Metric] = (),
         accumulator: type[GradientAccumulator] = GradientAccumulator,
         left_out: Tensor | None = None,
+        group: ProcessGroup = ALONE,
     ) -> None:
         """Prepare a run.
 
@@ -55,6 +58,8 @@ class Trainer:
             accumulator: computes the gradients.
             left_out: True for each validation image without which the accuracy is computed once
                 more (LEFT_OUT_COLUMN), bool, shape (N,); None = no such column.
+            group: the processes that train together; each has its own trainer, loaders and copy of
+                the state, and what they agree on is the same in all.
         """
         self.state = state
         self.metrics = metrics
@@ -69,7 +74,8 @@ class Trainer:
         self.gradient_accumulation = gradient_accumulation
         self.gradient_clip_norm = gradient_clip_norm
         faults = faults or FaultPolicy()
-        self.loss_check = FiniteLossCheck(faults.nonfinite, train_loader.dataset)
+        self.group = group
+        self.loss_check = FiniteLossCheck(faults.nonfinite, train_loader.dataset, group)
         self.gradients = accumulator(
             state,
             train_loader,
@@ -78,6 +84,7 @@ class Trainer:
             self.loss_check,
             faults,
             gradient_accumulation,
+            group,
         )
         self.stop_request = stop_request or StopRequest()
         self.between_batches = False
@@ -97,13 +104,16 @@ class Trainer:
             self.emit("on_fit_start")
             self.run_epochs()
             self.emit("on_fit_end")
-        except (Interrupted, DataError):
+        except (Interrupted, DataError, ToldElsewhere):
             if self.between_batches and self.gradients.is_between_steps():
                 self.save()
             self.checkpoints.finish()
             raise
         except RuntimeError as error:  # torch raises it anywhere when a loader process dies
             self.checkpoints.finish()
+            lost = self.group.lost()
+            if lost is not None:
+                raise PochiError(lost) from error
             dead = dead_worker(error, self.train_loader.loader.num_workers)
             if dead is None:
                 raise
@@ -124,6 +134,7 @@ class Trainer:
             validation = self.validate()
             self.finish_epoch(validation)
             self.end_epoch()
+            self.collect()
             self.checkpoints.end_of_epoch(state, self.callbacks)
 
     def train_epoch(self) -> None:
@@ -144,7 +155,7 @@ class Trainer:
             if complete:
                 self.step()
             self.emit("on_batch_end")
-            if complete and state.batch < len(self.train_loader) and self.checkpoints.is_due(state):
+            if complete and state.batch < len(self.train_loader) and self.is_due():
                 self.save()
         return True
 
@@ -153,6 +164,7 @@ class Trainer:
         state = self.state
         if self.gradients.is_empty():
             return
+        self.gradients.exchange()
         state.scaler.unscale_(state.optimizer)
         self.gradients.average()
         self.emit("on_gradients")
@@ -166,7 +178,24 @@ class Trainer:
     def save(self) -> None:
         """Write `last.pth`, between two steps."""
         self.loss_check.check_pending()
+        self.collect()
         self.checkpoints.save_last(self.state, self.callbacks)
+
+    def is_due(self) -> bool:
+        """Whether to save now, in the middle of an epoch."""
+        due = self.checkpoints.is_due(self.state)
+        if self.checkpoints.every_minutes is None:
+            return due
+        return self.group.from_first(lambda: due)  # the clocks of processes differ
+
+    def collect(self) -> None:
+        """Prepare the first process to save what each one has by itself."""
+        if self.group.is_alone:
+            return
+        sums = self.state.sums.values.clone()
+        self.group.add_up([sums])
+        found = self.group.gather(random_state())
+        self.state.collected = Collected(sums, found) if found else None
 
     def batches(self, loader: EpochLoader, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from number `start` (0-based) on.
@@ -175,16 +204,31 @@ class Trainer:
             Interrupted: between two optimizer steps, after a stop request.
         """
         iterator = loader.epoch(epoch, start)
+        if not self.group.is_alone:
+            iterator = agreed_batches(
+                iterator,
+                len(loader) - start,
+                self.group,
+                self.stop_request,
+                self.describe_place,
+                self.gradients.is_between_steps,
+                self.gradients.num_without,
+            )
         while True:
             self.between_batches = True
-            if self.stop_request.signal is not None and self.gradients.is_between_steps():
-                done = f"after {self.state.batch} of {len(self.train_loader)} batches"
-                raise self.stop_request.error(f"in epoch {self.state.epoch + 1}, {done}")
+            asked = self.group.is_alone and self.stop_request.signal is not None
+            if asked and self.gradients.is_between_steps():
+                raise self.stop_request.error(self.describe_place())
             batch = next(iterator, None)
             self.between_batches = False
             if batch is None:
                 return
             yield batch
+
+    def describe_place(self) -> str:
+        state = self.state
+        done = f"after {state.batch} of {len(self.train_loader)} batches"
+        return f"in epoch {state.epoch + 1}, {done}"
 
     def validate(self) -> Evaluation | None:
         """Evaluate the model on the validation split; None without one."""
@@ -201,11 +245,13 @@ class Trainer:
             wanted_top_k(self.metrics),
             self.left_out,
             self.val_loader.num_samples,
+            self.group,
         )
 
     def finish_epoch(self, validation: Evaluation | None) -> None:
         """Record the epoch with the learning rates used in it."""
         state = self.state
+        self.group.add_up([state.sums.values])
         loss, accuracy = state.sums.result()
         if loss != loss:
             raise PochiError(
@@ -247,6 +293,9 @@ class Trainer:
             if not state.is_judged and state.monitor.metric in state.history[-1].numbers():
                 state.judge()
                 self.step_scheduler()
+        if not self.group.is_alone:
+            decided = state.history[-1].extra, state.stop_reason
+            state.history[-1].extra, state.stop_reason = self.group.from_first(lambda: decided)
         if not state.is_judged:  # no callback has added it in this epoch
             state.judge()
             self.step_scheduler()

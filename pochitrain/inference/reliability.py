@@ -36,13 +36,17 @@ def reliability(probabilities_NC: Floats, labels_N: Integers) -> list[Bin]:
         probabilities_NC: finite; rows sum to 1.
         labels_N: the true classes.
     """
-    confidence = probabilities_NC.max(axis=1)
-    right = probabilities_NC.argmax(axis=1) == labels_N
-    index_N = np.clip(np.ceil(confidence * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
+    right_N = probabilities_NC.argmax(axis=1) == labels_N
+    return bin_answers(probabilities_NC.max(axis=1), right_N)
+
+
+def bin_answers(confidence_N: Floats, right_N: npt.NDArray[np.bool_]) -> list[Bin]:
+    """As `reliability`, from the confidence of the predicted class and whether it is right."""
+    index_N = np.clip(np.ceil(confidence_N * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
     found = []
     for index in np.unique(index_N):
         inside = index_N == index
-        means = float(confidence[inside].mean()), float(right[inside].mean())
+        means = float(confidence_N[inside].mean()), float(right_N[inside].mean())
         found.append(Bin(index / NUM_BINS, (index + 1) / NUM_BINS, int(inside.sum()), *means))
     return found
 

@@ -1,7 +1,6 @@
 """The files of an inference: predictions, report per class, summary."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from pochitrain.atomic import write_text
 from pochitrain.inference.score import Scores
+from pochitrain.manner import without_nan
 from pochitrain.text import format_csv, format_json
 
 COLUMNS = (
@@ -53,6 +53,27 @@ def format_predictions(rows: Sequence[PredictionRow], class_names: list[str]) ->
     return format_csv(header, (cells(row, class_names, columns) for row in rows))
 
 
+def prediction_objects(
+    rows: Sequence[PredictionRow], class_names: list[str]
+) -> list[dict[str, Any]]:
+    """The rows of inference_results.csv as JSON objects: the same keys, None where not known."""
+    return [
+        {
+            "image_path": row.image_path,
+            "predicted": row.predicted,
+            "predicted_class": None if row.predicted is None else class_names[row.predicted],
+            "true": row.true,
+            "true_class": None if row.true is None else class_names[row.true],
+            "confidence": row.confidence,
+            "correct": None if None in (row.true, row.predicted) else row.predicted == row.true,
+            "accepted": row.accepted,
+            "class_set": row.class_set and [class_names[index] for index in row.class_set],
+            "error": row.error or None,
+        }
+        for row in rows
+    ]
+
+
 def cells(row: PredictionRow, class_names: list[str], further: Sequence[str]) -> list[object]:
     """The cells of a row of inference_results.csv, in the order of its columns."""
     known = row.true is not None and row.predicted is not None
@@ -86,12 +107,3 @@ def format_report(scores: Scores) -> str:
 def save_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON object. NaN and infinity, which JSON cannot represent, become null."""
     write_text(path, format_json(without_nan(content)))
-
-
-def without_nan(value: Any) -> Any:
-    """`value` with None for the numbers in it, at any depth, that are not finite."""
-    if isinstance(value, dict):
-        return {key: without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,14 +1,13 @@
 """A page of the most confident mistakes, in one HTML file that contains the images."""
 
-import base64
 import html
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from PIL import Image
 
 from pochitrain.report.html_page import frame_page
+from pochitrain.report.thumbnail import shrink
 
 THUMBNAIL_PX = 160
 MAX_MISTAKES = 200
@@ -58,12 +57,8 @@ def format_card(mistake: Mistake) -> str:
 
 
 def embed(image: Image.Image) -> str:
-    """A small JPEG as a data URL."""
-    small = image.copy()
-    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    stream = io.BytesIO()
-    small.save(stream, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+    """A small version as a data URL."""
+    return shrink(image, THUMBNAIL_PX)
 
 
 STYLE = """\

@@ -8,20 +8,19 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
 
 from pochitrain.command import typed_command
 from pochitrain.config.strategy import BUDGET, PROBE, strategy_name
-from pochitrain.console import open_console
+from pochitrain.console import PrintableConsole, open_console
 from pochitrain.engine.device import Precision, select_device, select_precision
 from pochitrain.error import ConfigError, require
+from pochitrain.manner import print_json
 from pochitrain.run.build import RunParts, build_parts
 from pochitrain.run.callback import check_callbacks
 from pochitrain.run.measure import Workbench, in_turns, median_ratio
 from pochitrain.run.summary import describe_step
 from pochitrain.run.train import print_warnings, set_backends
 from pochitrain.seed import seed_everything
-from pochitrain.text import format_json
 from pochitrain.threads import num_cores
 
 BLOCK_S = 0.5
@@ -58,7 +57,7 @@ class BenchResult:
     """Settings that would help, most likely first."""
 
 
-def bench(cfg: DictConfig, warnings: list[str], seconds: float, as_json: bool) -> None:
+def bench(cfg: DictConfig, warnings: list[str], seconds: float) -> None:
     """Measure the training of `cfg` for about `seconds`, and print the result.
 
     Makes no run directory and keeps no decoded images.
@@ -87,9 +86,7 @@ def bench(cfg: DictConfig, warnings: list[str], seconds: float, as_json: bool) -
         parts.close_loaders()
     result.bottleneck = "model" if result.ratio >= ENOUGH else "loader"
     result.suggestions = suggest(cfg, parts.precision, result)
-    if as_json:
-        print(format_json({**asdict(result), "warnings": warnings}), end="")
-        return
+    print_json({**asdict(result), "warnings": warnings})
     console = open_console()
     print_warnings(console, [*warnings, *precision.warnings, *parts.data.warnings])
     print_result(console, result)
@@ -192,7 +189,7 @@ def suggest_size(cfg: DictConfig) -> list[str]:
     return [f"transform.size={side // 2}"] if side is not None and side >= 64 else []
 
 
-def print_result(console: Console, result: BenchResult) -> None:
+def print_result(console: PrintableConsole, result: BenchResult) -> None:
     height, width = result.side_px
     rows = {
         "batch": f"{result.images_per_batch} pictures of {height} x {width} px",
@@ -207,12 +204,12 @@ def print_result(console: Console, result: BenchResult) -> None:
     }
     width = max(map(len, rows))
     for label, text in rows.items():
-        console.print(f"[bold]{label:<{width}}[/bold]  ", end="")
-        console.print(text, markup=False, highlight=False)
+        console.result(f"[bold]{label:<{width}}[/bold]  ", end="")
+        console.result(text, markup=False)
     for i, word in enumerate(result.suggestions):
         label = "to try" if i == 0 else ""
-        console.print(f"[bold]{label:<{width}}[/bold]  ", end="")
-        console.print(as_command(word), markup=False, highlight=False, soft_wrap=True)
+        console.result(f"[bold]{label:<{width}}[/bold]  ", end="")
+        console.result(as_command(word), markup=False)
 
 
 def explain(result: BenchResult) -> str:

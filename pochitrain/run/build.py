@@ -31,6 +31,7 @@ from pochitrain.loss.criterion import build_criterion
 from pochitrain.metric.metric import Metric
 from pochitrain.model.head import SplitModel, split_head
 from pochitrain.model.smoke_test import smoke_test
+from pochitrain.ranks import Ranks
 from pochitrain.run.callback import build_user_callbacks
 from pochitrain.run.metric import build_metrics, choose_monitor
 from pochitrain.run.optimization import build_optimization, group_parameters
@@ -76,13 +77,19 @@ class RunParts:
                 loader.close()
 
 
-def build_parts(cfg: DictConfig, precision: Precision, data: DataSplits | None = None) -> RunParts:
+def build_parts(
+    cfg: DictConfig,
+    precision: Precision,
+    data: DataSplits | None = None,
+    ranks: Ranks | None = None,
+) -> RunParts:
     """Build every part on the device of `precision`, and try them together.
 
     What is `auto` in `cfg` gets a value that suits the data.
 
     Args:
         data: used in place of what the config describes.
+        ranks: of the processes that share each batch.
 
     Raises:
         ConfigError: for anything that would make training fail.
@@ -105,7 +112,7 @@ def build_parts(cfg: DictConfig, precision: Precision, data: DataSplits | None =
     mixes = cfg.transform.get("batch") is not None
     is_weighted = weights_of(data.train) is not None
     criterion = build_criterion(parts, counts, soft_labels=mixes, sample_weights=is_weighted)
-    train_loader, val_loader = build_loaders(parts, data, pipelines, device)
+    train_loader, val_loader = build_loaders(parts, data, pipelines, device, ranks)
     check_accumulation(cfg.gradient_accumulation, len(train_loader))
     metrics = [] if data.val is None else build_metrics(parts, len(data.class_names))
     model = build_model(parts, data, device)
@@ -183,7 +190,11 @@ def check_num_classes(cfg: DictConfig, data: DataSplits) -> None:
 
 
 def build_loaders(
-    parts: Components, data: DataSplits, pipelines: dict[str, Any], device: torch.device
+    parts: Components,
+    data: DataSplits,
+    pipelines: dict[str, Any],
+    device: torch.device,
+    ranks: Ranks | None = None,
 ) -> tuple[EpochLoader, EpochLoader | None]:
     """Loaders of the training and the validation split; None without validation.
 
@@ -199,6 +210,7 @@ def build_loaders(
     infer_pin_memory = options.pop("infer_pin_memory", None)
     cfg = parts.cfg
     shared = {**options, "seed": cfg.seed, "device": device, "channels_last": cfg.channels_last}
+    shared["ranks"] = ranks
     train_loader = build_loader(
         data.train,
         pipelines["train"],

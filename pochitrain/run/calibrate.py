@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 
 from pochitrain.atomic import write_with
-from pochitrain.console import open_console
+from pochitrain.console import PrintableConsole, open_console
 from pochitrain.engine.checkpoint import load_checkpoint
 from pochitrain.error import ConfigError
 from pochitrain.inference.calibration import MIN_IMAGES, Calibration, describe_mistakes
@@ -24,6 +23,7 @@ from pochitrain.inference.source import Source, open_source
 from pochitrain.inference.stream import classify
 from pochitrain.inference.table import save_json
 from pochitrain.inference.temperature import fit_temperature, out_of_fold
+from pochitrain.manner import print_json
 from pochitrain.run.infer import run_folder
 from pochitrain.run.status import FILE, try_lock
 
@@ -81,9 +81,11 @@ def calibrate(settings: CalibrateSettings) -> Path:
     origin = {"model": str(file), "data": source.origin, "unreadable": len(answers.unreadable)}
     save_json(folder / REPORT, origin | report)
     draw(report, folder / GRAPH)
+    written = [str(path) for path in (file, folder / REPORT, folder / GRAPH)]
+    print_json(origin | report | {"files": written, "warnings": list(source.warnings)})
     print_result(console, found, origin, report)
-    written = f"Written to {folder}:\n  {file.name} (now calibrated)  {REPORT}  {GRAPH}"
-    console.print(written, markup=False)
+    console.result(f"Written to {folder}:", markup=False)
+    console.print(f"  {file.name} (now calibrated)  {REPORT}  {GRAPH}", markup=False)
     return file
 
 
@@ -183,12 +185,12 @@ def draw(report: dict[str, Any], path: Path) -> None:
 
 
 def print_result(
-    console: Console, found: Calibration, origin: dict[str, Any], report: dict[str, Any]
+    console: PrintableConsole, found: Calibration, origin: dict[str, Any], report: dict[str, Any]
 ) -> None:
     """Print the temperature, what it changes, and what could be promised with it."""
 
     def print_plain(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.result(text, markup=False)
 
     print_plain(f"model        {origin['model']}")
     print_plain(f"data         {origin['data']}: {found.images:,} pictures")

@@ -26,6 +26,8 @@ from pochitrain.engine.callback import Callback
 from pochitrain.engine.device import Precision
 from pochitrain.engine.evaluate import evaluate
 from pochitrain.engine.interrupt import StopRequest
+from pochitrain.engine.process_group import ProcessGroup
+from pochitrain.engine.shared_batches import agreed_batches
 from pochitrain.error import ConfigError, require
 from pochitrain.metric.metric import Evaluation, Metric, wanted_top_k
 from pochitrain.model.block import find_blocks
@@ -42,8 +44,14 @@ def build_callbacks(
     ema: WeightEMA | None,
     user_callbacks: Sequence[Callback] = (),
     metrics: Sequence[Metric] = (),
+    is_first: bool = True,
 ) -> list[Callback]:
-    """The callbacks that the config enables; their files are written below `folder`."""
+    """The callbacks that the config enables; their files are written below `folder`.
+
+    Args:
+        is_first: False in the other processes of a run, which neither write nor decide: they have
+            only what changes the model, and the user's callbacks.
+    """
     callbacks: list[Callback] = []
     freeze = cfg.model.get("freeze")
     if freeze:
@@ -51,6 +59,8 @@ def build_callbacks(
     if ema is not None:  # before callbacks that show or write its results
         callbacks.append(ema)
     callbacks += user_callbacks  # likewise: they may add columns
+    if not is_first:
+        return callbacks
     if cfg.metrics.export:
         callbacks.append(MetricsCSV(folder / "training_metrics.csv"))
         callbacks.append(ConfusionMatrixCSV(folder / "confusion_matrix.csv", class_names))
@@ -158,6 +168,7 @@ def build_ema(
     metadata: dict[str, Any],
     stop_request: StopRequest,
     metrics: Sequence[Metric],
+    group: ProcessGroup,
 ) -> WeightEMA | None:
     """The callback that averages the weights; None if `ema_decay` is null.
 
@@ -165,18 +176,25 @@ def build_ema(
         metadata: entries of every checkpoint of the run.
         stop_request: checked between batches.
         metrics: metrics of the average to compute besides loss and accuracy.
+        group: the processes that train together.
     """
     if cfg.ema_decay is None:
         return None
+    where = "in the evaluation of the average"
 
     def validate(averaged: nn.Module) -> Evaluation:
         assert val_loader is not None
-        batches = stop_request.watch(val_loader.epoch(0), "in the evaluation of the average")
-        return evaluate(averaged, batches, criterion, precision, wanted_top_k(metrics))
+        shares, num = val_loader.epoch(0), len(val_loader)
+        if group.is_alone:
+            batches = stop_request.watch(shares, where)
+        else:
+            batches = agreed_batches(shares, num, group, stop_request, lambda: where)
+        top_k = wanted_top_k(metrics)
+        return evaluate(averaged, batches, criterion, precision, top_k, group=group)
 
     path = folder / "models" / "ema.pth"
     watch = validate if val_loader else None
-    return WeightEMA(path, model, cfg.ema_decay, watch, metadata, metrics)
+    return WeightEMA(path, model, cfg.ema_decay, watch, metadata, metrics, group.is_first)
 
 
 def check_callbacks(cfg: DictConfig, model: nn.Module) -> None:

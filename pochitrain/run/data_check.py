@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from pochitrain.atomic import write_text
 from pochitrain.check.classes import (
@@ -22,10 +21,11 @@ from pochitrain.check.pictures import Pictures
 from pochitrain.check.quality import judge_quality, judge_sizes
 from pochitrain.check.scan import Look, scan
 from pochitrain.config.component import Components
-from pochitrain.console import open_console
+from pochitrain.console import PrintableConsole, open_console
 from pochitrain.data.dataset import require_splits
 from pochitrain.data.twins import save_alike
 from pochitrain.error import ConfigError, require
+from pochitrain.manner import print_json
 from pochitrain.paths import make_numbered_directory
 from pochitrain.report.data_check import format_page
 from pochitrain.run.label_check import judge_labels
@@ -94,8 +94,27 @@ def check_data(cfg: DictConfig, warnings: list[str], settings: CheckSettings) ->
         names = [pictures.class_name(i) for i in range(len(pictures))]
         write_text(settings.fix_list, findings.fix_list(names))
         files.append(settings.fix_list)
+    print_json(
+        {
+            "pictures": {
+                "training": pictures.num_train,
+                "validation": len(pictures) - pictures.num_train,
+            },
+            "classes": {
+                name: {"training": train, "validation": val}
+                for name, (train, val) in zip(
+                    pictures.class_names, count_sides(pictures), strict=True
+                )
+            },
+            "problems": len(findings.problems()),
+            "counts": {kind: len(findings.of_kind(kind)) for kind in findings.kinds()},
+            "findings": findings.as_json(),
+            "notes": notes,
+            "files": files,
+        }
+    )
     print_summary(console, pictures, looks, findings, notes)
-    console.print(f"Written: {'  '.join(files)}", markup=False)
+    console.result(f"Written: {'  '.join(files)}", markup=False)
     return bool(findings.problems())
 
 
@@ -182,7 +201,7 @@ def write_files(
 
 
 def print_summary(
-    console: Console,
+    console: PrintableConsole,
     pictures: Pictures,
     looks: dict[int, Look],
     findings: Findings,
@@ -193,19 +212,19 @@ def print_summary(
     for label, text in rows.items():
         console.print(f"{label:<{width}}  {text}", markup=False)
     for note in notes:
-        console.print(note, style="yellow", markup=False)
+        console.warn(note)
     if not findings.found:
-        console.print("Nothing to report.", style="bold")
+        console.result("Nothing to report.", style="bold")
         return
     width = max(map(len, findings.kinds()))
     for kind in findings.kinds():
         own = leaks_first(findings.of_kind(kind))
         across = sum(finding.across_split for finding in own)
         number = f"{len(own):,}" + (f" ({across:,} across the split)" if across else "")
-        console.print(f"[bold]{kind:<{width}}  {number}[/bold]  {KINDS[kind]}")
+        console.result(f"[bold]{kind:<{width}}  {number}[/bold]  {KINDS[kind]}")
         for finding in own[:SHOWN]:
             paths = [findings.names[i] for i in finding.images]
             text = ": ".join([*([shorten_list(paths, 2)] if paths else []), finding.detail])
-            console.print(f"  {text}", markup=False)
+            console.result(f"  {text}", markup=False)
         if len(own) > SHOWN:
-            console.print(f"  and {len(own) - SHOWN:,} more", markup=False)
+            console.result(f"  and {len(own) - SHOWN:,} more", markup=False)

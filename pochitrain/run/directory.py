@@ -17,8 +17,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from pochitrain.atomic import write_text
 from pochitrain.command import typed_command
 from pochitrain.paths import make_run_directory, require_new_directory
+from pochitrain.ranks import launch_id
 from pochitrain.text import format_json
 
+METADATA = "environment.json"
 PACKAGES = (
     "pochitrain",
     "torch",
@@ -143,7 +145,9 @@ def save_metadata(path: Path, metadata: dict[str, Any]) -> None:
         "platform": platform.platform(),
         **metadata,
     }
-    file = path / "environment.json"
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        content["launch"] = launch_id()
+    file = path / METADATA
     try:
         first = json.loads(file.read_text(encoding="utf-8"))
         content = {**first, "continued": [*first.get("continued", []), content]}

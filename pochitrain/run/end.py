@@ -13,16 +13,30 @@ from omegaconf import DictConfig
 from pochitrain.command import typed_command
 from pochitrain.engine.interrupt import StopRequest
 from pochitrain.engine.state import TrainState
-from pochitrain.error import ConfigError, Interrupted, PochiError, cannot_access
+from pochitrain.error import (
+    ConfigError,
+    Interrupted,
+    PochiError,
+    ToldElsewhere,
+    cannot_access,
+)
+from pochitrain.ranks import Ranks, find_ranks
 from pochitrain.run.status import write_status
 from pochitrain.text import quote_override
 
 
 @contextmanager
 def report_end(
-    folder: Path, cfg: DictConfig, state: TrainState, request: StopRequest
+    folder: Path,
+    cfg: DictConfig,
+    state: TrainState,
+    request: StopRequest,
+    ranks: Ranks | None = None,
 ) -> Iterator[None]:
     """Keep status.json up to date while the run trains, and add to errors how to continue it.
+
+    Args:
+        ranks: of several processes, of which the first keeps status.json.
 
     Raises:
         Interrupted: when asked to stop.
@@ -32,10 +46,13 @@ def report_end(
 
     def set_status(status: str) -> None:
         with suppress(OSError):  # most likely a full disk, which was the first error too
-            write_status(folder, status, state)
+            if is_first:
+                write_status(folder, status, state)
 
+    is_first = ranks is None or ranks.is_first
     try:
-        write_status(folder, "running", state)
+        if is_first:
+            write_status(folder, "running", state)
         yield
     except Interrupted as error:
         set_status("interrupted")
@@ -47,7 +64,7 @@ def report_end(
         raise Interrupted(f"{stopped}\n{how_to_continue(folder, cfg)}", stopped.exit_code) from None
     except (PochiError, OSError) as error:
         set_status("failed")
-        if isinstance(error, ConfigError):
+        if isinstance(error, (ConfigError, ToldElsewhere)):
             raise
         if not folder.is_dir():
             raise PochiError(
@@ -67,6 +84,7 @@ def report_end(
 def how_to_continue(folder: Path, cfg: DictConfig) -> str:
     """The command that continues this run, or the sweep that it is part of."""
     program, arguments = typed_command()
+    program = launch(program)
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         rest = [argument for argument in arguments if not argument.startswith("resume=")]
         # Hydra needs all overrides in a row, with the flags before or after them.
@@ -78,3 +96,15 @@ def how_to_continue(folder: Path, cfg: DictConfig) -> str:
         if cfg.allow_targets:
             command.append(f"allow_targets=[{','.join(cfg.allow_targets)}]")
     return f"To continue: {shlex.join(command)}"
+
+
+def launch(program: list[str]) -> list[str]:
+    """The command that starts `program` in as many processes as now."""
+    ranks = find_ranks()
+    if ranks.is_alone:
+        return program
+    if ranks.launcher == "srun":
+        return ["srun", f"--ntasks={ranks.world_size}", *program]
+    words = program[1:] if program[0] == "python" else ["--no-python", *program]
+    nodes = "" if ranks.local_world_size == ranks.world_size else " ..."
+    return ["torchrun", *nodes.split(), f"--nproc-per-node={ranks.local_world_size}", *words]

@@ -21,6 +21,7 @@ from pochitrain.inference.network import TorchNetwork
 from pochitrain.inference.source import open_source
 from pochitrain.inference.stream import Decoded, classify
 from pochitrain.inference.table import save_json
+from pochitrain.manner import print_json
 from pochitrain.run.directory import collect_versions
 
 NEEDED = ("batch_size", "seed", "mean", "std", "precision", "data", "model", "confusion_matrix")
@@ -79,17 +80,19 @@ def export(settings: ExportSettings) -> Path:
     finally:
         unproven.unlink(missing_ok=True)
     shape = ", ".join(map(str, ("batch" if settings.dynamic_batch else 1, *example.shape[1:])))
-    console.print(
+    files = [str(target), str(target.with_name("parity.json"))]
+    print_json(proof | {"files": files, "warnings": list(source.warnings)})
+    console.result(
         f"parity    {parity.images:,} pictures: {parity.top1_agreement:.2f} % same class,"
     )
-    console.print(
+    console.result(
         f"          logits differ by at most {parity.max_abs_logit_difference:.2g}, confidence by "
         f"{parity.max_abs_confidence_difference:.2g}"
     )
     if classifier.calibration is not None:
-        console.print(f"calibrated  by temperature {classifier.temperature:.4g}, in the graph")
-    console.print(f"input     {INPUT}: float32 ({shape}); opset {opset}", markup=False)
-    console.print(f"Written to {target.parent}:\n  {target.name}  parity.json", markup=False)
+        console.result(f"calibrated  by temperature {classifier.temperature:.4g}, in the graph")
+    console.result(f"input     {INPUT}: float32 ({shape}); opset {opset}", markup=False)
+    console.result(f"Written to {target.parent}:\n  {target.name}  parity.json", markup=False)
     return target
 
 

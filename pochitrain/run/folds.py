@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
-from rich.console import Console
 
 from pochitrain.atomic import write_text
 from pochitrain.config.component import plain
 from pochitrain.config.insight import ConfusionMatrixConfig
-from pochitrain.console import open_console
+from pochitrain.console import PrintableConsole, open_console
 from pochitrain.error import PochiError
 from pochitrain.inference.score import Scores, score
 from pochitrain.inference.table import format_report, save_json
@@ -35,12 +34,11 @@ from pochitrain.run.judge import (
 from pochitrain.run.metric import metrics_of_names
 from pochitrain.run.resume.find import find_run_of
 from pochitrain.run.status import read_status
-from pochitrain.search.grid import GridJob
+from pochitrain.search.grid import GridJob, is_fold
 from pochitrain.text import format_csv
 
 NAME = "folds"
 """Of the directory of a summary, beside the runs; then folds_002, ..."""
-FOLD_KEY = "data.fold"
 SHOWN = ("accuracy", "balanced_accuracy", "macro_f1_score")
 
 
@@ -78,13 +76,9 @@ def summarize_folds(jobs: Sequence[GridJob]) -> list[Path]:
         if len(once) > 1:
             folds = [read_fold(once[fold]) for fold in sorted(once)]
             if len(settings) > 1:
-                console.print(f"\nFolds of {' '.join(overrides)}", markup=False, soft_wrap=True)
+                console.result(f"\nFolds of {' '.join(overrides)}", markup=False)
             written.append(write_summary(folds, group[0], console))
     return written
-
-
-def is_fold(override: str) -> bool:
-    return override.lstrip("+").partition("=")[0] == FOLD_KEY
 
 
 def read_fold(job: GridJob) -> Fold:
@@ -112,7 +106,7 @@ def read_fold(job: GridJob) -> Fold:
     return Fold(number, run, epoch, found, text)
 
 
-def write_summary(folds: Sequence[Fold], job: GridJob, console: Console) -> Path:
+def write_summary(folds: Sequence[Fold], job: GridJob, console: PrintableConsole) -> Path:
     """Write and print the summary of some folds of one setting; returns its directory."""
     cfg = job.cfg
     folder = make_numbered_directory(job.parent, NAME, digits=3)
@@ -135,7 +129,7 @@ def write_summary(folds: Sequence[Fold], job: GridJob, console: Console) -> Path
     print_summary(console, content, folder)
     if cfg.data.get("test_fraction") or cfg.data.get("test_root"):
         advice = "Train the chosen setting once, without --multirun."
-        console.print(f"Test: {COMPARED}. {advice}", soft_wrap=True)
+        console.print(f"Test: {COMPARED}. {advice}")
     return folder
 
 
@@ -201,11 +195,11 @@ def format_table(content: dict[str, Any]) -> str:
     return format_csv(["fold", "images", "best_epoch", *keys], rows)
 
 
-def print_summary(console: Console, content: dict[str, Any], folder: Path) -> None:
+def print_summary(console: PrintableConsole, content: dict[str, Any], folder: Path) -> None:
     """Print the scores of the folds, their mean ± standard deviation, and what was written."""
 
     def print_plain(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.result(text, markup=False)
 
     num, of = len(content["folds"]), content["num_folds"]
     missing = "" if content["complete"] else f" ({num} of {of}: not every picture was predicted)"

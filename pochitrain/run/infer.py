@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console
 
 from pochitrain.atomic import write_text
 from pochitrain.callback.confusion_csv import format_confusion
 from pochitrain.config.insight import ConfusionMatrixConfig
-from pochitrain.console import open_console
+from pochitrain.console import PrintableConsole, open_console
 from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.decode import UnreadableImageError
 from pochitrain.error import ConfigError, require
@@ -39,8 +38,10 @@ from pochitrain.inference.table import (
     PredictionRow,
     format_predictions,
     format_report,
+    prediction_objects,
     save_json,
 )
+from pochitrain.manner import is_json, print_json
 from pochitrain.paths import make_numbered_directory
 from pochitrain.report.gallery import MAX_MISTAKES, Mistake, format_gallery
 from pochitrain.run.metric import saved_metrics
@@ -97,10 +98,12 @@ def infer(settings: InferSettings) -> Path | None:
     if source.is_picture:
         print_one(console, classifier, answers, probabilities, settings)
         for line in describe_answer(decision, probabilities[0].tolist(), classifier.class_names):
-            console.print(line, markup=False, soft_wrap=True)
-        if settings.output is None:
-            return None
+            console.result(line, markup=False)
     rows = prediction_rows(source, answers, probabilities, decision)
+    if source.is_picture and settings.output is None:
+        content = summarize(classifier, source, answers, None, None)
+        print_document(content, classifier, source, rows, probabilities, settings)
+        return None
     decided = summarize_decision(decision, rows)
     further = dict(decided)
     scores = intervals = None
@@ -119,11 +122,52 @@ def infer(settings: InferSettings) -> Path | None:
         page = gallery(source.dataset, rows, classifier.class_names, explained)
         write_text(folder / "mistakes.html", page)
         files.append("mistakes.html")
+    content = summarize(classifier, source, answers, scores, intervals) | further
+    written = [str(folder / name) for name in files]
+    print_document(content, classifier, source, rows, probabilities, settings, written)
     print_summary(console, classifier, source, answers, scores, intervals)
     for line in describe_decision(decided):
-        console.print(line, markup=False, soft_wrap=True)
-    console.print(f"Written to {folder}:\n  {'  '.join(files)}", markup=False)
+        console.result(line, markup=False)
+    console.result(f"Written to {folder}:", markup=False)
+    console.print(f"  {'  '.join(files)}", markup=False)
     return folder
+
+
+def print_document(
+    content: dict[str, Any],
+    classifier: Classifier,
+    source: Source,
+    rows: list[PredictionRow],
+    probabilities: Any,
+    settings: InferSettings,
+    files: Sequence[str] = (),
+) -> None:
+    """Print the JSON document of --json; its keys are in docs/use.md.
+
+    Args:
+        content: of inference_summary.json.
+    """
+    if not is_json():
+        return
+    names = classifier.class_names
+    top = None
+    if source.is_picture:
+        order = likeliest(probabilities[0], settings.top_k)
+        top = [{"class": names[i], "probability": float(probabilities[0][i])} for i in order]
+    print_json(
+        content
+        | {
+            "predictions": prediction_objects(rows, names),
+            "top": top,
+            "files": list(files),
+            "warnings": list(source.warnings),
+        }
+    )
+
+
+def likeliest(probabilities_C: Any, top_k: int) -> Any:
+    """Indices of the likeliest classes, the likeliest first."""
+    return np.argsort(-probabilities_C, kind="stable")[:top_k]
 
 
 def prediction_rows(
@@ -314,7 +358,7 @@ def summarize(
 
 
 def print_one(
-    console: Console,
+    console: PrintableConsole,
     classifier: Classifier,
     answers: Answers,
     probabilities: Any,
@@ -327,17 +371,17 @@ def print_one(
     """
     if answers.unreadable:
         raise ConfigError(f"--data {settings.data}: {answers.unreadable[0]}.")
-    order = np.argsort(-probabilities[0], kind="stable")[: settings.top_k]
+    order = likeliest(probabilities[0], settings.top_k)
     names = {i: printable(classifier.class_names[i]) for i in order}
     width = max(map(cell_len, names.values()))
     for i in order:
         bar = "█" * round(40 * probabilities[0][i])
         name = set_cell_size(names[i], width)
-        console.print(f"{name}  {100 * probabilities[0][i]:6.2f} %  {bar}", markup=False)
+        console.result(f"{name}  {100 * probabilities[0][i]:6.2f} %  {bar}", markup=False)
 
 
 def print_summary(
-    console: Console,
+    console: PrintableConsole,
     classifier: Classifier,
     source: Source,
     answers: Answers,
@@ -349,25 +393,28 @@ def print_summary(
     def print_plain(text: str) -> None:
         console.print(text, markup=False)
 
+    def print_score(text: str) -> None:
+        console.result(text, markup=False)
+
     print_plain(f"model     {classifier.source} ({classifier.network.name})")
     print_plain(f"data      {source.origin}: {len(source.dataset):,} pictures")
     for note in source.warnings:
-        print_plain(f"Warning: {note}")
+        console.warn(f"Warning: {note}")
     for index, reason in sorted(answers.unreadable.items()):
-        print_plain(f"unreadable  {source.dataset.name(index)}: {reason}")
+        console.warn(f"unreadable  {source.dataset.name(index)}: {reason}")
     if broken := int((~torch.isfinite(answers.logits)).any(dim=1).sum()):
-        print_plain(f"not finite  {broken:,} predictions are NaN: the weights are broken")
+        console.warn(f"not finite  {broken:,} predictions are NaN: the weights are broken")
     if scores is not None:
-        print_plain(
+        print_score(
             f"accuracy  {scores.accuracy:.2f} %, top {scores.k} {scores.top_k_accuracy:.2f} %"
         )
-        print_plain(
+        print_score(
             f"balanced  {scores.balanced_accuracy:.2f} %, macro F1 {scores.macro.f1_score:.4f}, "
             f"calibration error {scores.expected_calibration_error:.4f}"
         )
         print_plain(f"metrics   {', '.join(scores.shown())}")
     if intervals is not None:
-        print_plain(f"95 %      accuracy {intervals.describe()}")
+        print_score(f"95 %      accuracy {intervals.describe()}")
     if answers.timed:
         forward, total = answers.timed / answers.forward_s, answers.timed / answers.total_s
         print_plain(f"speed     {total:.1f} images/s end to end, {forward:.1f} forward only")

@@ -15,9 +15,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from numpy.typing import NDArray
 from omegaconf import DictConfig
-from rich.console import Console
 
 from pochitrain.atomic import write_text
+from pochitrain.console import PrintableConsole
 from pochitrain.data.dataset import DataSplits, ImageDataset, groups_of
 from pochitrain.data.twins import find_twins
 from pochitrain.engine.state import TrainState
@@ -226,9 +226,11 @@ def read_predictions(path: Path) -> Predictions:
     return Predictions(names, labels, chances, [restore_cell(image) for image, _, _ in rows])
 
 
-def print_judgement(console: Console, cfg: DictConfig, data: DataSplits, line: str) -> None:
+def print_judgement(
+    console: PrintableConsole, cfg: DictConfig, data: DataSplits, line: str
+) -> None:
     """Print the result of the test, or that there was none."""
     if line:
-        console.print(line, style="bold", markup=False, soft_wrap=True)
+        console.result(line, style="bold", markup=False)
     elif data.test is not None and not is_tested(cfg):
-        console.print(f"Test: {len(data.test):,} pictures are {COMPARED}.", soft_wrap=True)
+        console.print(f"Test: {len(data.test):,} pictures are {COMPARED}.")

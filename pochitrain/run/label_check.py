@@ -5,7 +5,6 @@ import json
 import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig
-from rich.console import Console
 
 from pochitrain.check.finding import Finding
 from pochitrain.check.label import find_suspects
@@ -13,6 +12,7 @@ from pochitrain.check.out_of_fold import predict_out_of_fold
 from pochitrain.check.pictures import Pictures
 from pochitrain.config.component import Components, plain
 from pochitrain.config.transform_step import complete_steps
+from pochitrain.console import PrintableConsole
 from pochitrain.data.cache_plan import locate
 from pochitrain.data.dataset import DataSplits, ImageDataset, Subset
 from pochitrain.engine.device import select_device, select_precision
@@ -32,7 +32,7 @@ FEWEST = 4
 
 
 def judge_labels(
-    cfg: DictConfig, pictures: Pictures, readable: list[int], console: Console
+    cfg: DictConfig, pictures: Pictures, readable: list[int], console: PrintableConsole
 ) -> tuple[list[Finding], str]:
     """Suspicious labels, and a note on what could not be judged.
 

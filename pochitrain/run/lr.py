@@ -1,5 +1,7 @@
 """Shows the learning rates of a run without training."""
 
+from typing import Any
+
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich import box
 from rich.table import Table
@@ -9,6 +11,7 @@ from pochitrain.config.component import Components
 from pochitrain.config.strategy import BUDGET, PROBE, strategy_name
 from pochitrain.console import open_console
 from pochitrain.error import require
+from pochitrain.manner import print_json
 from pochitrain.optimizer.layer_wise_lr import RateRule, build_parameter_groups
 from pochitrain.run.optimization import find_rate_rules
 
@@ -30,16 +33,44 @@ def show_rates(cfg: DictConfig, warnings: list[str], every_parameter: bool) -> N
     )
     console = open_console()
     for warning in warnings:
-        console.print(f"Warning: {warning}", style="yellow", markup=False)
+        console.warn(f"Warning: {warning}")
     parts = Components(cfg)
     rules = find_rate_rules(cfg, build_untrained(parts))
-    console.print(summary_table(rules))
+    print_json(describe_rules(rules, every_parameter) | {"warnings": warnings})
+    console.result(summary_table(rules))
     if cfg.layer_wise_lr.no_weight_decay_on_bias_and_norm:
         groups = build_parameter_groups(rules, no_weight_decay_on_bias_and_norm=True)
         exempt = sum(len(group["params"]) for group in groups if group.get("weight_decay") == 0)
-        console.print(f"Without weight decay: {exempt} tensors (biases and normalisation).")
+        console.result(f"Without weight decay: {exempt} tensors (biases and normalisation).")
     if every_parameter:
-        console.print(parameter_table(rules))
+        console.result(parameter_table(rules))
+
+
+def describe_rules(rules: list[RateRule], every_parameter: bool) -> dict[str, Any]:
+    """The JSON document of --json."""
+    content: dict[str, Any] = {
+        "rules": [
+            {
+                "rule": rule.name,
+                "tensors": len(rule.parameters),
+                "parameters": rule.num_values,
+                "rate": rule.rate,
+            }
+            for rule in rules
+        ]
+    }
+    if every_parameter:
+        content["parameters"] = [
+            {
+                "parameter": name,
+                "rule": rule.name,
+                "shape": list(parameter.shape),
+                "rate": rule.rate,
+            }
+            for rule in rules
+            for name, parameter in rule.parameters
+        ]
+    return content
 
 
 def build_untrained(parts: Components) -> nn.Module:

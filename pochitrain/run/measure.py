@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
 
 from pochitrain.callback.freeze import FreezeBackbone
 from pochitrain.callback.progress import ProgressDisplay
+from pochitrain.console import PrintableConsole
 from pochitrain.data.loader import Batch, EpochLoader
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
@@ -68,7 +68,7 @@ class Workbench:
             first_epoch: 0-based; the images of later ones may come from the cache.
         """
         loader = parts.train_loader
-        console = Console(file=io.StringIO(), force_terminal=True)
+        console = PrintableConsole(file=io.StringIO(), force_terminal=True)
         self.progress = ProgressDisplay(console, len(loader), loader.num_samples)
         callbacks: list[Callback] = [self.progress]
         freeze = cfg.model.get("freeze")

@@ -9,7 +9,6 @@ from pochitrain.data.decode import UnreadableImageError
 from pochitrain.error import DataError
 from pochitrain.inference.classifier import Classifier
 from pochitrain.inference.explain import Explainer
-from pochitrain.report.heatmap import overlay
 
 
 def overlays(classifier: Classifier, pictures: Iterable[Image.Image]) -> Iterator[Image.Image]:
@@ -25,6 +24,8 @@ def overlays(classifier: Classifier, pictures: Iterable[Image.Image]) -> Iterato
         ConfigError: for an ONNX file, a network without a feature map, or without the extra
             `explain`.
     """
+    from pochitrain.report.heatmap import overlay  # loads matplotlib
+
     explainer = Explainer(classifier)
     budget = classifier.plan_budget(1)
     for picture in pictures:

@@ -65,7 +65,7 @@ def serve(settings: ServeSettings) -> None:
     shown = f"[{host}]" if ":" in host else host
     console = open_console()
     console.print(f"model    {predictor.classifier.source}", markup=False)
-    console.print(f"page     http://{shown}:{port}/", markup=False)
+    console.result(f"page     http://{shown}:{port}/", markup=False)
     console.print(f"API      http://{shown}:{port}/docs", markup=False)
     app = build_app(predictor, limits, [settings.host, *settings.allowed_host])
     logging.getLogger("uvicorn.error").addFilter(is_no_cancellation)

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from torch import Tensor
 
 from pochitrain.config.component import Components, plain
 from pochitrain.config.strategy import CHOSEN_BY_RUN, PROBE, PROBE_FINETUNE, strategy_name
 from pochitrain.config.transform_step import complete_steps
+from pochitrain.console import PrintableConsole
 from pochitrain.data.cache_plan import locate
 from pochitrain.data.dataset import ImageDataset, weights_of
 from pochitrain.data.feature_loader import build_feature_loader, place_views
@@ -42,7 +42,7 @@ def apply_strategy(
     cfg: DictConfig,
     parts: RunParts,
     folder: Path,
-    console: Console,
+    console: PrintableConsole,
     request: StopRequest,
     is_resumed: bool,
 ) -> bool:
@@ -75,7 +75,9 @@ def chosen_values(cfg: DictConfig) -> list[float | None]:
     return [OmegaConf.select(cfg, ".".join(path)) for path in CHOSEN_BY_RUN]
 
 
-def prepare_parts(cfg: DictConfig, parts: RunParts, console: Console, request: StopRequest) -> None:
+def prepare_parts(
+    cfg: DictConfig, parts: RunParts, console: PrintableConsole, request: StopRequest
+) -> None:
     """What `apply_strategy` does to a run that begins, without its files.
 
     Raises:
@@ -98,7 +100,7 @@ class Preparation:
         cfg: DictConfig,
         parts: RunParts,
         backbone: SplitModel,
-        console: Console,
+        console: PrintableConsole,
         request: StopRequest,
     ) -> None:
         self.cfg = cfg

@@ -5,19 +5,20 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.markup import escape
 from torch import Tensor, nn
 
 from pochitrain.config.component import plain
 from pochitrain.config.model import BACKBONES
 from pochitrain.config.transform_step import complete_steps, is_step
+from pochitrain.console import PrintableConsole
 from pochitrain.data.dataset import DataSplits, weights_of
 from pochitrain.data.loader import EpochLoader
 from pochitrain.engine.device import uses_tf32
 from pochitrain.engine.state import TrainState
 from pochitrain.metric.interval import wilson_interval
 from pochitrain.optimizer.fused import name_kernels
+from pochitrain.ranks import Ranks
 from pochitrain.run.build import RunParts
 from pochitrain.run.selection import Selection, describe_selection
 from pochitrain.text import shorten_list
@@ -28,19 +29,25 @@ WITH_GROUPS = "pochi infer RUN"
 """What knows the groups of the predictions."""
 
 
-def print_start(console: Console, rows: dict[str, str], data: DataSplits) -> None:
+def print_start(console: PrintableConsole, rows: dict[str, str], data: DataSplits) -> None:
     """Print the summary at the start: `rows` (label -> text), then unreadable images."""
     width = max(map(len, rows))
     for label, text in rows.items():
         console.print(f"[bold]{label:<{width}}[/bold]  {escape(text)}")
     if data.skipped:
-        console.print(f"Left out {len(data.skipped)} unreadable picture(s):", style="yellow")
+        console.warn(f"Left out {len(data.skipped)} unreadable picture(s):")
         for line in data.skipped:
-            console.print(f"  {line}", markup=False)
+            console.result(f"  {line}", markup=False)
 
 
-def describe_run(cfg: DictConfig, parts: RunParts, folder: Path) -> dict[str, str]:
-    """Rows of the summary at the start: label -> text."""
+def describe_run(
+    cfg: DictConfig, parts: RunParts, folder: Path, ranks: Ranks | None = None
+) -> dict[str, str]:
+    """Rows of the summary at the start: label -> text.
+
+    Args:
+        ranks: of the processes that train together.
+    """
     data, model, precision = parts.data, parts.state.model, parts.precision
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     num_val = 0 if data.val is None else len(data.val)
@@ -50,6 +57,8 @@ def describe_run(cfg: DictConfig, parts: RunParts, folder: Path) -> dict[str, st
         device += f" ({torch.cuda.get_device_name(precision.device)})"
     rate = cfg.optimizer.get("lr", cfg.learning_rate)
     at = "a rate that is chosen below" if rate is None else f"{rate:g}"
+    if ranks is not None and not ranks.is_alone:
+        device = f"{ranks.world_size} processes ({ranks.launcher}), each on {precision.device.type}"
     rows = {
         "data": f"{len(data.train):,} training, {num_val:,} validation pictures{tested}",
         **({"split": data.division} if data.division else {}),
@@ -162,7 +171,7 @@ def describe_validation(
 
 
 def print_end(
-    console: Console,
+    console: PrintableConsole,
     state: TrainState,
     folder: Path,
     files: list[Path],
@@ -177,17 +186,17 @@ def print_end(
     if state.stop_reason is not None:
         console.print(f"Stopped after epoch {state.epoch}: {state.stop_reason}", markup=False)
     if state.best is None:
-        console.print("No epoch gave a usable metric.", style="yellow")
+        console.warn("No epoch gave a usable metric.")
     else:
         name = state.monitor.metric.replace("_", " ")
         value = state.monitor.format(state.best.value)
-        console.print(
+        console.result(
             f"Best epoch {state.best.epoch} of {state.epoch}: {name} {value}", style="bold"
         )
     if trust:
         console.print(trust, markup=False)
     if remark is not None:
-        console.print(remark, style="yellow", markup=False)
-    console.print(f"Written to {folder}:")
+        console.warn(remark)
+    console.result(f"Written to {folder}:", markup=False)
     names = [str(file.relative_to(folder)) for file in files if file.exists()]
-    console.print(f"  {'  '.join(names)}")
+    console.print(f"  {'  '.join(names)}", markup=False)

@@ -1,18 +1,18 @@
 """A training run, from the composed config to the files in the run directory."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
 
 from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.config.component import plain
 from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.config.transform_step import complete_steps
-from pochitrain.console import open_console
-from pochitrain.data.dataset import DataSplits, fingerprint
+from pochitrain.console import PrintableConsole, open_console
+from pochitrain.data.dataset import DataSplits, count_pictures, fingerprint
 from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.device import (
@@ -22,8 +22,10 @@ from pochitrain.engine.device import (
     set_float32_precision,
 )
 from pochitrain.engine.interrupt import StopRequest, stop_on_signal
+from pochitrain.engine.process_group import ALONE, ProcessGroup, join_group
 from pochitrain.engine.state import TrainState
 from pochitrain.engine.trainer import Trainer
+from pochitrain.ranks import find_ranks
 from pochitrain.run.build import RunParts, build_parts
 from pochitrain.run.callback import (
     build_callbacks,
@@ -49,6 +51,8 @@ from pochitrain.run.leak import (
     warn_of_leaks,
 )
 from pochitrain.run.optimization import step_settings
+from pochitrain.run.processes import folder_of, require_same_data, share_model
+from pochitrain.run.report.report import report_training
 from pochitrain.run.resume.find import ResumedRun, find_run
 from pochitrain.run.resume.restore import restore
 from pochitrain.run.selection import FILE as OPTIMISM
@@ -80,57 +84,93 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
 
     Raises:
         ConfigError: for wrong input, mostly before training starts.
+        ToldElsewhere: in one of several processes, if another one says why the run ends.
     """
+    with join_group(find_ranks()) as group:
+        return train_together(cfg, warnings, group)
+
+
+def train_together(cfg: DictConfig, warnings: list[str], group: ProcessGroup) -> float | None:
+    """`train`, in one process or in each of several."""
     console = open_console()
-    resumed = find_run(cfg, warnings, console)
+    resumed = group.from_first(lambda: find_run(cfg, warnings, console))
     if resumed is not None:
         if resumed.is_done:
+            group.part_ways()
             return resumed.best_value
         cfg, warnings = resumed.cfg, resumed.warnings
     if cfg.tune == "auto":
         refuse_in_sweep()
-    precision = select_precision(precision_name(cfg, resumed), select_device(cfg.device))
+    device = select_device(cfg.device, group.ranks)
+    group.use(device)
+    precision = select_precision(precision_name(cfg, resumed), device)
     set_backends(cfg, precision.device)
     seed_everything(cfg.seed)
-    parts = build_parts(cfg, precision)  # finds wrong input, before anything is written
+    parts = build_parts(cfg, precision, ranks=group.ranks)  # finds wrong input, before writing
+    share_model(cfg, parts.state.model, group)
     check_callbacks(cfg, parts.state.model)
     tuned: dict[str, Any] = {}
     if cfg.tune == "auto" and resumed is None:
         parts, tuned = tune(cfg, parts, console)
 
-    leaks = find_leaks(parts.data) if resumed is None else None
-    folder = open_run_directory(cfg) if resumed is None else resumed.open_directory()
-    rows = describe_run(cfg, parts, folder) | describe_leaks(leaks)
+    leaks = find_leaks(parts.data) if resumed is None and group.is_first else None
+    folder = group.from_first(
+        lambda: open_run_directory(cfg) if resumed is None else resumed.open_directory()
+    )
+    rows = describe_run(cfg, parts, folder, group.ranks) | describe_leaks(leaks)
+    num_parameters = sum(parameter.numel() for parameter in parts.state.model.parameters())
     leak_warnings = warn_of_leaks(leaks, parts.data)
     print_warnings(console, [*warnings, *precision.warnings, *parts.data.warnings, *leak_warnings])
     print_start(console, rows, parts.data)
 
     request = StopRequest()
-    with lock_run(folder):
+    with (
+        lock_run(folder) if group.is_first else nullcontext(),
+        folder_of(group, folder) as scratch,
+    ):
         is_resumed = resumed is not None and resumed.checkpoint is not None
         save_leaks(folder, leaks, parts.data)
         is_saved = apply_strategy(cfg, parts, folder, console, request, is_resumed)
         loader = parts.train_loader
         progress = ProgressDisplay(console, len(loader), loader.num_samples)
-        trainer = build_trainer(cfg, parts, folder, progress, request)
+        trainer = build_trainer(cfg, parts, folder, progress, request, group, scratch)
+        require_same_data(trainer.checkpoints.metadata["data"], group)
         if resumed is not None:
             restore(resumed, trainer, parts.data)
-        with report_end(folder, cfg, trainer.state, request), stop_on_signal(request):
-            if not is_saved:
-                save_config(folder, cfg)
-            save_metadata(folder, {"device": rows["device"], "seed": cfg.seed, "tune": tuned})
+        with (
+            report_end(folder, cfg, trainer.state, request, group.ranks),
+            stop_on_signal(request, announce=group.is_first),
+        ):
+            if group.is_first:
+                if not is_saved:
+                    save_config(folder, cfg)
+                save_metadata(
+                    folder,
+                    {
+                        "device": rows["device"],
+                        "seed": cfg.seed,
+                        "tune": tuned,
+                        "parameters": num_parameters,
+                        "data": count_pictures(parts.data),
+                    },
+                )
             try:
                 with threads_for(parts.state.model, loader.batches.batch_size):
                     state = trainer.fit()
             finally:
                 progress.close()
                 parts.close_loaders()
+            group.part_ways()
+            if not group.is_first:  # what is left is done by one
+                return None if state.best is None else state.best.value
             request.end_of_training()
             tested = judge_best(cfg, parts.data, state, folder)
             selection = judge_selection(state, trainer.callbacks, parts.metrics)
             finish(cfg, console, state, folder, selection)
             print_judgement(console, cfg, parts.data, tested)
             write_status(folder, "finished", state)
+        if has_page(cfg):
+            report_training(folder, parts.data, console)
     return None if state.best is None else state.best.value
 
 
@@ -140,11 +180,18 @@ def build_trainer(
     folder: Path,
     progress: ProgressDisplay,
     stop_request: StopRequest,
+    group: ProcessGroup = ALONE,
+    scratch: Path | None = None,
 ) -> Trainer:
-    """Connect the parts; files are written below `folder`."""
+    """Connect the parts; files are written below `folder`, by the first process of `group`.
+
+    Args:
+        scratch: where the user's callbacks write instead.
+    """
     state, data, precision = parts.state, parts.data, parts.precision
     size = tuple((parts.val_loader or parts.train_loader).sample(1).shape[2:])
     writer = build_checkpoint_writer(cfg, folder, data, precision, size)
+    writer.writes = group.is_first
     if isinstance(state.model, HeadOnFeatures):
         writer.least_s = PROBE_CHECKPOINT_S
         writer.frozen = state.model.frozen_tensors()
@@ -158,6 +205,7 @@ def build_trainer(
         writer.metadata,
         stop_request,
         parts.metrics,
+        group,
     )
     callbacks: list[Callback] = [
         *build_callbacks(
@@ -166,11 +214,11 @@ def build_trainer(
             state.model,
             data.class_names,
             ema,
-            [build(folder) for build in parts.user_callbacks],
+            [build(scratch or folder) for build in parts.user_callbacks],
             parts.metrics,
+            group.is_first,
         ),
-        *build_predictions(cfg, folder, data),
-        progress,
+        *([*build_predictions(cfg, folder, data), progress] if group.is_first else []),
     ]
     return Trainer(
         state,
@@ -184,18 +232,19 @@ def build_trainer(
         stop_request=stop_request,
         metrics=parts.metrics,
         accumulator=choose_accumulator(state, parts.criterion, precision),
-        left_out=load_leaks(folder, data),
+        left_out=group.from_first(lambda: load_leaks(folder, data)),
+        group=group,
     )
 
 
-def print_warnings(console: Console, warnings: list[str]) -> None:
+def print_warnings(console: PrintableConsole, warnings: list[str]) -> None:
     for warning in warnings:
-        console.print(f"Warning: {warning}", style="yellow", markup=False)
+        console.warn(f"Warning: {warning}")
 
 
 def finish(
     cfg: DictConfig,
-    console: Console,
+    console: PrintableConsole,
     state: TrainState,
     folder: Path,
     selection: Selection | None,
@@ -212,6 +261,11 @@ def finish(
     files += [folder / "config.yaml", folder / "environment.json"]
     trust = describe_validation(state, cfg.data.get("group_by") is not None, selection)
     print_end(console, state, folder, files, describe_end(state), trust)
+
+
+def has_page(cfg: DictConfig) -> bool:
+    """Whether this run makes report.html: not as a trial of a search, nor without its tables."""
+    return bool(cfg.report.html and cfg.metrics.export and not cfg.optuna.enabled)
 
 
 def precision_name(cfg: DictConfig, resumed: ResumedRun | None) -> str:

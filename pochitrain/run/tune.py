@@ -13,11 +13,11 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from pochitrain.config.component import Components
 from pochitrain.config.loader import LoaderConfig
 from pochitrain.config.root import RootConfig
+from pochitrain.console import PrintableConsole
 from pochitrain.engine.device import select_precision
 from pochitrain.error import ConfigError
 from pochitrain.run.build import (
@@ -78,7 +78,7 @@ def refuse_in_sweep() -> None:
 
 
 def tune(
-    cfg: DictConfig, parts: RunParts, console: Console
+    cfg: DictConfig, parts: RunParts, console: PrintableConsole
 ) -> tuple[RunParts, dict[str, dict[str, Any]]]:
     """Measure the settings that are free, write the choice into `cfg`, and build the run from it.
 

@@ -12,10 +12,12 @@ from optuna.trial import Trial, TrialState
 
 from pochitrain.config.optuna import check_search
 from pochitrain.error import ConfigError, Interrupted, PochiError, require
+from pochitrain.manner import be_quiet
 from pochitrain.search.check import check_corners, check_same_space, explain_composition
 from pochitrain.search.custom_space import load_custom_space
 from pochitrain.search.directory import ResultDirectory
 from pochitrain.search.gpu import choose_gpu, free_memory
+from pochitrain.search.launcher import refuse_launcher_of_file
 from pochitrain.search.metric import searched_metric
 from pochitrain.search.plan import read_plan, require_grid, require_something_to_search
 from pochitrain.search.report import SearchReport
@@ -55,11 +57,15 @@ class SearchApplication:
         """Store config and settings; see `Application.setup`.
 
         Raises:
-            ConfigError: for another direction than `optuna.direction`, or a wrong custom space.
+            ConfigError: for another direction than `optuna.direction`, a wrong custom space, or a
+                launcher that runs programs of a config file.
         """
         rule = f"what optuna.direction says ({self.optuna.direction})"
         right = settings.directions == [self.optuna.direction]  # a training has one objective
         require(right, "hydra.sweeper.direction", rule, ", ".join(settings.directions))
+        if config.get("quiet") is True:
+            be_quiet()
+        refuse_launcher_of_file(config)
         self.config = config
         self.loader = context.config_loader
         self.settings = settings
@@ -87,9 +93,9 @@ class SearchApplication:
     def check_study(self, study: Study) -> None:
         check_same_space(study, self.plan.distributions)
 
-    def open_directory(self, study: Study | None) -> Path:
+    def open_directory(self, study: Study | None, is_new: bool) -> Path:
         """Make the directory, and set it as hydra.sweep.dir, where launchers write too."""
-        self.directory = ResultDirectory(self.config, study)
+        self.directory = ResultDirectory(self.config, study, is_new)
         node = self.config.hydra.sweep
         with read_write(node), open_dict(node):
             node.dir = str(self.directory.path)
@@ -146,14 +152,19 @@ class SearchApplication:
     def refresh(self, final: bool = False) -> None:
         """Update the result files, and print which could not be written."""
         for problem in self.report.refresh(final):
-            self.terminal.print(problem, "yellow")
+            self.terminal.console.warn(problem)
+
+    def waiting(self, num_trials: int) -> None:
+        word = "trial" if num_trials == 1 else "trials"
+        self.terminal.print(f"Waiting for {num_trials} {word} of other searches.")
 
     # --- the end --------------------------------------------------------------------------------
 
     def stopped(self, error: BaseException, work: StudyWork) -> None:
         """Remove the directory if wrong input failed the first trial, else write the results."""
         if isinstance(error, ConfigError) and work.num_failed <= 1 and not work.has_results():
-            self.directory.discard()
+            if not work.watch.others():  # which may be at work in it
+                self.directory.discard()
             return
         self.finish()
         if isinstance(error, KeyboardInterrupt):
@@ -178,7 +189,7 @@ class SearchApplication:
         """Write all results, and print the best trials."""
         self.refresh(final=True)
         self.terminal.print_end(self.report.importances, remedy_of(self.config))
-        self.terminal.print(f"Results: {self.directory.path}")
+        self.terminal.result(f"Results: {self.directory.path}")
 
 
 def remedy_of(config: DictConfig) -> str:

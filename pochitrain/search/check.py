@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from hydra.errors import HydraException
-from omegaconf import open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from optuna.distributions import (
     BaseDistribution,
@@ -13,11 +12,17 @@ from optuna.distributions import (
 )
 from optuna.study import Study
 
-from pochitrain.config.root import validate
+from pochitrain.config.data_place import require_places
+from pochitrain.config.root import find_all_mistakes
+from pochitrain.config.validators import raised
 from pochitrain.error import ConfigError
 from pochitrain.search.plan import SearchPlan
+from pochitrain.search.preflight import Mistakes, choose_jobs
+from pochitrain.sweep.private_job import load_job
 from pochitrain.sweep.trial_result import describe_composition
 
+MOST_CORNERS = 64
+"""So many combinations of extreme values are tried."""
 CONDITIONAL = " A parameter that only some options have needs optuna.custom_search_space."
 
 
@@ -29,45 +34,54 @@ def extreme_values(distribution: BaseDistribution) -> list[Any]:
 
 
 def check_corners(plan: SearchPlan) -> None:
-    """Compose and validate a job for every extreme value of every parameter.
+    """Compose and validate jobs for the extreme values of the parameters and their combinations.
 
-    The other parameters have their first value. A training of full length is checked too.
+    Every extreme value is in one of them (see `choose_jobs`). A training of full length is checked
+    too.
 
     Raises:
-        ConfigError: with the values that cannot work.
+        ConfigError: with all values that cannot work.
     """
-    corners = {name: extreme_values(item) for name, item in plan.distributions.items()}
-    base = {name: values[0] for name, values in corners.items()}
-    points = [base] + [{**base, name: item} for name in corners for item in corners[name][1:]]
+    values = [
+        [plan.render(name, value) for value in extreme_values(item)]
+        for name, item in plan.distributions.items()
+    ]
     fixed = [f"{name}={value}" for name, value in plan.fixed_in_trials.items()]
     fixed += plan.deletions
-    for point in points:
-        varied = [plan.render(name, value) for name, value in point.items()]
-        problem = find_problem([*varied, *fixed], plan)
-        if problem is None:
-            continue
-        if problem == find_problem(fixed, plan):  # not caused by the search space
-            raise ConfigError(problem)
-        raise ConfigError(
-            f"optuna.search_space cannot be searched at {', '.join(varied)}: {problem}"
+    mistakes = Mistakes()
+    for varied in choose_jobs(values, MOST_CORNERS):
+        mistakes.check(varied, find_problems([*varied, *fixed], plan))
+    if mistakes.found:
+        unrelated = find_problems(fixed, plan)  # not caused by the search space
+        if unrelated:
+            raise ConfigError("\n".join(unrelated))
+        raise ConfigError(describe_corners(mistakes))
+    base = {name: extreme_values(item)[0] for name, item in plan.distributions.items()}
+    if problems := find_problems(plan.full_overrides(base), plan):
+        raise ConfigError("\n".join(problems))
+
+
+def describe_corners(mistakes: Mistakes) -> str:
+    """The message for a search space that holds values that cannot work."""
+    if len(mistakes.found) == 1:
+        ((text, jobs),) = mistakes.found.items()
+        return f"optuna.search_space cannot be searched ({mistakes.where(jobs)}): {text}"
+    return mistakes.describe(
+        lambda wrong, checked: (
+            f"optuna.search_space cannot be searched: {wrong:,} of the "
+            f"{checked:,} combinations of extreme values that were tried cannot run."
         )
-    problem = find_problem(plan.full_overrides(base), plan)
-    if problem is not None:
-        raise ConfigError(problem)
+    )
 
 
-def find_problem(overrides: list[str], plan: SearchPlan) -> str | None:
-    """Why a job with `overrides` cannot work; None if it can."""
+def find_problems(overrides: list[str], plan: SearchPlan) -> list[str]:
+    """Why a job with `overrides` cannot work; empty if it can."""
     try:
-        job = plan.loader.load_sweep_config(plan.config, overrides)
-        with read_write(job), open_dict(job):
-            del job["hydra"]
-        validate(job)
-    except ConfigError as error:
-        return str(error)
+        job, _ = load_job(plan.loader, plan.config, overrides)
     except (HydraException, OmegaConfBaseException) as error:
-        return explain_composition(error)
-    return None
+        return [explain_composition(error)]
+    found = list(find_all_mistakes(job)) or raised(require_places, job.data)
+    return [str(error) for error in found]
 
 
 def explain_composition(error: Exception) -> str:

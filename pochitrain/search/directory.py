@@ -1,6 +1,8 @@
 """Choosing, making and discarding the directory of a search."""
 
 import shutil
+import socket
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,20 +18,27 @@ if TYPE_CHECKING:
 NAME = "optuna_results"
 RESULTS = "pochitrain:results"
 """User attribute of a study with its directory, in which a resumed search continues."""
+PATIENCE_S = 10.0
+"""Seconds for which a search waits for the directory of a study that another has just made."""
 
 
-def search_directory(config: DictConfig, study: "Study | None") -> Path:
+def search_directory(config: DictConfig, study: "Study | None", is_new: bool = True) -> Path:
     """The directory of this search: `hydra.sweep.dir` if given, the study's own, or a new one.
+
+    Several searches on a study share its directory, if it is in a folder that they share. A machine
+    that does not see it has one of its own.
 
     Args:
         study: None for a search that cannot be resumed.
+        is_new: whether this search has made the study.
 
     Raises:
         ConfigError: if it cannot be made, or holds the trials of another study.
     """
-    known = None if study is None else study.user_attrs.get(RESULTS)
+    known = known_directory(study, is_new)
     given = Path(config.hydra.sweep.dir)
-    if given not in (Path(), Path(config.work_dir)):
+    is_given = given not in (Path(), Path(config.work_dir))
+    if is_given:
         path = Path.absolute(given)
         if str(path) != known and any(path.glob("trial_*")):
             raise ConfigError(
@@ -41,9 +50,31 @@ def search_directory(config: DictConfig, study: "Study | None") -> Path:
         return Path(known)
     else:
         path = make_next(Path(config.work_dir).absolute())
-    if study is not None:
-        study.set_user_attr(RESULTS, str(path))
+    if study is not None and str(path) != known:
+        is_common = is_given or known is None
+        study.set_user_attr(RESULTS if is_common else here(), str(path))
     return path
+
+
+def here() -> str:
+    """User attribute of a study with its directory on this machine."""
+    return f"{RESULTS}:{socket.gethostname()}"
+
+
+def known_directory(study: "Study | None", is_new: bool) -> str | None:
+    """The directory that the study has, on this machine if it does not see the common one.
+
+    The search that makes the study also makes the directory, for which the others wait a moment.
+    """
+    if study is None or is_new:
+        return None
+    end = time.monotonic() + PATIENCE_S
+    while RESULTS not in study.user_attrs and time.monotonic() < end:
+        time.sleep(0.1)
+    known = study.user_attrs
+    own: str | None = known.get(here())
+    common: str | None = known.get(RESULTS)
+    return own if own is not None and not (common and Path(common).is_dir()) else common
 
 
 def make(path: Path) -> None:
@@ -91,7 +122,7 @@ def remove_empty(folders: Iterable[Path]) -> None:
 class ResultDirectory:
     """The directory of one search."""
 
-    def __init__(self, config: DictConfig, study: "Study | None") -> None:
+    def __init__(self, config: DictConfig, study: "Study | None", is_new: bool = True) -> None:
         """Choose and make the directory (see `search_directory`).
 
         Raises:
@@ -99,7 +130,7 @@ class ResultDirectory:
         """
         given = Path(config.hydra.sweep.dir)
         self.missing = missing_directories(given)
-        self.path = search_directory(config, study)
+        self.path = search_directory(config, study, is_new)
         self.is_new = not any(self.path.iterdir())
 
     def discard(self) -> None:

@@ -1,13 +1,15 @@
 """The terminal output of a search: a line per trial, and the best trials at the end."""
 
+import time
+from datetime import datetime
 from typing import Any
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pochitrain.console import open_console
 from pochitrain.metric.table import AVERAGED
 from pochitrain.search.result import (
     Written,
@@ -17,7 +19,10 @@ from pochitrain.search.result import (
     shown_params,
 )
 from pochitrain.sweep.study import StudyWork
+from pochitrain.text import describe_time_left
 
+END_EVERY_S = 60.0
+"""How often a line says when the search will end."""
 SHOWN = 5
 """Number of trials in the table at the end."""
 
@@ -34,10 +39,17 @@ class SearchTerminal:
         self.study = study
         self.metric = metric
         self.written = written
-        self.console = Console(highlight=False, soft_wrap=True)
+        self.console = open_console()
+        self.started = self.said = time.monotonic()
+        self.budget = self.num_finished = 0
+        """Trials of this command: in all, and until now."""
 
     def print(self, text: str, style: str | None = None) -> None:
         self.console.print(escape(text), style=style)
+
+    def result(self, text: str) -> None:
+        """Print what the search is for, also with --quiet."""
+        self.console.result(escape(text))
 
     def print_start(self, work: StudyWork, not_searched: list[str]) -> None:
         """Print a summary of the search before it starts.
@@ -45,6 +57,8 @@ class SearchTerminal:
         Args:
             not_searched: overrides that fix a parameter of the search space.
         """
+        self.started = self.said = time.monotonic()
+        self.budget = work.budget
         sampler, pruner = self.study.sampler, self.study.pruner
         self.print(
             f"Search {self.study.study_name}: {work.settings.n_trials} trials in all, "
@@ -76,8 +90,27 @@ class SearchTerminal:
             columns.append(f"({reason})")
         if best is not None and best.number == trial.number:
             columns.append("best")
-        style = {TrialState.FAIL: "red", TrialState.PRUNED: "dim"}.get(trial.state)
-        self.print("  ".join(columns), style)
+        style = "dim" if trial.state == TrialState.PRUNED else None
+        self.num_finished += 1
+        if end := self.describe_end(time.monotonic()):
+            columns.append(f"({end})")
+        if trial.state == TrialState.FAIL:
+            self.console.warn("  ".join(columns))
+        else:
+            self.print("  ".join(columns), style)
+
+    def describe_end(self, now: float) -> str:
+        """When the search will end, if that was not said within the last minute; else empty.
+
+        Args:
+            now: of time.monotonic.
+        """
+        left = self.budget - self.num_finished
+        if left <= 0 or now - self.said < END_EVERY_S:
+            return ""
+        self.said = now
+        each_s = (now - self.started) / self.num_finished
+        return describe_time_left(left * each_s, datetime.now())
 
     def print_end(self, importances: dict[str, float], remedy: str = "") -> None:
         """Print the best trials, how many trials there were, and `importances` (of parameters).
@@ -125,11 +158,11 @@ class SearchTerminal:
             cells = [format_value(params[name]) if name in params else "" for name in names]
             table.add_row(str(trial.number), f"{trial.values[0]:.4f}", *map(escape, cells))
         if table.__rich_measure__(self.console, self.console.options).maximum <= self.console.width:
-            self.console.print(table)
+            self.console.result(table)
             return
-        self.print(f"{title}:")
+        self.result(f"{title}:")
         for trial, params in zip(ranked, shown, strict=True):
-            self.print(f"trial {trial.number:>3}  {trial.values[0]:.4f}  {format_params(params)}")
+            self.result(f"trial {trial.number:>3}  {trial.values[0]:.4f}  {format_params(params)}")
 
 
 def format_value(value: Any) -> str:

@@ -13,11 +13,11 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from pochitrain.error import ConfigError
+from pochitrain.sweep.password import redact
 from pochitrain.sweep.sampler import is_grid
 from pochitrain.sweep.search_space import SearchSpace, space_of_overrides
 from pochitrain.sweep.settings import SweepSettings
 from pochitrain.sweep.stock_results import describe_results, save_results
-from pochitrain.sweep.storage import redact
 from pochitrain.sweep.study import StudyWork
 from pochitrain.sweep.trial_result import TrialResult
 from pochitrain.sweep.worker import Prepare
@@ -48,11 +48,12 @@ class Application(Protocol):
     def check_study(self, study: Study) -> None:
         """Refuse a stored study that this search cannot continue."""
 
-    def open_directory(self, study: Study | None) -> Path:
+    def open_directory(self, study: Study | None, is_new: bool) -> Path:
         """The directory of trials and results; it need not exist.
 
         Args:
             study: None for a study that is not stored.
+            is_new: whether this search has made the study.
         """
 
     def began(self, work: StudyWork) -> None:
@@ -63,6 +64,9 @@ class Application(Protocol):
 
     def trial_finished(self, trial: Trial, result: TrialResult, work: StudyWork) -> None:
         """Called after the study was told the result. An error raised here ends the sweep."""
+
+    def waiting(self, num_trials: int) -> None:
+        """Called when other searches run the last `num_trials` trials, and this one waits."""
 
     def stopped(self, error: BaseException, work: StudyWork) -> None:
         """Called when `error` ends the sweep. It is raised again unless this raises another."""
@@ -102,7 +106,7 @@ class PlainApplication:
     def check_study(self, study: Study) -> None:
         """Do nothing: Optuna compares the distributions itself."""
 
-    def open_directory(self, study: Study | None) -> Path:
+    def open_directory(self, study: Study | None, is_new: bool) -> Path:
         return Path(self.config.hydra.sweep.dir)
 
     def began(self, work: StudyWork) -> None:
@@ -130,6 +134,9 @@ class PlainApplication:
                 f"with max_failure_rate={self.settings.max_failure_rate}."
             )
             result.raise_job_error()
+
+    def waiting(self, num_trials: int) -> None:
+        log.info(f"Waiting for {num_trials} trials of other searches.")
 
     def stopped(self, error: BaseException, work: StudyWork) -> None:
         """Do nothing: the error is raised again."""

@@ -1,21 +1,24 @@
 """Detects trials whose search has been killed.
 
-A killed search leaves trials in state RUNNING, which a later search on the same study marks failed.
-To spare the trials of other running searches, each search writes a heartbeat with its host and
-process to the study every few seconds.
+A killed search leaves trials in state RUNNING. To tell them from the trials of other searches that
+are at work on the same study, each search writes a heartbeat to the study every few seconds, and
+watches those of the others.
+
+No clocks are compared, since those of two machines may differ: a search on another machine is dead
+when its heartbeat has not changed in so many looks of ours. A time in which the storage does not
+answer counts for nothing.
 """
 
+import contextlib
 import os
 import socket
 import threading
 import time
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
-
-from pochitrain.sweep.private_api import set_user_attribute
+from optuna.trial import FrozenTrial
 
 OWNER = "pochitrain:search"
 """User attribute of a trial: token of the search that runs it. Also prefix of heartbeats."""
@@ -25,10 +28,12 @@ KILLED = "its search was killed"
 """Value of REASON if the search was killed; the end time of such a trial is not known."""
 INTERVAL_S = 20.0
 """Seconds between two heartbeats."""
-SILENCE_S = 6 * INTERVAL_S
-"""Seconds without a heartbeat after which a search on another machine counts as dead."""
+SILENT_LOOKS = 6
+"""Looks, one per interval, in which a heartbeat on another machine must change."""
 GRACE_S = 60.0
 """Seconds for which a trial without an owner is spared: it may have been created just now."""
+LEAVE_S = 5.0
+"""Seconds that the last heartbeat may take at the end of a search."""
 
 
 def process_start(pid: int) -> str | None:
@@ -52,89 +57,143 @@ def process_start(pid: int) -> str | None:
     return "unknown"
 
 
-class Heartbeat:
-    """Writes the heartbeat of this search to the study while the `with` block runs."""
+def this_place() -> str:
+    """Where process ids mean the same: this machine since it was started, and this container.
 
-    def __init__(self, study: Study, token: str) -> None:
+    The host name alone does not say it: containers may have that of their host, and copies of a
+    machine each other's.
+    """
+    host = socket.gethostname()
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return f"{host} {file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # not Linux
+        return host
+
+
+@dataclass
+class Pulse:
+    """The heartbeat of another search, as far as we have followed it."""
+
+    sign: dict[str, Any]
+    silent_looks: int = 0
+    """Looks since it changed."""
+
+
+class Watch:
+    """Knows which searches on a study are alive."""
+
+    def __init__(self, study: Study, token: str = "") -> None:
+        """
+        Args:
+            token: of this search, which is alive.
+        """
         self.study = study
         self.token = token
+        self.place = this_place()
+        self.pulses: dict[str, Pulse] = {}
+        self.ownerless: dict[int, float] = {}
+        """Number of a trial without an owner -> when it was first seen, of time.monotonic."""
+        self.lock = threading.Lock()
+
+    def look(self) -> None:
+        """Read the heartbeats of all searches; to be called once per interval."""
+        self.follow(silence=1)
+
+    def follow(self, silence: int) -> None:
+        """Read the heartbeats of all searches.
+
+        Args:
+            silence: what this look adds to the count for those that have not changed.
+        """
+        prefix = f"{OWNER}:"
+        attributes = self.study.user_attrs
+        with self.lock:
+            pulses = {}
+            for key, sign in attributes.items():
+                if key.startswith(prefix) and sign is not None:
+                    token = key.removeprefix(prefix)
+                    known = self.pulses.get(token)
+                    is_same = known is not None and known.sign == sign
+                    looks = known.silent_looks + silence if known and is_same else 0
+                    pulses[token] = Pulse(sign, looks)
+            self.pulses = pulses
+
+    def is_alive(self, token: str) -> bool:
+        """Whether the search `token` is at work."""
+        if token == self.token:
+            return True
+        if token not in self.pulses:
+            self.follow(silence=0)  # it may have begun since the last look
+        with self.lock:
+            pulse = self.pulses.get(token)
+        if pulse is None:
+            return False
+        if pulse.sign.get("place") == self.place:
+            return bool(process_start(pulse.sign["pid"]) == pulse.sign["start"])
+        return pulse.silent_looks < SILENT_LOOKS
+
+    def others(self) -> list[str]:
+        """Tokens of the other searches that are at work."""
+        self.follow(silence=0)
+        return [token for token in self.pulses if token != self.token and self.is_alive(token)]
+
+    def forget_dead(self) -> None:
+        """Remove the heartbeats of dead searches. Their trials remain stale."""
+        for token in list(self.pulses):
+            if not self.is_alive(token):
+                self.study.set_user_attr(f"{OWNER}:{token}", None)
+
+    def is_stale(self, trial: FrozenTrial) -> bool:
+        """Whether the search of a RUNNING trial is dead."""
+        owner = trial.user_attrs.get(OWNER)
+        if owner is not None:
+            return not self.is_alive(owner)
+        first_seen = self.ownerless.setdefault(trial.number, time.monotonic())
+        return time.monotonic() - first_seen > GRACE_S
+
+
+class Heartbeat:
+    """Writes the heartbeat of this search, and keeps the watch, while the `with` block runs."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.study = watch.study
+        self.token = watch.token
+        self.count = 0
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self.keep_beating, daemon=True)
 
     def __enter__(self) -> "Heartbeat":
         self.beat()
+        self.watch.look()
         self.thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self.stopped.set()
-        self.thread.join()
-        self.study.set_user_attr(f"{OWNER}:{self.token}", None)
+        self.thread.join(LEAVE_S)
+        with contextlib.suppress(FileNotFoundError):  # discarded with its directory
+            self.study.set_user_attr(f"{OWNER}:{self.token}", None)
 
     def beat(self) -> None:
         """Write a heartbeat to the study."""
         pid = os.getpid()
+        self.count += 1
         sign = {
-            "host": socket.gethostname(),
+            "place": self.watch.place,
             "pid": pid,
             "start": process_start(pid),
-            "time": time.time(),
+            "count": self.count,
+            "time": time.time(),  # for people
         }
         self.study.set_user_attr(f"{OWNER}:{self.token}", sign)
 
     def keep_beating(self) -> None:
-        """Main function of the thread: write a heartbeat until the block ends."""
+        """Main function of the thread: write a heartbeat and look, until the block ends."""
         while not self.stopped.wait(INTERVAL_S):
             try:
                 self.beat()
+                self.watch.look()
             except Exception:  # for example a busy storage; the next heartbeat may succeed
                 continue
-
-
-def is_alive(sign: dict[str, Any] | None) -> bool:
-    """Whether the search that wrote the heartbeat `sign` is alive; None is a removed heartbeat."""
-    if sign is None:
-        return False
-    if sign["host"] == socket.gethostname():
-        return bool(process_start(sign["pid"]) == sign["start"])
-    return bool(time.time() - sign["time"] < SILENCE_S)
-
-
-def live_tokens(study: Study) -> set[str]:
-    """Tokens of all searches on `study` that are alive."""
-    prefix = f"{OWNER}:"
-    return {
-        key.removeprefix(prefix)
-        for key, sign in study.user_attrs.items()
-        if key.startswith(prefix) and is_alive(sign)
-    }
-
-
-def forget_dead(study: Study, alive: set[str]) -> None:
-    """Remove the heartbeats of dead searches. Their trials remain stale."""
-    for key, sign in study.user_attrs.items():
-        if key.startswith(f"{OWNER}:") and sign and key[len(OWNER) + 1 :] not in alive:
-            study.set_user_attr(key, None)
-
-
-def is_stale(trial: FrozenTrial, alive: set[str]) -> bool:
-    """Whether the search of a RUNNING trial is dead."""
-    token = trial.user_attrs.get(OWNER)
-    if token is not None:
-        return token not in alive
-    started = trial.datetime_start
-    return started is None or (datetime.now() - started).total_seconds() > GRACE_S
-
-
-def fail_stale_trials(study: Study) -> list[FrozenTrial]:
-    """Mark the trials of dead searches as failed, and return them."""
-    alive = live_tokens(study)
-    forget_dead(study, alive)
-    found = []
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if not is_stale(trial, alive):
-            continue
-        set_user_attribute(study, trial, REASON, KILLED)
-        study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-        found.append(trial)
-    return found

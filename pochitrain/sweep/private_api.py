@@ -93,9 +93,25 @@ def attach_trial(study: "Study", number: int) -> "Trial | None":
     return None
 
 
-def set_user_attribute(study: "Study", trial: "FrozenTrial", name: str, value: Any) -> None:
-    """Set a user attribute of a trial, given its record instead of a `Trial`."""
-    study._storage.set_trial_user_attr(trial._trial_id, name, value)
+QUEUED = "fixed_params"
+"""System attribute of a trial that was queued with `Study.enqueue_trial`."""
+
+
+def fail_running(study: "Study", trial: "FrozenTrial", name: str, value: Any) -> bool:
+    """Set a user attribute of a trial that has not ended, and mark it failed.
+
+    Returns:
+        False if it has ended; of several processes that do this at the same time, one gets True.
+    """
+    from optuna.exceptions import UpdateFinishedTrialError
+    from optuna.trial import TrialState
+
+    try:
+        study._storage.set_trial_user_attr(trial._trial_id, name, value)
+        study._storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
+    except UpdateFinishedTrialError:
+        return False
+    return True
 
 
 def grid_of(sampler: "GridSampler") -> tuple[Any, int]:
@@ -118,4 +134,4 @@ def write_grid_point(study: "Study", trial: "FrozenTrial", space: Any, point: in
 
 def has_fixed_parameters(trial: "FrozenTrial") -> bool:
     """Whether the parameters of a trial are already fixed (queued, or a point of a grid)."""
-    return bool({"grid_id", "fixed_params"} & trial.system_attrs.keys())
+    return bool({"grid_id", QUEUED} & trial.system_attrs.keys())

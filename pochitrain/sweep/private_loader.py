@@ -7,7 +7,6 @@ any release; `tests/sweep/test_private_loader.py` compares what they compose wit
 import copy
 import re
 from collections import defaultdict
-from dataclasses import astuple, replace
 from importlib.metadata import entry_points
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
@@ -21,12 +20,13 @@ from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from omegaconf import DictConfig, OmegaConf, flag_override
 
+from pochitrain.sweep.password import hide_in_config
+
 if TYPE_CHECKING:
     from hydra.core.config_search_path import ConfigSearchPath
     from hydra.core.default_element import ResultDefault
     from hydra.core.override_parser.types import Override
     from hydra.plugins.config_source import ConfigResult
-    from hydra.types import HydraContext
 
 
 class QuickLoader(ConfigLoaderImpl):
@@ -62,20 +62,29 @@ class QuickLoader(ConfigLoaderImpl):
     def _compose_config_from_defaults_list(
         self, defaults: "list[ResultDefault]", repo: Any
     ) -> "DictConfig":
-        config = OmegaConf.create()
         paths = {default.config_path for default in defaults}
         try:
             if len(paths) < len(defaults):  # a file that is used twice has to be copied
                 raise ValueError(paths)
-            with flag_override(config, "no_deepcopy_set_nodes", True):
-                config.merge_with(
-                    *(self._load_single_config(default, repo).config for default in defaults)
-                )
+            config = self.merge(OmegaConf.create(), defaults, repo)
         except Exception:  # Hydra's own way says in which file the mistake is
             repo.cache.clear()  # merging has taken over nodes of the files
             careful = ConfigLoaderImpl(self.config_search_path)
-            return careful._compose_config_from_defaults_list(defaults, repo)
+            config = careful._compose_config_from_defaults_list(defaults, repo)
+            hide_in_config(config)
+            return config
         strip_defaults(config)
+        hide_in_config(config)
+        return config
+
+    def merge(
+        self, config: "DictConfig", defaults: "list[ResultDefault]", repo: Any
+    ) -> "DictConfig":
+        """`config` with the files `defaults` merged into it."""
+        with flag_override(config, "no_deepcopy_set_nodes", True):
+            config.merge_with(
+                *(self._load_single_config(default, repo).config for default in defaults)
+            )
         return config
 
     @staticmethod
@@ -197,74 +206,3 @@ def compose_quickly() -> None:
     """Let Hydra compose with `QuickLoader`."""
     # Where Hydra takes its loader from; the module does not list the name as its own.
     hydra._internal.hydra.ConfigLoaderImpl = QuickLoader  # type: ignore[attr-defined]
-
-
-class RememberingLoader(QuickLoader):
-    """Hydra's loader, which reads and merges the files of a choice of options only once.
-
-    The jobs of a sweep differ in a few values, which Hydra sets in the merged config. A file that
-    changes while the sweep runs changes nothing for its jobs.
-    """
-
-    def __init__(self, loader: ConfigLoaderImpl) -> None:
-        super().__init__(loader.config_search_path)
-        self._active_repository = loader._active_repository
-        self.repositories: dict[tuple[Any, ...], CachingConfigRepository] = {}
-        """Configured search path -> files read, which are never changed."""
-        self.composed: dict[tuple[Any, ...], DictConfig] = {}
-        """Search path and list of files -> merged config, before overrides."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without what is remembered: a launcher pickles the loader for every job."""
-        return {**self.__dict__, "repositories": {}, "composed": {}}
-
-    def _parse_overrides_and_create_caching_repo(
-        self,
-        config_name: str | None,
-        overrides: list[str],
-        parsed_overrides: "list[Override] | None" = None,
-    ) -> "tuple[list[Override], CachingConfigRepository]":
-        if parsed_overrides is None:
-            parsed_overrides = self.parse_overrides(config_name, overrides)
-        words = [item.input_line or "" for item in parsed_overrides]
-        key = (config_name, *(word for word in words if "hydra.searchpath" in word))
-        if key not in self.repositories:
-            _, repository = super()._parse_overrides_and_create_caching_repo(
-                config_name, overrides, parsed_overrides
-            )
-            self.repositories[key] = repository
-        return parsed_overrides, self.repositories[key]
-
-    def _compose_config_from_defaults_list(
-        self, defaults: "list[ResultDefault]", repo: Any
-    ) -> "DictConfig":
-        places = [(source.provider, source.path) for source in repo.get_sources()]
-        key = (*places, *map(astuple, defaults))
-        if key not in self.composed:
-            files = CopiedFiles(repo)  # merging takes over nodes of the files
-            self.composed[key] = super()._compose_config_from_defaults_list(
-                defaults,
-                files,
-            )
-        return copy.deepcopy(self.composed[key])
-
-
-class CopiedFiles:
-    """The files of a repository, as copies."""
-
-    def __init__(self, repository: CachingConfigRepository) -> None:
-        self.repository = repository
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.repository, name)
-
-    def load_config(self, config_path: str) -> Any:
-        return copy.deepcopy(self.repository.load_config(config_path))
-
-
-def remember_composition(context: "HydraContext") -> "HydraContext":
-    """The context of a sweep, with a loader that composes quickly what it composed before."""
-    loader: Any = context.config_loader
-    if type(loader) not in (ConfigLoaderImpl, QuickLoader):
-        return context
-    return replace(context, config_loader=RememberingLoader(loader))

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +19,9 @@ from pochitrain.sweep.private_api import (
     write_grid_point,
 )
 
+PATIENCE_S = 10.0
+"""Seconds for which a grid waits for a search that was perhaps killed while it chose its point."""
+
 
 class ResumableGridSampler(samplers.GridSampler):
     """A grid that tries failed points again, after those that were never tried.
@@ -31,6 +35,7 @@ class ResumableGridSampler(samplers.GridSampler):
         if has_fixed_parameters(trial):
             return
         space, num_points = grid_of(self)
+        self.wait_for_earlier(study, trial)
         settled: set[int] = set()
         failed: set[int] = set()
         for other in study.get_trials(deepcopy=False):
@@ -41,6 +46,20 @@ class ResumableGridSampler(samplers.GridSampler):
         untried = [point for point in points if point not in settled | failed]
         again = [point for point in points if point in failed - settled]
         write_grid_point(study, trial, space, next(itertools.chain(untried, again, points)))
+
+    def wait_for_earlier(self, study: Study, trial: FrozenTrial) -> None:
+        """Wait until the trials created before have their points.
+
+        Searches that ask at the same time would else choose the same one. The first never waits,
+        so they all go on.
+        """
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            earlier = [other for other in running if other.number < trial.number]
+            if all(has_fixed_parameters(other) for other in earlier):
+                return
+            time.sleep(0.02)
 
     def after_trial(
         self,

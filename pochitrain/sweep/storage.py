@@ -1,26 +1,28 @@
-"""Storage of a study: in memory, a journal file, or any database that SQLAlchemy supports."""
+"""Storage of a study: in memory, a journal file, a database, or a proxy before a database."""
 
 import os
-import re
 import shlex
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage
 
 from pochitrain.error import ConfigError
-from pochitrain.text import first_line
+from pochitrain.sweep.journal import open_journal
+from pochitrain.sweep.password import hide_password, redact
+from pochitrain.sweep.patience import PatientStorage
 
 JOURNAL = "journal://"
 SQLITE = "sqlite:///"
+GRPC = "grpc://"
 JOURNAL_SUFFIXES = (".journal", ".log", ".jsonl")
 
 
 def resolve_storage(url: Any, key: str = "storage") -> Any:
     """`url` with absolute paths, for jobs that run in other folders; None = in memory.
 
-    An Optuna storage object is returned unchanged.
+    A password in it is replaced by *** (see `sweep.password`). An Optuna storage object is returned
+    unchanged.
 
     Args:
         key: config key of the setting, for messages.
@@ -46,7 +48,31 @@ def resolve_storage(url: Any, key: str = "storage") -> Any:
             f"{key} must be a URL, got {text!r}. Examples: sqlite:///study.db, "
             "journal://study.journal, postgresql://user@host/database; null keeps it in memory."
         )
-    return text
+    return hide_password(text)
+
+
+def require_reachable(url: Any, key: str) -> None:
+    """Refuse a storage in the memory of this process for jobs that run in others.
+
+    Args:
+        url: from `resolve_storage`; None is fine, since jobs then get a journal file.
+
+    Raises:
+        ConfigError: saying which storages they reach.
+    """
+    in_memory = isinstance(url, optuna.storages.InMemoryStorage)
+    if in_memory or (isinstance(url, str) and url.startswith(SQLITE) and is_memory(url)):
+        raise ConfigError(
+            f"{key} must be one that other processes reach, got one in memory. For jobs on this "
+            "machine or in a shared folder: journal://study.journal (null makes such a file for "
+            "the time of the search); for any machine: postgresql://user@host/database."
+        )
+
+
+def is_memory(url: str) -> bool:
+    """Whether the SQLite at `url` is one in memory."""
+    path = url.removeprefix(SQLITE)
+    return path in ("", ":memory:") or "mode=memory" in path
 
 
 def require_folder(folder: str, url: str, key: str) -> None:
@@ -58,8 +84,15 @@ def require_folder(folder: str, url: str, key: str) -> None:
         )
 
 
-def open_storage(url: str | BaseStorage | None, key: str = "storage") -> BaseStorage:
-    """The storage at `url` (from `resolve_storage`); a file is made if there is none.
+def open_storage(
+    url: str | BaseStorage | None, key: str = "storage", is_job: bool = False
+) -> BaseStorage:
+    """The storage at `url` (from `resolve_storage`); files and tables are made if there are none.
+
+    What is stored is asked again when it does not answer (`sweep.patience`).
+
+    Args:
+        is_job: opened by a job of a search that has opened it already.
 
     Raises:
         ConfigError: if it cannot be reached or opened.
@@ -68,21 +101,19 @@ def open_storage(url: str | BaseStorage | None, key: str = "storage") -> BaseSto
         return optuna.storages.InMemoryStorage()
     if isinstance(url, BaseStorage):
         return url
-    try:
-        if url.startswith(JOURNAL):
-            return JournalStorage(JournalFileBackend(url.removeprefix(JOURNAL)))
-        if url.startswith(SQLITE):
-            # Trials in other processes write too: wait for the lock instead of failing.
-            return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
-        return RDBStorage(url)
-    except Exception as error:  # each database driver has its own types
-        text = first_line(error)
-        raise ConfigError(
-            f"{key} must be a storage that can be opened, got {redact(url)!r} "
-            f"({type(error).__name__}: {redact(text)})."
-        ) from error
+    storage: BaseStorage = PatientStorage(open_backend(url, key, is_job), redact(url))
+    return storage
 
 
-def redact(text: str) -> str:
-    """`text` with the passwords of URLs replaced by ***."""
-    return re.sub(r"(://[^/:@\s]*):[^/@\s]*@", r"\1:***@", text)
+def open_backend(url: str, key: str, is_job: bool) -> BaseStorage:
+    """The storage at `url`, as Optuna has it."""
+    if url.startswith(JOURNAL):
+        return open_journal(url.removeprefix(JOURNAL), url, key)
+    if url.startswith(GRPC):
+        from pochitrain.sweep.proxy_client import connect_proxy
+
+        return connect_proxy(url, key)
+    from pochitrain.sweep.database import open_database
+
+    # get_storage puts the cache of finished trials before it.
+    return optuna.storages.get_storage(open_database(url, key, is_job))

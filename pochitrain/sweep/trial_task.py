@@ -7,6 +7,7 @@ no environment variable is needed, and no override in the saved config of the jo
 
 import contextlib
 import os
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 
+from pochitrain.error import ConfigError
 from pochitrain.sweep.trial_handle import working_on
 
 
@@ -70,17 +72,41 @@ class StudyAddress:
         """The running trial `number` from the storage; None if it has ended."""
         import optuna
 
+        from pochitrain.sweep.password import redact
         from pochitrain.sweep.private_api import attach_trial
-        from pochitrain.sweep.storage import open_storage
 
         # RandomSampler, because Trial calls before_trial of the sampler, which must do nothing.
-        study = optuna.load_study(
-            study_name=self.study_name,
-            storage=open_storage(self.storage),
-            sampler=optuna.samplers.RandomSampler(),
-            pruner=self.pruner,
-        )
+        try:
+            study = optuna.load_study(
+                study_name=self.study_name,
+                storage=storage_here(self.storage),
+                sampler=optuna.samplers.RandomSampler(),
+                pruner=self.pruner,
+            )
+        except (ConfigError, KeyError, OSError) as error:
+            raise ConfigError(
+                "The storage of the search must be one that every machine with jobs reaches, got "
+                f"{redact(str(self.storage))!r}, where {socket.gethostname()} does not find study "
+                f"{self.study_name!r}. Use a folder that they share, or a database server: "
+                "postgresql://user@host/database."
+            ) from error
         return attach_trial(study, number)
+
+
+_storages: dict[tuple[int, str], Any] = {}
+"""(process id, URL) -> open storage. A worker opens it once, not for every trial."""
+
+
+def storage_here(url: Any) -> Any:
+    """The storage at `url`, open in this process."""
+    from pochitrain.sweep.storage import open_storage
+
+    if not isinstance(url, str):
+        return url
+    key = (os.getpid(), url)
+    if key not in _storages:
+        _storages[key] = open_storage(url, is_job=True)
+    return _storages[key]
 
 
 class TrialTask:

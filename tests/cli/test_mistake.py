@@ -7,9 +7,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hydra.core.config_store import ConfigStore
 from PIL import Image
 
 from pochitrain.paths import config_directory
+from pochitrain.sweep.private_loader import register_plugins
 
 
 def names(group: str) -> str:
@@ -105,6 +107,14 @@ CONFIG_MISTAKES: list[tuple[str, str]] = [
         "epochs=1,2",
         "epochs must be one value, got 1,2. To run one job for each add --multirun; "
         "a list is written epochs=[1,2].",
+    ),
+    (
+        "--multirun hydra/launcher=ray seed=1,2 hydra.launcher.num_cpus=-1",
+        "hydra.launcher.num_cpus must be a number >= 0, got -1.0.",
+    ),
+    (
+        "--multirun hydra/launcher=ray seed=1,2 hydra.launcher.num_gpus=two",
+        "hydra.launcher.num_gpus must be a number, got 'two'.",
     ),
     ("--multirun --cfg job", "--multirun cannot be combined with --cfg or --info."),
     ("epochs", "An override must be written KEY=VALUE, got 'epochs'."),
@@ -662,8 +672,27 @@ def test_option_that_only_the_python_config_knows(pochi: Callable, tmp_path: Pat
 def test_mistake_in_a_sweep_is_found_before_the_first_job(pochi: Callable, tmp_path: Path) -> None:
     outcome = pochi("--multirun", "epochs=1,x")
     assert outcome.code == 2
-    check_message(outcome.err, "epochs must be an integer, got 'x'.")
+    check_message(
+        outcome.err,
+        "epochs must be an integer, got 'x'. (1 of 2 jobs, the one with epochs=x; none was "
+        "started.)",
+    )
     assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize("search", ["none", "default"])
+def test_a_launcher_whose_package_is_missing(
+    pochi: Callable, monkeypatch: pytest.MonkeyPatch, search: str
+) -> None:
+    register_plugins(every=True)
+    stored = ConfigStore.instance().repo["hydra"]["launcher"]
+    monkeypatch.delitem(stored, "submitit_slurm.yaml")
+    outcome = pochi("--multirun", f"optuna={search}", "hydra/launcher=submitit_slurm")
+    assert outcome.code == 2
+    assert outcome.err == (
+        "hydra/launcher=submitit_slurm needs a package that is not installed. "
+        "Type: pip install 'pochitrain[submitit]'\n"
+    )
 
 
 def test_the_table_is_long_enough() -> None:

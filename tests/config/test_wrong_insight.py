@@ -35,6 +35,8 @@ WRONG = [
     (["confusion_matrix.label_fontsize=999"], "confusion_matrix.label_fontsize", "<= 200"),
     (["confusion_matrix.figsize=[8]"], "confusion_matrix.figsize", "width and height"),
     (["confusion_matrix.figsize=[8,0]"], "confusion_matrix.figsize", "0 < x"),
+    (["report.language=fr"], "report.language", "one of auto, en, ja"),
+    (["report.max_pictures=-1"], "report.max_pictures", ">= 0, got -1"),
     (["warmup_epochs=-1"], "warmup_epochs", ">= 0, got -1"),
     (["warmup_start_factor=0"], "warmup_start_factor", "> 0 and <= 1"),
     (["warmup_start_factor=1.5"], "warmup_start_factor", "got 1.5"),

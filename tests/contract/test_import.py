@@ -10,7 +10,7 @@ import pochitrain
 
 PACKAGE = Path(pochitrain.__file__).parent
 LAYERS = (
-    ("__init__", "error", "text"),
+    ("__init__", "error", "manner", "ranks", "text"),
     ("metric", "command", "console", "paths", "seed", "atomic", "threads"),
     ("config",),
     ("data", "transform", "model", "optimizer", "scheduler", "loss"),
@@ -27,16 +27,29 @@ ALSO = {
     ("__init__", "inference"),  # `from pochitrain import Predictor`, loaded when asked for
 }
 """Imports that are no way down, and why."""
-HEAVY = {"torch", "torchvision", "matplotlib", "optuna", "sklearn", "pandas", "plotly", "scipy"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "matplotlib",
+    "optuna",
+    "sklearn",
+    "pandas",
+    "plotly",
+    "scipy",
+    "ray",
+}
 LIGHT = (
     "config/",
     "metric/",
     "cli/",
     "sweep/plugin.py",
+    "sweep/ray_launcher.py",
     "search/grid.py",
     "error.py",
     "command.py",
+    "manner.py",
     "paths.py",
+    "ranks.py",
     "__init__.py",
     "run/resume/config.py",
 )

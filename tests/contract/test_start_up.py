@@ -52,6 +52,7 @@ def test_shows_without_heavy_imports(argv: tuple[str, ...]) -> None:
         ("train", "data.seed=${nope}"),
         ("train", "device=tpu"),
         ("train", "optimizer._target_=os.system"),
+        ("train", "--multirun", "seed=1,2,3", "epochs=3,0"),
     ],
     ids=" ".join,
 )

@@ -115,6 +115,8 @@ VARIED = [
         "optuna.n_trials=3",
         "checkpoint.every_minutes=0.5",
         "early_stopping.patience=3",
+        "report.language=ja",
+        "report.max_pictures=50",
     ],
 ]
 

@@ -207,6 +207,7 @@ def test_a_long_check_shows_how_far_it_is(
     open_folder(train_root=str(root))
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(progress, "QUIET_S", 0.0)
+    monkeypatch.setattr(progress, "FIRST_LINE_S", 0.0)
     monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
     open_folder(train_root=str(make_folder(tmp_path / "s", {"a": 20})))
     lines = capsys.readouterr().err.splitlines()

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,11 @@ class Program:
         """The run directory, when there must be exactly one."""
         (path,) = [p for p in (self.folder / work_dir).iterdir() if p.is_dir()]
         return path
+
+
+def wait_until_stopped(pid: int) -> None:
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        time.sleep(0.02)
 
 
 def differences(left: Any, right: Any, path: str = "") -> list[str]:

@@ -3,12 +3,11 @@
 import os
 import shutil
 import signal
-import time
 from pathlib import Path
 
 import pytest
 import torch
-from fault_program import Program, run_differences
+from fault_program import Program, run_differences, wait_until_stopped
 
 
 def test_nan_loss_stops(program: Program) -> None:
@@ -86,11 +85,6 @@ def test_picture_vanishes(program: Program, num_workers: int, tmp_path: Path) ->
     assert "after 1 of 3 epochs and 6 batches" in resumed.text
     found = run_differences(program.only_run(f"there-{num_workers}"), program.only_run(name))
     assert found == []
-
-
-def wait_until_stopped(pid: int) -> None:
-    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
-        time.sleep(0.02)
 
 
 @pytest.mark.slow

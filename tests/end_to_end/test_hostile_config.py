@@ -127,3 +127,28 @@ def test_settings_of_hydra(
     assert message in outcome.err
     assert not (tmp_path / "executed").exists()
     assert not (tmp_path / "outputs").exists()
+
+
+LAUNCHERS = [
+    ("submitit_slurm", "none", "python: 'mkdir executed;'"),
+    ("submitit_slurm", "default", "setup: [mkdir executed]"),
+    ("ray", "none", "runtime_env: {py_executable: 'mkdir executed;'}"),
+    ("ray", "default", "address: 'ray://evil:10001'"),
+]
+
+
+@pytest.mark.parametrize(("launcher", "search", "setting"), LAUNCHERS)
+def test_settings_of_a_launcher(
+    pochi: Pochi, tmp_path: Path, launcher: str, search: str, setting: str
+) -> None:
+    """A grid and a search, of somebody who typed no launcher."""
+    file = tmp_path / "conf" / "experiment" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    choice = f"defaults: [{{override /hydra/launcher: {launcher}}}]"
+    file.write_text(f"# @package _global_\n{choice}\nhydra: {{launcher: {{{setting}}}}}\n")
+    words = ("experiment=mine", f"optuna={search}", f"work_dir={tmp_path}/out")
+    outcome = pochi("--multirun", "--config-dir=conf", *words)
+    assert outcome.code == 2, outcome.err
+    key = f"hydra.launcher.{setting.partition(':')[0]}"
+    assert outcome.err.startswith(f"{key} must be given on the command line, got a value from a")
+    assert not (tmp_path / "executed").exists() and not (tmp_path / "out").exists()

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from fault_program import Program, run_differences
 
-from pochitrain.engine.interrupt import StopRequest, stop_on_signal
+from pochitrain.engine.interrupt import StopRequest, requeueing, stop_on_signal
+from pochitrain.error import Interrupted
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,29 @@ def test_nothing_is_waited_for_once_everything_is_saved() -> None:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
     assert request.error("at once").exit_code == 143
+
+
+def test_a_preempted_job_saves_first_and_then_goes_back_into_the_queue() -> None:
+    """submitit's handler of SIGUSR2 requeues the job; it must not run in the middle of a batch."""
+    calls: list[str] = []
+    before = signal.signal(signal.SIGUSR2, lambda number, frame: calls.append("requeued"))
+    try:
+        request = StopRequest()
+        with pytest.raises(Interrupted, match="Stopped by SIGUSR2 in epoch 3"), requeueing():
+            with stop_on_signal(request):
+                signal.raise_signal(signal.SIGUSR2)
+                assert request.signal == signal.SIGUSR2 and not calls
+                calls.append("saved")
+            raise request.error("in epoch 3")
+        assert calls == ["saved", "requeued"]
+        with pytest.raises(Interrupted), requeueing():
+            raise Interrupted("Stopped by SIGTERM.", 143)
+        assert calls == ["saved", "requeued"], "only SIGUSR2 asks for that"
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert not callable(before), "no other test listens"
+    with stop_on_signal(StopRequest()):
+        assert signal.getsignal(signal.SIGUSR2) == before, "outside of submitit it is not ours"
 
 
 def wait_for_text(program: Program, text: str, seconds: float = 60) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class SphereConfig:
     two_objectives: bool = False
     raise_pruned: bool = False
     kill_above: float = 1e9
+    slow_s: float = 0.0
+    """How long a trial with z=slow takes, unless SIGTERM stops it as it would a training."""
 
 
 ConfigStore.instance().store(name="sphere", node=SphereConfig)
@@ -68,6 +71,10 @@ def sphere(cfg: DictConfig) -> Any:
         os.kill(os.getpid(), 9)
     if cfg.x > cfg.fail_above:
         raise RuntimeError("x is too large\nsecond line")
+    if cfg.z == "slow" and cfg.slow_s:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
+        (folder / "slow.json").write_text(json.dumps(facts))
+        time.sleep(cfg.slow_s)
     trial = current_trial()
     for epoch in range(1, cfg.epochs + 1):
         time.sleep(cfg.sleep_s)
@@ -98,4 +105,7 @@ def run_sphere(*arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    sphere()
+    try:
+        sphere()
+    except KeyboardInterrupt:
+        sys.exit(130)

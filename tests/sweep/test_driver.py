@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from omegaconf import OmegaConf
 
 from pochitrain.error import ConfigError
 from pochitrain.sweep.application import load_allowed
-from pochitrain.sweep.storage import open_storage, resolve_storage
+from pochitrain.sweep.storage import open_storage, require_reachable, resolve_storage
+from pochitrain.sweep.trial_task import StudyAddress
 from tests.sweep.sphere import run_sphere
 
 SPACE = ("x=interval(-5.0,5.0)", "y=interval(-5.0,5.0)")
@@ -268,6 +270,31 @@ def test_wrong_storage_and_changed_direction(tmp_path: Path) -> None:
     sweep(tmp_path, *SPACE, n_trials=1, **settings)
     with pytest.raises(ConfigError, match="must stay minimize"):
         sweep(tmp_path, *SPACE, "hydra.sweeper.direction=maximize", n_trials=2, **settings)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///:memory:", optuna.storages.InMemoryStorage()])
+def test_jobs_in_other_processes_need_a_storage_that_they_reach(url: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^optuna.storage must be one that other .* in memory"):
+        require_reachable(url, "optuna.storage")
+    for fine in (None, "sqlite:////shared/s.db", "postgresql://user@host/database"):
+        require_reachable(fine, "optuna.storage")
+
+
+def test_a_sweep_in_other_processes_refuses_a_storage_in_memory(tmp_path: Path) -> None:
+    words = (*SPACE, "hydra/launcher=joblib")
+    with pytest.raises(ConfigError, match=r"^hydra.sweeper.storage must be one that other"):
+        sweep(tmp_path / "out", *words, n_trials=1, n_jobs=1, storage="sqlite:///:memory:")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_machine_that_does_not_reach_the_study_is_named(tmp_path: Path) -> None:
+    """A job there finds another file at the path of the storage, or none."""
+    address = StudyAddress("token", storage=f"sqlite:///{tmp_path}/s.db", study_name="mine")
+    with pytest.raises(ConfigError, match=f"where {socket.gethostname()} does not find .*'mine'"):
+        address.find(0)
+    address.storage = f"sqlite:///{tmp_path}/not/shared/s.db"
+    with pytest.raises(ConfigError, match="every machine with jobs reaches"):
+        address.find(0)
 
 
 def test_a_storage_object_is_taken_as_it_is() -> None:

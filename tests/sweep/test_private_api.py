@@ -14,7 +14,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 
 import pochitrain
-from pochitrain.sweep import private_api
+from pochitrain.sweep import launcher_job, private_api, private_submitit
 from pochitrain.sweep.sampler import ResumableGridSampler
 
 PACKAGE = Path(pochitrain.__file__).parent
@@ -56,6 +56,25 @@ def test_joblib_launcher_execute_job() -> None:
     ], "execute_job of the joblib launcher takes other arguments"
 
 
+def test_submitit_launcher_and_its_jobs(tmp_path: Path) -> None:
+    from submitit.local.local import LocalJob
+    from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
+
+    plugins = Plugins.instance().discover(Launcher)
+    kinds = {kind.__name__: launcher_job.kind_of(object.__new__(kind)) for kind in plugins}
+    wanted = {"JoblibLauncher": "joblib", "SlurmLauncher": "submitit", "LocalLauncher": "submitit"}
+    assert wanted.items() <= kinds.items(), "a launcher of Hydra was moved or renamed"
+    watcher = SlurmInfoWatcher()
+    watcher.register_job("1")
+    assert watcher._registered - watcher._finished == {"1"}, "InfoWatcher._registered, _finished"
+    source = inspect.getsource(SlurmInfoWatcher.update)
+    assert "self._make_command()" in source and "self.read_info(" in source, "InfoWatcher.update"
+    LocalJob(tmp_path, "123456789")
+    assert 123456789 in private_submitit.submitted_jobs()[1], "jobs no longer register themselves"
+    assert isinstance(SlurmJob.watcher, SlurmInfoWatcher), "SlurmJob.watcher"
+    LocalJob.watcher._registered.discard("123456789")
+
+
 def test_stock_sweeper_create_params_from_overrides() -> None:
     words = ["a=interval(0.0,1.0)", "b=1,2", "c=range(0,3)", "d=5", "~e"]
     distributions, fixed, deletions = private_api.parse_overrides(words)
@@ -88,12 +107,14 @@ def test_optuna_trial_of_another_process() -> None:
     assert private_api.attach_trial(study, asked.number) is None
 
 
-def test_optuna_attribute_of_a_recorded_trial() -> None:
+def test_optuna_failing_a_recorded_trial() -> None:
     study = optuna.create_study()
     study.ask()
     (frozen,) = study.get_trials(states=(TrialState.RUNNING,))
-    private_api.set_user_attribute(study, frozen, "why", "x")
+    assert private_api.fail_running(study, frozen, "why", "x")
     assert study.trials[0].user_attrs == {"why": "x"}, "Study._storage or FrozenTrial._trial_id"
+    assert study.trials[0].state == TrialState.FAIL
+    assert not private_api.fail_running(study, frozen, "why", "y"), "only the first is told yes"
 
 
 def test_optuna_grid_sampler() -> None:
@@ -115,11 +136,15 @@ def test_optuna_queued_trial() -> None:
     study = optuna.create_study()
     study.enqueue_trial({"x": 0.5})
     study.ask()
+    assert private_api.QUEUED in study.trials[0].system_attrs
     assert private_api.has_fixed_parameters(study.trials[0]), "system attribute fixed_params"
 
 
+FILES = {"private_api.py", "private_job.py", "private_loader.py", "private_submitit.py"}
 PRIVATE = (
     "._all_grids",
+    "._finished",
+    "._registered",
     "._core import",
     "._get_node",
     "._impl",
@@ -139,7 +164,7 @@ def test_nothing_private_is_used_elsewhere(folder: str) -> None:
     for path in (PACKAGE / folder).glob("*.py"):
         text = path.read_text(encoding="utf-8")
         found += [(path.name, name) for name in PRIVATE if name in text]
-    assert {name for name, _ in found} <= {"private_api.py", "private_loader.py"}, found
+    assert {name for name, _ in found} <= FILES, found
 
 
 def test_the_core_knows_nothing_of_this_trainer() -> None:

@@ -1,72 +1,23 @@
 """Composing quickly gives what Hydra's own loader gives, and plugins are found where needed."""
 
-import pickle
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
 
 import hydra._internal.hydra
 import pytest
+from composed_tree import describe
 from hydra import initialize_config_dir
-from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from hydra.errors import HydraException
-from hydra.types import HydraContext, RunMode
-from omegaconf import OmegaConf, open_dict
+from hydra.types import RunMode
+from omegaconf import OmegaConf
 
 from pochitrain.config.registry import register_config
-from pochitrain.config.root import GROUPS
 from pochitrain.paths import config_directory
 from pochitrain.sweep import private_loader
-
-JOBS = [
-    ["learning_rate=0.01", "optimizer=sgd"],
-    ["learning_rate=0.02", "optimizer=sgd", "optimizer.momentum=0.5"],
-    ["scheduler=steplr", "scheduler.gamma=0.3", "data=folder", "data.train_root=x"],
-    ["learning_rate=0.01", "optimizer=sgd"],
-    ["++model.extra=1", "++callbacks.x={_target_: y}", "~callbacks.x"],
-]
-
-
-def test_hydra_config_loader_remembers_without_changing_what_it_composes() -> None:
-    register_config()
-    with initialize_config_dir(str(config_directory())):
-        loader = GlobalHydra.instance().config_loader()
-        config = loader.load_configuration("config", ["seed=3"], RunMode.MULTIRUN)
-        context = HydraContext(loader, Callbacks())
-        remembering = private_loader.remember_composition(context).config_loader
-        assert isinstance(remembering, private_loader.RememberingLoader), (
-            "ConfigLoaderImpl was renamed"
-        )
-        for overrides in JOBS:
-            expected = loader.load_sweep_config(config, overrides)
-            found = remembering.load_sweep_config(config, overrides)
-            assert OmegaConf.structural_equality(found, expected), overrides
-            assert OmegaConf.to_yaml(found) == OmegaConf.to_yaml(expected), overrides
-            with open_dict(found):  # a job may change its config
-                found.optimizer = {"lr": 7}
-        combinations = len({tuple(w for w in job if w.partition("=")[0] in GROUPS) for job in JOBS})
-        assert len(remembering.composed) == combinations, "the loader calls other methods"
-        with pytest.raises(HydraException, match="nosuch"):
-            remembering.load_sweep_config(config, ["optimizer.nosuch=1"])
-        copied = pickle.loads(pickle.dumps(remembering))
-        assert copied.composed == copied.repositories == {}, "launchers pickle it for every job"
-
-
-def describe(node: Any, parent: Any = None) -> Any:
-    """Everything that composing decides about a node, and about those below it."""
-    assert node._get_parent() is parent
-    fields = vars(node._metadata)
-    value = node._value()
-    if isinstance(value, dict):
-        value = {key: describe(child, node) for key, child in value.items()}
-    elif isinstance(value, list):
-        value = [describe(child, node) for child in value]
-    return type(node), fields, value
-
 
 CHOICES = [
     [],

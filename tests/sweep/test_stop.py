@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from pochitrain.error import Interrupted
-from pochitrain.sweep.stop import stop_on_sigterm
+from pochitrain.sweep.stop import next_step, stop_on_sigterm
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,8 @@ from pochitrain.sweep.stop import stop_on_sigterm
 )
 def test_the_message_is_true(is_resumable: bool, message: str) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Interrupted, match=message) as caught, stop_on_sigterm(is_resumable):
+    words = next_step(is_resumable)
+    with pytest.raises(Interrupted, match=message) as caught, stop_on_sigterm(words):
         os.kill(os.getpid(), signal.SIGTERM)
         signal.sigtimedwait([], 0)  # a moment in which Python handles it
     assert caught.value.exit_code == 143

@@ -13,7 +13,8 @@ from pochitrain.atomic import write_text
 from pochitrain.console import PrintableConsole, open_console
 from pochitrain.data.decode import UnreadableImageError, decode_rgb
 from pochitrain.error import ConfigError, PochiError
-from pochitrain.inference.table import save_json, without_nan
+from pochitrain.inference.table import save_json
+from pochitrain.manner import print_json, without_nan
 from pochitrain.report.compare_page import Card, format_page
 from pochitrain.run.compare.comparison import (
     Answer,
@@ -27,7 +28,7 @@ from pochitrain.run.compare.row import Row, make_rows
 from pochitrain.run.compare.setting import Setting, differences, group_by_setting
 from pochitrain.run.compare.terminal import print_tables
 from pochitrain.run.compare.text import content_of, describe, describe_all, describe_metrics, plain
-from pochitrain.text import format_csv, format_json
+from pochitrain.text import format_csv
 
 MAX_CARDS = 24
 """Pictures that the page shows for each side of a comparison."""
@@ -39,7 +40,6 @@ class CompareSettings:
 
     runs: Sequence[str]
     output: str | None = None
-    json: bool = False
     device: str | None = None
     allow: Sequence[str] = ()
 
@@ -81,21 +81,19 @@ def compare_runs(options: CompareSettings) -> Path | None:
     """
     folders, notes = find_runs(options.runs)
     output = None if options.output is None else make_output(options.output)
-    progress = PrintableConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    progress = PrintableConsole(stderr=True)
     how = EntrySettings(options.device, options.allow)
     result = make_result(load_entries(folders, how, progress), notes)
-    if options.json:
-        print(format_json(result.content()), end="")
-    else:
-        print_tables(open_console(), result.settings, result.rows, result.config)
-        console = open_console()
-        more = [describe_metrics(one) for one in result.comparisons]
-        notes = [f"Note: {note}." for note in result.notes]
-        for line in [*result.text, *filter(None, more), *notes]:
-            console.print(line, markup=False)
+    print_json(result.content())
+    print_tables(open_console(), result.settings, result.rows, result.config)
+    console = open_console()
+    more = [describe_metrics(one) for one in result.comparisons]
+    notes = [f"Note: {note}." for note in result.notes]
+    for line in [*result.text, *filter(None, more), *notes]:
+        console.result(line, markup=False)
     if output is not None:
         files = write_files(output, result, how)
-        progress.print(f"Written to {output}:\n  {'  '.join(files)}", markup=False)
+        progress.result(f"Written to {output}:\n  {'  '.join(files)}", markup=False)
     return output
 
 

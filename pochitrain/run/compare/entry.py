@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
-from rich.console import Console
 
 from pochitrain.atomic import write_text
+from pochitrain.console import PrintableConsole
 from pochitrain.data.dataset import ImageDataset, groups_of
 from pochitrain.data.group import groups_of_paths
 from pochitrain.error import ConfigError, PochiError
@@ -82,7 +82,9 @@ class EntrySettings:
     allow: Sequence[str] = ()
 
 
-def load_entries(folders: Sequence[Path], settings: EntrySettings, console: Console) -> list[Entry]:
+def load_entries(
+    folders: Sequence[Path], settings: EntrySettings, console: PrintableConsole
+) -> list[Entry]:
     """Read every run; where its predictions are not known yet, its best model makes them."""
     names = [path.absolute().name for path in folders]
     twice = {name for name in names if names.count(name) > 1}
@@ -96,7 +98,7 @@ def load_entries(folders: Sequence[Path], settings: EntrySettings, console: Cons
     return entries
 
 
-def load_run(path: Path, name: str, settings: EntrySettings, console: Console) -> Entry:
+def load_run(path: Path, name: str, settings: EntrySettings, console: PrintableConsole) -> Entry:
     """A run with its predictions, or with a note on why there are none.
 
     Raises:
@@ -153,7 +155,7 @@ def groups_of_folds(
 
 
 def validation_predictions(
-    run: Path, settings: EntrySettings, console: Console
+    run: Path, settings: EntrySettings, console: PrintableConsole
 ) -> tuple[Predictions, NDArray[np.str_] | None]:
     """The predictions of the best model on its validation pictures, and the groups of these.
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pochitrain.console import PrintableConsole
 from pochitrain.metric.interval import Interval
 from pochitrain.metric.metric import Metric
 from pochitrain.metric.table import METRICS
@@ -23,7 +23,7 @@ WIDTH = 140
 
 
 def print_tables(
-    console: Console,
+    console: PrintableConsole,
     settings: Sequence[Setting],
     rows: Sequence[Row],
     config: Mapping[str, Sequence[str]],
@@ -32,16 +32,18 @@ def print_tables(
     if config:
         show_table(console, config_table(settings, config))
         if len(config) > MAX_KEYS:
-            console.print(f"And {len(config) - MAX_KEYS} more keys: see config.csv (--output DIR).")
+            console.result(
+                f"And {len(config) - MAX_KEYS} more keys: see config.csv (--output DIR)."
+            )
     elif len(settings) == 1:
-        console.print("The configs differ by nothing but the seed.")
+        console.result("The configs differ by nothing but the seed.")
     show_table(console, metric_table(settings, rows))
 
 
-def show_table(console: Console, table: Table) -> None:
+def show_table(console: PrintableConsole, table: Table) -> None:
     """Print at full width: in a narrow terminal it wraps lines, where a table would lose digits."""
     console.width = max(console.width, WIDTH)
-    console.print(table)
+    console.result(table)
 
 
 def config_table(settings: Sequence[Setting], config: Mapping[str, Sequence[str]]) -> Table:

@@ -13,14 +13,13 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from rich.console import Console
 
 from pochitrain.command import remember_command, typed_command
 from pochitrain.config.component import Components
 from pochitrain.config.ineffective_overrides import find_ineffective_overrides
 from pochitrain.config.root import validate
 from pochitrain.config.transform import choose_crop_scale
-from pochitrain.console import open_console
+from pochitrain.console import PrintableConsole, open_console
 from pochitrain.data.dataset import DataSplits, require_splits
 from pochitrain.data.picture_size import look_at_sizes
 from pochitrain.engine.device import Precision, select_device, select_precision
@@ -116,7 +115,7 @@ class Budget:
     typed: list[str]
     deadline_s: float
     """Of time.monotonic."""
-    console: Console
+    console: PrintableConsole
 
     def say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig
-from rich.console import Console
 
+from pochitrain.console import PrintableConsole
 from pochitrain.data.dataset import DataSplits, ImageDataset, Subset
 from pochitrain.data.progress import WaitDisplay
 from pochitrain.data.split import SplitRule, split_indices
@@ -92,7 +92,7 @@ def run_pilot(
     cfg = copy.deepcopy(cfg)
     parts = build_parts(cfg, precision, data)
     with tempfile.TemporaryDirectory(prefix="pochi_fit_") as folder, stop_on_signal(request):
-        prepare_parts(cfg, parts, Console(file=io.StringIO()), request)
+        prepare_parts(cfg, parts, PrintableConsole(file=io.StringIO()), request)
         writer = CheckpointWriter(Path(folder), {}, every_epochs=cfg.epochs)
         begin = time.perf_counter()
         with WaitDisplay(label, len(parts.train_loader) * cfg.epochs) as display:

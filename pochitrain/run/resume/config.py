@@ -49,6 +49,8 @@ CHANGEABLE = (
     "metrics.tensorboard",
     "optuna",
     "optuna.*",
+    "report.*",
+    "quiet",
     "resume",
     "work_dir",
 )

@@ -1,5 +1,6 @@
 """Finds the run to resume, its config and its newest readable checkpoint."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +9,16 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from pochitrain.config.root import validate
 from pochitrain.config.strategy import CHOSEN_BY_RUN
 from pochitrain.config.transform import AUTO_KEYS
+from pochitrain.console import PrintableConsole
 from pochitrain.engine.checkpoint import earlier_checkpoints, load_checkpoint
 from pochitrain.error import ConfigError
 from pochitrain.paths import list_folders
-from pochitrain.run.directory import collect_versions, requested_directory, tell_hydra
+from pochitrain.ranks import launch_id, num_restarts
+from pochitrain.run.directory import METADATA, collect_versions, requested_directory, tell_hydra
 from pochitrain.run.resume.config import (
     ABSENT,
     ADDED_TO_TRANSFORM,
@@ -29,7 +31,8 @@ from pochitrain.run.resume.config import (
     recorded_choice,
 )
 from pochitrain.run.status import is_finished, is_locked
-from pochitrain.text import first_line
+from pochitrain.sweep import current_trial
+from pochitrain.text import first_line, read_object
 
 
 @dataclass
@@ -79,19 +82,26 @@ class ResumedRun:
         return f"Resuming {self.folder} after {where}{batch}."
 
 
-def find_run(cfg: DictConfig, warnings: list[str], console: Console) -> ResumedRun | None:
+def find_run(cfg: DictConfig, warnings: list[str], console: PrintableConsole) -> ResumedRun | None:
     """The run that `cfg.resume` selects, printed on `console`; None to start a new one.
+
+    A process that torchrun has started again (`--max-restarts`), or a job that a scheduler has,
+    goes on with the run that it began.
 
     Raises:
         ConfigError: if it is not a run, or overrides set keys that may not change.
     """
-    if cfg.resume is None:
-        return None
     sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
-    if cfg.resume == "auto":
-        newest = find_newest(cfg, take_finished=sweep)
+    is_again = cfg.resume is None and num_restarts() > 0
+    is_requeued = cfg.resume is None and sweep and was_requeued(cfg)
+    is_auto = cfg.resume == "auto" or is_requeued or is_again
+    if cfg.resume is None and not is_auto:
+        return None
+    if is_auto:
+        newest = find_newest(cfg, take_finished=sweep, launch=launch_id() if is_again else None)
         if newest is None:
-            console.print("resume=auto: no unfinished run of this config; starting a new one.")
+            why = "started again, before there was a run" if is_again else "resume=auto"
+            console.print(f"{why}: no unfinished run of this config; starting a new one.")
             return None
         folder, cfg = newest
         for key, value in recorded_choice(load_config(folder), overrides_of_command()).items():
@@ -112,7 +122,22 @@ def find_run(cfg: DictConfig, warnings: list[str], console: Console) -> ResumedR
     return found
 
 
-def find_newest(cfg: DictConfig, take_finished: bool) -> tuple[Path, DictConfig] | None:
+def was_requeued(cfg: DictConfig) -> bool:
+    """Whether this job of a sweep has begun before, and its machine was taken from it or died.
+
+    SLURM says so. A trial of a search is known by its directory, which no other trial gets.
+    """
+    if int(os.environ.get("SLURM_RESTART_COUNT") or 0):
+        return True
+    folder = requested_directory(cfg)[1]
+    if current_trial() is None or folder is None:
+        return False
+    return (folder / "config.yaml").is_file()
+
+
+def find_newest(
+    cfg: DictConfig, take_finished: bool, launch: str | None = None
+) -> tuple[Path, DictConfig] | None:
     """The newest run of this config that no other process is training; None if there is none.
 
     Returns:
@@ -122,9 +147,12 @@ def find_newest(cfg: DictConfig, take_finished: bool) -> tuple[Path, DictConfig]
 
     Args:
         take_finished: include finished runs; in a sweep, such a job need not run again.
+        launch: only a run that was begun by this start of torchrun.
     """
     parent, explicit = requested_directory(cfg)
     folders = [explicit] if explicit is not None else list_folders(parent)
+    if launch is not None:
+        folders = [f for f in folders if read_object(f / METADATA).get("launch") == launch]
     return search_folders(cfg, folders, overrides_of_command(), take_finished)
 
 

@@ -14,11 +14,13 @@ def restore(resumed: ResumedRun, trainer: Trainer, data: DataSplits) -> None:
         ConfigError: if the images are not those of the run.
     """
     models = resumed.folder / "models"
-    for leftover in models.glob(".*.tmp"):  # of a process that was killed while it wrote
-        leftover.unlink(missing_ok=True)
-    saved = resumed.checkpoint
+    saved, is_first = resumed.checkpoint, trainer.group.is_first
+    if is_first:
+        for leftover in models.glob(".*.tmp"):  # of a process that was killed while it wrote
+            leftover.unlink(missing_ok=True)
     if saved is None:
-        finish_best(models, None)
+        if is_first:
+            finish_best(models, None)
         return
     if saved["data"] != fingerprint(data):
         raise ConfigError(
@@ -28,8 +30,10 @@ def restore(resumed: ResumedRun, trainer: Trainer, data: DataSplits) -> None:
         )
     state = trainer.state
     restore_callback_states(trainer.callbacks, saved["callbacks"])
-    state.load_state_dict(saved)
+    state.load_state_dict(saved, trainer.group.rank)
     trainer.checkpoints.written_step = state.step
+    if not is_first:
+        return
     assert resumed.source is not None
     best_epoch = None if state.best is None else state.best.epoch
     is_best = best_epoch == state.epoch and state.batch == 0

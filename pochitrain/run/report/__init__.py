@@ -1,0 +1,1 @@
+"""Pages about runs, searches and multiruns, from the files in their directories."""

@@ -1,0 +1,54 @@
+"""Parts that the tests of several processes put into runs by `_target_`."""
+
+import os
+import time
+
+from fault_part import SignalAt, TinyNet
+from torch import Tensor, nn
+
+
+def rank_of_process() -> str:
+    return os.environ.get("RANK", "0")
+
+
+def build_plain(*, num_classes: int, **_: object) -> nn.Module:
+    """Batch norm, and no random draws of its own."""
+    model = TinyNet(num_classes)
+    model.dropout = nn.Identity()
+    return model
+
+
+class SignalRank(SignalAt):
+    """`SignalAt` in the process of rank SIGNAL_RANK alone, and in its first start alone."""
+
+    def __init__(self) -> None:
+        chosen = os.environ.get("SIGNAL_RANK", "0") in (rank_of_process(), "all")
+        if not chosen or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":
+            os.environ.pop("SIGNAL_AT", None)
+        super().__init__()
+
+    def fire(self) -> None:
+        with open(os.environ.get("FIRED", os.devnull), "w", encoding="utf-8") as file:
+            file.write(str(time.time()))
+        super().fire()
+
+
+class PoisonedNet(TinyNet):
+    """Gives NaN in rank 1 for the batches of training (0-based) in POISON."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes)
+        self.poisoned = {int(word) for word in os.environ["POISON"].split(",")}
+        self.calls = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = super().forward(images)
+        if self.training:
+            if rank_of_process() == "1" and self.calls in self.poisoned:
+                logits = logits * float("nan")
+            self.calls += 1
+        return logits
+
+
+def build_poisoned(*, num_classes: int, **_: object) -> nn.Module:
+    return PoisonedNet(num_classes)

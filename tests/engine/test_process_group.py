@@ -1,0 +1,75 @@
+"""Batch norm and gradients of several processes are those of one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from pochitrain.data.sampler import EpochBatches
+from pochitrain.engine.device import select_device
+from pochitrain.engine.process_group import ALONE, join_group
+from pochitrain.error import ConfigError
+from pochitrain.ranks import Ranks
+
+PROGRAM = Path(__file__).parent / "norm_program.py"
+
+
+def test_three_processes_are_one() -> None:
+    """Outputs, gradients and running statistics, with shares of 5, 1 and 3 images."""
+    env = {**os.environ, "PYTHONPATH": str(PROGRAM.parent.parent.parent), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM)], capture_output=True, text=True, timeout=120, env=env
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_one_process_asks_nobody() -> None:
+    with join_group(Ranks()) as group:
+        assert group is ALONE
+    assert ALONE.largest(3, 4) == [3, 4]
+    assert ALONE.from_first(lambda: "own") == "own"
+    assert ALONE.gather(1) == [1]
+    tensor = torch.ones(2)
+    ALONE.add_up([tensor])
+    assert tensor.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize(("count", "size"), [(23, 4), (21, 4), (9, 8), (3, 8)])
+def test_shares_make_the_batch(count: int, size: int, shuffle: bool) -> None:
+    """In order; the last batch may have fewer images than there are processes."""
+
+    def batches(ranks: Ranks | None) -> list[list[tuple[int, int]]]:
+        return list(EpochBatches([0] * count, size, seed=1, shuffle=shuffle, ranks=ranks))
+
+    whole = batches(None)
+    plan = EpochBatches([0] * count, size, seed=1, shuffle=shuffle, ranks=Ranks(0, 3))
+    shares = [batches(Ranks(rank, 3)) for rank in range(3)]
+    for number, batch in enumerate(whole):
+        parts = [share[number] if number < len(share) else [] for share in shares]
+        if len(batch) >= 3:
+            assert sum(parts, []) == batch  # noqa: RUF017
+            assert max(map(len, parts)) - min(map(len, parts)) <= 1
+            assert plan.num_copies(len(batch)) == 1
+        elif shuffle:
+            assert parts == [batch] * 3  # each of them computes all of it
+            assert plan.num_copies(len(batch)) == 3
+        else:
+            assert parts == [batch, [], []]
+    assert len(plan) == len(whole)
+
+
+def test_device_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    second = Ranks(1, 2, 1, 2)
+    assert select_device("cpu", second) == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert select_device(None, second) == torch.device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)  # srun --gpus-per-task=1
+    assert select_device("cuda", second) == torch.device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ConfigError, match="3 processes for 2 GPUs"):
+        select_device(None, Ranks(2, 3, 2, 3))
