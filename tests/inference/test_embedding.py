@@ -1,13 +1,10 @@
-"""The map of pictures: features against scikit-learn, and what the page shows."""
+"""Where pictures lie on a map: their features against scikit-learn."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
 from sklearn.decomposition import PCA
 
 from pochitrain.data.dataset import ImageDataset
@@ -16,8 +13,6 @@ from pochitrain.error import ConfigError
 from pochitrain.inference.classifier import Classifier, load_classifier
 from pochitrain.inference.embedding import compute_embedding, project
 from pochitrain.inference.stream import classify
-from pochitrain.report.embedding_chart import MAX_POINTS, Dot, choose_points, format_embedding
-from pochitrain.run.embedding import draw_map
 
 
 @pytest.fixture
@@ -64,36 +59,3 @@ def test_mistakes(pair: tuple[Classifier, ImageDataset], make_folder: Callable) 
     classifier.network = object()  # type: ignore[assignment]
     with pytest.raises(ConfigError, match="Use the checkpoint"):
         compute_embedding(classifier, dataset)
-
-
-def test_the_figure(pair: tuple[Classifier, ImageDataset]) -> None:
-    classifier, dataset = pair
-    page = draw_map(classifier, dataset, num_workers=0)
-    found = compute_embedding(classifier, dataset, num_workers=0)
-    wrong = int((np.asarray(dataset.labels)[found.indices] != found.predicted).sum())
-    assert page.count('class="dot"') == page.count("data:image/jpeg") == 7
-    assert page.count("<circle") == 7 and page.count("<path") == wrong > 0
-    assert f"7 pictures as the network sees them; the closer, the more alike to it. {wrong}" in page
-    assert "<script" not in page
-
-
-def test_names_cannot_write_html_and_dots_stay_inside() -> None:
-    name, picture = '<b>{x} "&', Image.new("RGB", (300, 200))
-    dots = [Dot(x, 7.0, name, "b", "a/{y}<i>.png", picture) for x in (-500.0, 0.0, 1e6)]
-    page = format_embedding(dots, [name, "b"], (0.5, 0.25), 10)
-    assert "<b>" not in page and "<i>" not in page
-    assert "&lt;b&gt;{x} &quot;&amp;" in page
-    assert "3 of 10 pictures" in page and "Across: 50 % of the differences, up: 25 %." in page
-    places = [float(x) for x in re.findall(r'cx="([\d.-]+)"', page)]
-    assert min(places) >= 0 and max(places) <= 600
-    assert "<figure" in format_embedding([], ["a"], (0.0, 0.0), 0)
-
-
-def test_mistakes_are_shown_first_where_there_are_too_many() -> None:
-    is_right = np.ones(5 * MAX_POINTS, bool)
-    is_right[[3, 700, 2900]] = False
-    chosen = choose_points(is_right)
-    assert len(chosen) == MAX_POINTS and {3, 700, 2900} <= set(chosen)
-    assert chosen == sorted(chosen) == choose_points(is_right)
-    assert choose_points(np.array([True, False])) == [0, 1]
-    assert torch.tensor(chosen).max() > 4 * MAX_POINTS

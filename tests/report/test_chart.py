@@ -4,6 +4,7 @@ import json
 import math
 import re
 
+import numpy as np
 import pytest
 
 from pochitrain.report.line_chart import (
@@ -18,6 +19,7 @@ from pochitrain.report.line_chart import (
     short_number,
     ticks_of,
 )
+from pochitrain.report.map_chart import Dot, draw_map
 from pochitrain.report.parallel_chart import Axis, Trial, draw_parallel
 
 
@@ -96,3 +98,18 @@ def test_a_trial_without_a_parameter_is_not_drawn() -> None:
     assert svg.count('<path class="line') == 3 and "&lt;2&gt;" in svg
     assert svg.count(" best") == 1
     assert draw_parallel(["a", "v"], trials[:1], "t") == ""
+
+
+def test_a_map_keeps_its_proportions_and_stays_inside() -> None:
+    dots = [Dot(x, y, i, 0, True) for i, (x, y) in enumerate([(0, 0), (4, 0), (4, 2), (0, 2)])]
+    svg = draw_map(dots, ["<b>"], "t")
+    places = np.array(re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', svg), float)
+    width, height = map(float, re.search(r'viewBox="0 0 (\d+) (\d+)"', svg).groups())
+    (left, top), (right, bottom) = places.min(axis=0), places.max(axis=0)
+    assert right - left == pytest.approx(2 * (bottom - top), abs=0.2)  # one scale for both
+    assert 0 < left < right < width and 0 < top < bottom < height
+    assert places[0][1] == bottom  # upwards
+    assert "&lt;b&gt;" in svg and "<b>" not in svg
+    assert draw_map([], ["a"], "t") == ""
+    one = draw_map([Dot(5.0, 5.0, 0, 0, False)], ["a"], "t")
+    assert "<path" in one and "nan" not in one
