@@ -245,7 +245,12 @@ def is_real(command: Command, page: str) -> bool:
     if command.kind == "train":
         alone = not any(TOGETHER.fullmatch(word) for word in command.words)
         return page.startswith(REAL) and alone
-    inputs = [word for word in command.words if re.search(r"^outputs/|\.csv$|^/", word)]
+    before = ["", *command.words]
+    inputs = [
+        word
+        for word, flag in zip(command.words, before, strict=False)
+        if not word.startswith("-") and (not flag.startswith("-") or flag in ("--data", "--root"))
+    ]
     return command.kind in USING and all(Path(name).exists() for name in inputs)
 
 
