@@ -35,7 +35,8 @@ def build_parser(prog: str) -> FlagParser:
     parser.add_argument(
         "--explain",
         action="store_true",
-        help="show where the model looks beside each of the first mistakes (extra explain)",
+        help="show where the model looks beside each of the first mistakes, and a map of the "
+        "pictures by their features (extra explain)",
     )
     add_code_flags(parser)
     return parser

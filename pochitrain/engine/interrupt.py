@@ -17,7 +17,7 @@ from typing import TypeVar
 from pochitrain.error import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-REQUEUE = getattr(signal, "SIGUSR2", None)
+REQUEUE: signal.Signals | None = getattr(signal, "SIGUSR2", None)
 """The signal of submitit; None on Windows."""
 
 T = TypeVar("T")
@@ -88,7 +88,9 @@ def stop_on_signal(request: StopRequest, *, announce: bool = True) -> Iterator[N
             text = f"\n{request.signal.name}: finishing the batch, then saving.{hint}\n"
             os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, text.encode())
 
-    listened = (*SIGNALS, REQUEUE) if has_handler(REQUEUE) else SIGNALS
+    listened = list(SIGNALS)
+    if REQUEUE is not None and has_handler(REQUEUE):
+        listened.append(REQUEUE)
     before = {number: signal.signal(number, handle) for number in listened}
     try:
         yield
@@ -97,9 +99,9 @@ def stop_on_signal(request: StopRequest, *, announce: bool = True) -> Iterator[N
             signal.signal(number, handler)
 
 
-def has_handler(number: signal.Signals | None) -> bool:
+def has_handler(number: signal.Signals) -> bool:
     """Whether Python code handles a signal here."""
-    return number is not None and callable(signal.getsignal(number))
+    return callable(signal.getsignal(number))
 
 
 @contextmanager

@@ -78,6 +78,7 @@ def project(
     from sklearn.decomposition import PCA
 
     found = PCA(n_components=2, random_state=0)
-    coordinates = found.fit_transform(features_ND.astype(np.float64)).astype(np.float32)
+    with np.errstate(invalid="ignore"):  # all images alike
+        coordinates = found.fit_transform(features_ND.astype(np.float64)).astype(np.float32)
     first, second = np.nan_to_num(found.explained_variance_ratio_)
     return coordinates, (float(first), float(second))

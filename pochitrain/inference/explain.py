@@ -7,7 +7,7 @@ Three methods of Captum, by the kind of network (`feature_map.py`):
 - maps with the channels last (Swin): gradient times activation (`LayerGradientXActivation`), which
   is the same where the map is averaged and goes into one linear layer;
 - tokens (ViT, MLP-Mixer): integrated gradients (Sundararajan et al. 2017,
-  `LayerIntegratedGradients`) of the patches as they are embedded, from the mean colour on. Grad-CAM
+  `LayerIntegratedGradients`) of the patches as they are embedded, from plain grey on. Grad-CAM
   does not find the place there: attention has moved what a patch said to other tokens.
 """
 
@@ -35,6 +35,7 @@ from pochitrain.text import did_you_mean
 SEED = 0
 """Of steps of the transform that draw."""
 
+GREY = (128, 128, 128)
 NUM_STEPS = 16
 """Of integrated gradients."""
 IMAGES_AT_ONCE = 4
@@ -101,17 +102,26 @@ class Explainer:
         chances = self.classifier.probabilities(logits)[0]
         predicted = int(chances.argmax())
         chosen = predicted if class_index is None else class_index
-        heatmap, layer = self.attribute(prepared, chosen)
+        with seeded_cpu(SEED, "augment", 0, 0):
+            grey = self.classifier.prepare(Image.new("RGB", picture.size, GREY), budget)
+        heatmap, layer = self.attribute(prepared, grey, chosen)
         return Explanation(prepared, heatmap, chosen, predicted, float(chances[predicted]), layer)
 
-    def attribute(self, prepared: Tensor, class_index: int) -> tuple[Heatmap, str]:
-        """The heatmap of a prepared image for a class, and the layer that it is from."""
+    def attribute(self, prepared: Tensor, grey: Tensor, class_index: int) -> tuple[Heatmap, str]:
+        """The heatmap of a prepared image for a class, and the layer that it is from.
+
+        Args:
+            grey: a grey picture, prepared likewise.
+        """
         batch = prepared[None].to(self.device).float()
         with self.lock, torch.enable_grad():
             found = self.maps.get(batch.shape)
             if found is None:
                 found = self.maps[batch.shape] = find_feature_map(self.model, batch)
-            values = attribute(self.model, found, batch.detach().requires_grad_(), class_index)
+            plain = grey[None].to(batch)
+            values = attribute(
+                self.model, found, batch.detach().requires_grad_(), plain, class_index
+            )
         cells = found.to_grid(values.detach()).clamp(min=0)[None]
         size = tuple(prepared.shape[1:])
         large = F.interpolate(cells, size, mode="bilinear", align_corners=False)[0, 0]
@@ -137,9 +147,17 @@ def to_unit(heatmap: Heatmap) -> Heatmap:
     return heatmap / largest if largest > 0 else heatmap
 
 
-def attribute(model: nn.Module, found: FeatureMap, images: Tensor, class_index: int) -> Tensor:
-    """What each cell contributes to the score of a class, of the shape of the layer's output or,
-    summed over the channels already, (B, 1, h, w)."""
+def attribute(
+    model: nn.Module, found: FeatureMap, images: Tensor, plain: Tensor, class_index: int
+) -> Tensor:
+    """What each cell contributes to the score of a class.
+
+    Args:
+        plain: images without content, of the same shape.
+
+    Returns:
+        Of the shape of the layer's output or, summed over the channels already, (B, 1, h, w).
+    """
     from captum.attr import LayerGradCam, LayerGradientXActivation, LayerIntegratedGradients
 
     values: Tensor
@@ -147,7 +165,7 @@ def attribute(model: nn.Module, found: FeatureMap, images: Tensor, class_index: 
         method = LayerIntegratedGradients(model, found.layer)
         values = method.attribute(
             images,
-            images.detach().mean(dim=(2, 3), keepdim=True).expand_as(images),
+            plain,
             target=class_index,
             n_steps=NUM_STEPS,
             internal_batch_size=IMAGES_AT_ONCE,

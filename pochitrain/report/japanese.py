@@ -110,8 +110,10 @@ JAPANESE = {
     "Where the model looks": "モデルが見ている部分",
     "Map": "分布図",
     "Map of the validation pictures": "検証画像の分布図",
-    "Pictures that are near each other look alike to the model.": (
-        "近くにある画像ほど, モデルには似て見えます."
+    "Pictures that are near each other look alike to the model (features, two principal "
+    "components). Crosses are mistakes. Point at one to see it.": (
+        "近くにある画像ほど, モデルには似て見えます (特徴量の第 1, 第 2 主成分). × は誤分類です. "
+        "点を指すとその画像が出ます."
     ),
     "From the input (dark) to the output (light), on a logarithmic axis.": (
         "入力側から出力側の順. 縦軸は対数です."

@@ -79,7 +79,8 @@ def shrink(image: Image.Image, side: int) -> str:
 def load_small(dataset: ImageDataset, index: int, side: int) -> Image.Image:
     """A picture of any data set; a JPEG file is decoded at an eighth, ... where that is enough."""
     while isinstance(dataset, Subset):
-        dataset, index = dataset.base, dataset.position(index)
+        index = dataset.position(index)
+        dataset = dataset.base
     if isinstance(dataset, ImageFolderDataset):
         return dataset.load(index, least_px=side)
     return dataset.load(index)

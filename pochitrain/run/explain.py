@@ -67,7 +67,7 @@ def explain(settings: ExplainSettings) -> Path:
     limit = settings.max_input_megapixels
     budget = classifier.plan_budget(1, None if limit is None else limit * MEGA)
     place = choose_place(settings, classifier, len(source.dataset))
-    rows = []
+    rows: list[list[object]] = []
     for index in range(len(source.dataset)):
         name = source.dataset.name(index)
         true = names[source.dataset.labels[index]] if source.labelled else None

@@ -14,7 +14,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from pochitrain.sweep.private_loader import QuickLoader
 
@@ -156,11 +156,18 @@ def load_job(
 
 
 def take_hydra(job: "DictConfig") -> "DictConfig":
-    """Remove the `hydra` node of a job, and return it."""
-    node: DictConfig = job.hydra
+    """Remove the `hydra` node of a job, and return what it says of its overrides and environment.
+
+    The rest of the tree would live as long as that.
+    """
+    node = job.hydra
+    kept = {
+        "overrides": {"hydra": OmegaConf.to_container(node.overrides.hydra)},
+        "job": {"env_set": OmegaConf.to_container(node.job.env_set)},
+    }
     with read_write(job), open_dict(job):
         del job["hydra"]
-    return node
+    return OmegaConf.create(kept)
 
 
 def is_value(override: "Override", repository: CachingConfigRepository) -> bool:

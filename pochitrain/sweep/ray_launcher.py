@@ -206,7 +206,8 @@ class RayLauncher(Launcher):
         """
         import ray
 
-        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        list_nodes: Any = ray.nodes  # which has no types
+        machines = [node["Resources"] for node in list_nodes() if node["Alive"]]
         needs = {"CPU": ("num_cpus", self.options["num_cpus"])}
         needs["GPU"] = ("num_gpus", self.options["num_gpus"])
         for name, amount in self.options["resources"].items():
@@ -287,7 +288,7 @@ def run_job(payload: bytes, folder: str | None, index: int, overrides: list[str]
 
 def plain(node: Any) -> dict[str, Any]:
     """A mapping of the config as a dict."""
-    content = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    content: Any = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     return {str(key): value for key, value in dict(content or {}).items()}
 
 

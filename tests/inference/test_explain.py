@@ -125,14 +125,14 @@ class Patches(nn.Module):
 
 
 def test_tokens_get_what_they_add_to_the_score() -> None:
-    """More than they would add if they had the mean colour."""
+    """More than they would add if they were grey."""
     torch.manual_seed(0)
     model, image = Patches().eval(), torch.rand(1, 3, SIDE, SIDE)
     found = find_feature_map(model, image)
     assert (found.name, found.is_start) == ("embed", True)
-    values = attribute(model, found, image.clone().requires_grad_(), 2)
+    plain = torch.full_like(image, 0.5)
+    values = attribute(model, found, image.clone().requires_grad_(), plain, 2)
     with torch.no_grad():
-        plain = image.mean(dim=(2, 3), keepdim=True).expand_as(image)
         here, there = (
             model.mlp(model.embed(each).flatten(2).transpose(1, 2)) @ model.fc.weight[2] / 64
             for each in (image, plain)
@@ -161,7 +161,7 @@ def test_it_is_the_class_activation_map_where_that_is_known() -> None:
     explainer = Explainer(wrap(model))
     image = torch.rand(3, SIDE, SIDE)
     for class_index in range(4):
-        found, layer = explainer.attribute(image, class_index)
+        found, layer = explainer.attribute(image, image / 2, class_index)
         assert layer == "body"
         with torch.no_grad():
             cells = torch.einsum(
@@ -247,11 +247,13 @@ def test_the_layer_of_each_kind_of_network(
             nn.init.normal_(part.weight)
     found = find_feature_map(model, torch.rand(1, 3, side, side))
     assert (found.name, found.kind, (found.height, found.width)) == (name, kind, cells)
-    values = attribute(model.eval(), found, torch.rand(1, 3, side, side).requires_grad_(), 1)
+    image = torch.rand(1, 3, side, side)
+    values = attribute(model.eval(), found, image.requires_grad_(), torch.full_like(image, 0.5), 1)
     grid = found.to_grid(values.detach())
     assert grid.shape == (1, *cells)
     assert torch.isfinite(grid).all() and grid.any()
-    heatmap, _ = Explainer(wrap(model, 3)).attribute(torch.rand(3, side, side), 1)
+    image = image.detach()[0]
+    heatmap, _ = Explainer(wrap(model, 3)).attribute(image, torch.full_like(image, 0.5), 1)
     assert heatmap.shape == (side, side)
 
 

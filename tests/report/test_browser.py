@@ -44,7 +44,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = read_run(write_run(tmp_path_factory.mktemp("report") / "run"))
     pictures = Painted([true for true, _, _ in answers_in_order()])
     file = run.folder / "report.html"
-    text = make_run_page(run, Source(read_answers(run), pictures), "en")
+    source = Source(read_answers(run), pictures, places={0: (0.0, 0.0), 8: (1.0, 1.0)})
+    text = make_run_page(run, source, "en")
     file.write_text(text, encoding="utf-8")
     return file
 
@@ -85,6 +86,14 @@ def test_a_cell_opens_its_pictures(browser: webdriver.Chrome, page: Path) -> Non
     browser.find_element(By.CSS_SELECTOR, '#classes [data-true="0"]').click()
     assert len(shown_cards(browser)) == 8  # all of the class, right or wrong
     assert not [one for one in browser.get_log("browser") if one["level"] == "SEVERE"]
+
+
+def test_a_dot_of_the_map_shows_its_picture(browser: webdriver.Chrome, page: Path) -> None:
+    open_page(browser, page)
+    cross = browser.find_element(By.CSS_SELECTOR, ".map [data-picture] path")
+    ActionChains(browser).scroll_to_element(cross).move_to_element(cross).perform()
+    preview = browser.find_element(By.CSS_SELECTOR, ".preview").text.splitlines()
+    assert preview[:2] == ["<b>ant</b> 80.0 %", r"is bee\u202eeeb"]
 
 
 def test_values_under_the_cursor(browser: webdriver.Chrome, page: Path) -> None:

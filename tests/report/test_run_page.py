@@ -169,6 +169,18 @@ def test_a_heatmap_is_beside_its_mistake(folder: Path) -> None:
     assert "what speaks for the wrong class" not in make(folder, dataset=painted())
 
 
+def test_a_map_points_at_the_pictures_of_the_page(folder: Path) -> None:
+    places = {8: (0.0, 0.0), 0: (2.0, 1.0), 19: (1.0, -1.0)}
+    page = Page(make(folder, dataset=painted(), places=places))
+    dots = [a for tag, a in page.tags if tag == "g" and "data-picture" in a]
+    data = next(json.loads(text) for text in page.scripts if '"pictures":' in text)
+    found = {data["pictures"][int(dot["data-picture"] or "")][0] for dot in dots}
+    assert found == {name_of(i).removeprefix("photos/val/") for i in places}
+    assert dots[-1]["data-picture"] == "1"  # the mistake, on top of the others
+    assert "c1" in (dots[-1]["class"] or "")  # the colour of its true class
+    assert "Crosses are mistakes" in page.text and "Crosses" not in Page(make(folder)).text
+
+
 def test_pictures_beyond_the_limit_are_left_out_mistakes_last(folder: Path) -> None:
     page = Page(make(folder, dataset=painted(broken=7), max_pictures=6))
     data = next(json.loads(text) for text in page.scripts if '"pictures":' in text)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
 
 from pochitrain.config.report import ReportConfig
+from pochitrain.console import open_console
 from pochitrain.data.dataset import DataSplits, Subset
 from pochitrain.data.folder import ImageFolderDataset
 from pochitrain.legacy.composition import default_options
@@ -255,7 +255,7 @@ def test_a_page_that_cannot_be_made_is_a_warning(
     data = Painted([true for true, _, _ in answers_in_order()])
     splits = DataSplits(data, data, ["a", "b", "c"], [])
     folder = write_run(tmp_path / "run")
-    report_training(folder, splits, Console())
+    report_training(folder, splits, open_console())
     assert "data:image/" in (folder / "report.html").read_text(encoding="utf-8")
     (folder / "report.html").unlink()
 
@@ -263,6 +263,6 @@ def test_a_page_that_cannot_be_made_is_a_warning(
         raise ValueError("no way")
 
     monkeypatch.setattr(module, "make_run_page", fail)
-    report_training(folder, splits, Console(width=200))
+    report_training(folder, splits, open_console())
     assert "Warning: report.html could not be made (ValueError: no way)." in capsys.readouterr().out
     assert not (folder / "report.html").exists()

@@ -27,7 +27,7 @@ from tests.sweep.test_signal import hear_ctrl_c
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm", "ray")
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("launchers")]
+pytestmark = pytest.mark.slow
 
 PATIENCE_S = 240.0
 Environment = dict[str, str]

@@ -127,6 +127,13 @@ function watchPictures(data) {
     dialog.scrollTop = 0;
   }
 
+  const preview = document.querySelector('.preview');
+  const dotOf = event => event.target.closest('[data-picture]');
+  document.querySelector('.map')?.addEventListener('pointerover', event => {
+    const dot = dotOf(event), i = dot && Number(dot.dataset.picture);
+    if (dot) preview.replaceChildren(card(pictures[i], i));
+  });
+
   document.addEventListener('click', event => {
     const button = event.target.closest('[data-true], [data-all]');
     if (button) {

@@ -52,7 +52,7 @@ def describe_model(run: RunFiles, _: Translate) -> str:
 def describe_training(run: RunFiles, _: Translate) -> str:
     config = run.config
     done, wanted = run.epoch, config.get("epochs")
-    parts = [_("{num} epochs", num=wanted)]
+    parts: list[str] = [_("{num} epochs", num=wanted)]
     if done and isinstance(wanted, int) and done < wanted:
         parts = [_("{done} of {num} epochs", done=done, num=wanted)]
     size = run.group("data").get("batch_size") or config.get("batch_size")

@@ -6,8 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from pochitrain.atomic import write_text
 from pochitrain.config.report import ReportConfig
 from pochitrain.config.validators import check_fields
@@ -16,6 +14,7 @@ from pochitrain.data.dataset import DataSplits, ImageDataset, groups_of
 from pochitrain.data.decode import UnreadableImageError
 from pochitrain.error import ConfigError, PochiError
 from pochitrain.inference.classifier import Classifier
+from pochitrain.inference.embedding import compute_embedding
 from pochitrain.report.language import choose_language
 from pochitrain.report.thumbnail import LARGE_PX, shrink
 from pochitrain.run.compare.entry import EntrySettings, open_pictures, validation_predictions
@@ -41,7 +40,8 @@ class ReportSettings:
     max_pictures: int | None = None
     """The same."""
     explain: bool = False
-    """Whether each of the first mistakes has a heatmap of where the model looks."""
+    """Whether each of the first mistakes has a heatmap of where the model looks, and there is a map
+    of the pictures by their features."""
     device: str | None = None
     allow: Sequence[str] = ()
 
@@ -58,7 +58,7 @@ def report(settings: ReportSettings) -> list[Path]:
     written = []
     for folder in folders:
         written.append(write_report(folder, settings, progress))
-        console.print(f"Written: {written[-1]}", markup=False, soft_wrap=True)
+        console.result(f"Written: {written[-1]}", markup=False)
     return written
 
 
@@ -89,7 +89,7 @@ def is_one_run(path: Path) -> bool:
     return (path / "config.yaml").is_file()
 
 
-def write_report(folder: Path, settings: ReportSettings, progress: Console) -> Path:
+def write_report(folder: Path, settings: ReportSettings, progress: PrintableConsole) -> Path:
     """Write the page of a directory of any of the three kinds."""
     if is_one_run(folder):
         return report_run(folder, settings, progress)
@@ -102,7 +102,7 @@ def write_report(folder: Path, settings: ReportSettings, progress: Console) -> P
     return folder / PAGE
 
 
-def report_run(folder: Path, settings: ReportSettings, progress: Console) -> Path:
+def report_run(folder: Path, settings: ReportSettings, progress: PrintableConsole) -> Path:
     """Write the page of a run, whose best model answers where its answers are not kept."""
     run = read_run(folder)
     own = own_settings(run)
@@ -122,6 +122,7 @@ def report_run(folder: Path, settings: ReportSettings, progress: Console) -> Pat
     if settings.explain and source.dataset is not None and source.answers is not None:
         assert classifier is not None
         source.heatmaps = make_heatmaps(classifier, source.dataset, source.answers)
+        source.places = find_places(classifier, source.dataset)
     return write_page(run, source, settings.language or own.language)
 
 
@@ -144,6 +145,16 @@ def make_heatmaps(
     }
 
 
+def find_places(classifier: Classifier, dataset: ImageDataset) -> dict[int, tuple[float, float]]:
+    """Position of each picture -> its place on a map by features; empty if there can be none."""
+    try:
+        found = compute_embedding(classifier, dataset, int(classifier.config["batch_size"]))
+    except ConfigError:  # no last layer on a vector per picture, or hardly any pictures
+        return {}
+    pairs = zip(found.indices.tolist(), found.coordinates.tolist(), strict=True)
+    return {position: (x, y) for position, (x, y) in pairs}
+
+
 def write_page(run: RunFiles, source: Source, language: str) -> Path:
     path = run.folder / PAGE
     write_text(path, make_run_page(run, source, choose_language(language)))
@@ -162,7 +173,7 @@ def own_settings(run: RunFiles) -> ReportConfig:
     return ReportConfig()
 
 
-def report_training(folder: Path, data: DataSplits, console: Console) -> None:
+def report_training(folder: Path, data: DataSplits, console: PrintableConsole) -> None:
     """Write the page at the end of a training; nothing that goes wrong here fails the run."""
     try:
         run = read_run(folder)
@@ -172,7 +183,7 @@ def report_training(folder: Path, data: DataSplits, console: Console) -> None:
             source.answers.groups = groups_of(data.val)
         path = write_page(run, source, own.language)
     except Exception as error:  # the run is complete without its page
-        text = f"Warning: {PAGE} could not be made ({type(error).__name__}: {first_line(error)})."
-        console.print(text, style="yellow", markup=False, soft_wrap=True)
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        console.warn(f"Warning: {PAGE} could not be made ({reason}).")
         return
-    console.print(f"Report: {path}", markup=False, soft_wrap=True)
+    console.print(f"Report: {path}", markup=False)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from markupsafe import Markup
 from omegaconf import OmegaConf
 
 from pochitrain.data.dataset import ImageDataset
@@ -11,6 +10,7 @@ from pochitrain.engine.trainer import LEFT_OUT_COLUMN
 from pochitrain.report.html_page import render_page
 from pochitrain.report.language import Translate
 from pochitrain.report.line_chart import draw_chart
+from pochitrain.report.map_chart import Dot, draw_map
 from pochitrain.report.reliability_chart import draw_reliability_chart
 from pochitrain.run.report.answers import Answers, calibration_error
 from pochitrain.run.report.commands import describe_commands
@@ -37,8 +37,8 @@ class Source:
     max_pictures: int = 1000
     heatmaps: dict[int, str] = field(default_factory=dict)
     """Position of a picture -> data URL of where the model looks, shown beside a mistake."""
-    map: Markup = field(default_factory=Markup)
-    """HTML of a map of the validation pictures by their features; empty if there is none."""
+    places: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """Position of a picture -> its place on a map by features."""
 
 
 def make_run_page(run: RunFiles, source: Source, language: str) -> str:
@@ -66,10 +66,9 @@ def make_run_page(run: RunFiles, source: Source, language: str) -> str:
         "commands": describe_commands(run.folder, run.environment, _),
         "missing": missing_parts(run, source, _),
         "heatmaps": source.heatmaps,
-        "map": source.map,
         "without_leaks": accuracy_without_leaks(run),
         **describe_matrix(run, answers, names),
-        **describe_pictures(run, source),
+        **describe_pictures(run, source, _),
         **describe_calibration(answers, _),
     }
     return render_page("run.html", _, language, **values)
@@ -79,7 +78,7 @@ def describe_environment(run: RunFiles, _: Translate) -> list[tuple[str, str]]:
     """Label and text of what it ran on."""
     found = run.environment
     versions, git = found.get("versions"), found.get("git")
-    rows = []
+    rows: list[tuple[str, Any]] = []
     if isinstance(versions, dict):
         text = ", ".join(f"{name} {version}" for name, version in versions.items())
         rows.append((_("software"), text))
@@ -111,7 +110,7 @@ def describe_matrix(run: RunFiles, answers: Answers | None, names: list[str]) ->
     }
 
 
-def describe_pictures(run: RunFiles, source: Source) -> dict[str, Any]:
+def describe_pictures(run: RunFiles, source: Source, _: Translate) -> dict[str, Any]:
     """The pictures: those that are seen at once, and the rows for the script."""
     answers = source.answers
     leaked = {
@@ -120,10 +119,17 @@ def describe_pictures(run: RunFiles, source: Source) -> dict[str, Any]:
         if row.get("position", "").isdecimal() and row.get("training_picture")
     }
     if answers is None:
-        return {"answers": None, "pictures": Pictures(), "first": [], "rows": [], "leaked": leaked}
+        nothing: dict[str, Any] = {"answers": None, "pictures": Pictures(), "map": ""}
+        return nothing | {"first": [], "rows": [], "leaked": leaked}
     pictures = choose_pictures(answers, source.dataset, source.max_pictures)
     num_first = min(NUM_MISTAKES, pictures.num_mistakes)
+    dots = [
+        Dot(*source.places[i], rank, int(answers.true[i]), bool(answers.is_right[i]))
+        for rank, i in enumerate(pictures.shown)
+        if i in source.places
+    ]
     return {
+        "map": draw_map(dots, answers.class_names, _("Map of the validation pictures")),
         "answers": answers,
         "pictures": pictures,
         "first": pictures.shown[:num_first],
@@ -152,7 +158,7 @@ def accuracy_without_leaks(run: RunFiles) -> float | None:
 
 def missing_parts(run: RunFiles, source: Source, _: Translate) -> list[str]:
     """What the page lacks, and why."""
-    found = []
+    found: list[str] = []
     if source.why_missing:
         found.append(
             _("No pictures and no answers about them: {why}", why=source.why_missing)

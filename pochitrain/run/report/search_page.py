@@ -243,7 +243,7 @@ def missing_parts(search: SearchFiles, _: Translate) -> list[str]:
         BEST: search.best,
         OPTIMIZED: search.optimized,
     }
-    found = [
+    found: list[str] = [
         _("The directory has no usable {file}.", file=name)
         for name, there in files.items()
         if not there
