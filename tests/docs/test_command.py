@@ -34,7 +34,7 @@ from pochitrain.config.root import validate
 from pochitrain.data import digits
 from pochitrain.data.digits import read_digits
 
-WITH_MODEL = ("infer", "compare", "report", "calibrate", "export", "serve")
+WITH_MODEL = ("infer", "explain", "compare", "report", "calibrate", "export", "serve")
 USING = ("infer", "compare", "calibrate", "report")
 """Commands that are run where the files that they name are there."""
 COMPOSED = ("train", "fit", "optimize", "data", "bench", "lr")
