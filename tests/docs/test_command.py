@@ -34,7 +34,7 @@ from pochitrain.config.root import validate
 from pochitrain.data import digits
 from pochitrain.data.digits import read_digits
 
-WITH_MODEL = ("infer", "compare", "report", "calibrate", "export", "serve")
+WITH_MODEL = ("infer", "explain", "compare", "report", "calibrate", "export", "serve")
 USING = ("infer", "compare", "calibrate", "report")
 """Commands that are run where the files that they name are there."""
 COMPOSED = ("train", "fit", "optimize", "data", "bench", "lr")
@@ -245,7 +245,12 @@ def is_real(command: Command, page: str) -> bool:
     if command.kind == "train":
         alone = not any(TOGETHER.fullmatch(word) for word in command.words)
         return page.startswith(REAL) and alone
-    inputs = [word for word in command.words if re.search(r"^outputs/|\.csv$|^/", word)]
+    before = ["", *command.words]
+    inputs = [
+        word
+        for word, flag in zip(command.words, before, strict=False)
+        if not word.startswith("-") and (not flag.startswith("-") or flag in ("--data", "--root"))
+    ]
     return command.kind in USING and all(Path(name).exists() for name in inputs)
 
 
