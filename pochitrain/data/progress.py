@@ -6,6 +6,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pochitrain.ranks import find_ranks
+
 QUIET_S = 2.0
 """What is done sooner shows nothing."""
 LINE_EVERY_S = 10.0
@@ -28,6 +30,7 @@ class WaitDisplay:
         self.label = label
         self.total = total
         self.done = 0
+        self.is_shown = find_ranks().is_first  # of several processes, one shows it
         self.next_s = time.monotonic() + QUIET_S
         self.bar: Progress | None = None
         self.console: Console | None = None
@@ -35,6 +38,8 @@ class WaitDisplay:
     def advance(self, num: int = 1) -> None:
         """`num` more are done."""
         self.done += num
+        if not self.is_shown:
+            return
         now = time.monotonic()
         if now >= self.next_s:
             self.next_s = now + self.show()
