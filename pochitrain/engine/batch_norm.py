@@ -40,7 +40,8 @@ def share_batch_norm(model: nn.Module) -> int:
     """Prepare the batch norm of `model`, in place; returns the number of such layers."""
     layers = [part for part in model.modules() if isinstance(part, _BatchNorm)]
     for layer in layers:
-        setattr(layer, "__class__", shared_class(type(layer)))
+        kind: Any = type(layer)
+        setattr(layer, "__class__", shared_class(kind))
     return len(layers)
 
 
