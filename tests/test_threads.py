@@ -64,3 +64,16 @@ def test_a_container_with_half_a_core_gets_one_thread(
 
 def test_cores_follow_the_affinity() -> None:
     assert 1 <= threads.num_cores() <= (os.cpu_count() or 1)
+
+
+def test_processes_that_train_together_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("joblib.cpu_count", lambda: 8)
+    assert threads.num_cores() == 8
+    place = {"RANK": "0", "WORLD_SIZE": "4", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "4"}
+    for name, value in place.items():
+        monkeypatch.setenv(name, value)
+    assert threads.num_cores() == 2
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "8")  # srun has given each its own 8
+    assert threads.num_cores() == 8
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "2")  # but here it has not bound them
+    assert threads.num_cores() == 2

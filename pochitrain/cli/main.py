@@ -8,6 +8,7 @@ import os
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -72,6 +73,7 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     ranks = find_ranks()
     if not ranks.is_first:  # the first process prints, for all
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        warnings.simplefilter("ignore")
     stop_spinning()  # before anything imports torch
     atexit.register(leave_garbage)
     forget_manner()

@@ -10,6 +10,8 @@ from pochitrain.console import PrintableConsole
 from pochitrain.manner import is_quiet
 from pochitrain.text import describe_time_left
 
+from pochitrain.ranks import find_ranks
+
 QUIET_S = 2.0
 """What is done sooner shows nothing."""
 FIRST_LINE_S = 10.0
@@ -35,6 +37,7 @@ class WaitDisplay:
         self.label = label
         self.total = total
         self.done = 0
+        self.is_shown = find_ranks().is_first  # of several processes, one shows it
         self.started = time.monotonic()
         self.next_s = self.started + QUIET_S
         self.bar: Progress | None = None
@@ -43,6 +46,8 @@ class WaitDisplay:
     def advance(self, num: int = 1) -> None:
         """`num` more are done."""
         self.done += num
+        if not self.is_shown:
+            return
         now = time.monotonic()
         if now >= self.next_s:
             self.next_s = now + self.show(now - self.started)

@@ -40,7 +40,8 @@ def share_batch_norm(model: nn.Module) -> int:
     """Prepare the batch norm of `model`, in place; returns the number of such layers."""
     layers = [part for part in model.modules() if isinstance(part, _BatchNorm)]
     for layer in layers:
-        layer.__class__ = shared_class(type(layer))
+        kind: Any = type(layer)
+        setattr(layer, "__class__", shared_class(kind))
     return len(layers)
 
 
@@ -57,8 +58,8 @@ class SharedNorm:
 
 
 @cache
-def shared_class(kind: type[nn.Module]) -> type[nn.Module]:
-    """The class `kind` with `SharedNorm` in front."""
+def shared_class(kind: Any) -> Any:
+    """The class `kind` of layers with `SharedNorm` in front."""
     return kind if issubclass(kind, SharedNorm) else type(kind.__name__, (SharedNorm, kind), {})
 
 
@@ -180,7 +181,7 @@ def combine(images: Tensor, group: Peers) -> tuple[Tensor, Tensor, float]:
     rows_R = [torch.empty_like(row) for _ in range(group.size)]
     dist.all_gather(rows_R, row, group=group.statistics)
     rows = torch.stack(rows_R).double()
-    means_RC, squares_RC, counts_R1 = rows.split([channels, channels, 1], dim=1)
+    means_RC, squares_RC, counts_R1 = torch.split(rows, [channels, channels, 1], 1)
     total = float(counts_R1.sum())
     mean = (means_RC * counts_R1).sum(0) / total
     squares = (squares_RC + counts_R1 * (means_RC - mean) ** 2).sum(0)

@@ -26,7 +26,7 @@ class Buffer:
         self.flat = torch.zeros(sum(sizes) + 1, dtype=first.dtype, device=first.device)
         """The gradients, and at the end room for one number more."""
         self.parameters = parameters
-        *parts, self.number = self.flat.split([*sizes, 1])
+        *parts, self.number = torch.split(self.flat, [*sizes, 1])
         # In the memory order of the parameter, as autograd gives its gradient.
         self.views = [
             part.as_strided(p.shape, p.stride()) if is_dense(p) else part.view(p.shape)
@@ -74,8 +74,10 @@ class GradientExchange:
             return
         for hook in self.hooks:
             hook.remove()
-        self.trained, self.buffers, self.place = trained, [], {}
-        self.hooks = [p.register_post_accumulate_grad_hook(self.receive) for p in trained]
+        self.trained, self.buffers, self.place, self.hooks = trained, [], {}, []
+        for parameter in trained:
+            watch: Any = parameter.register_post_accumulate_grad_hook  # torch has no types for it
+            self.hooks.append(watch(self.receive))
         chosen: list[nn.Parameter] = []
         size = 0
         for parameter in reversed(trained):  # the last layers are the first to be known
@@ -130,7 +132,8 @@ class GradientExchange:
             buffer.work, buffer.num_missing = None, len(buffer.parameters)
         self.is_armed, self.num_sent = False, 0
         self.num_without = sum(p.grad is None for p in self.trained)
-        return self.buffers[-1].number[0].clone()
+        total: Tensor = self.buffers[-1].number[0].clone()
+        return total
 
 
 def same(left: object, right: object) -> bool:

@@ -71,7 +71,7 @@ class GradientAccumulator:
         self.peers = group if isinstance(group, Peers) else None
         self.exchanged = GradientExchange(state.model, group) if isinstance(group, Peers) else None
         bounds = [] if self.peers is None else loader.batches.bounds()
-        self.copies_of = loader.batches.num_copies
+        self.plan = loader.batches
         self.batch_sizes = [stop - start for start, stop in bounds]
         """Of all processes together; empty for one process, which does not need them."""
         self.num_copies = 1
@@ -112,7 +112,7 @@ class GradientAccumulator:
     def add_share(self, batch: Batch, peers: Peers) -> None:
         """Add the gradient of the share of a batch that this process has."""
         num, last = self.batch_sizes[self.state.batch], self.state.batch + 1
-        self.num_copies = copies = self.copies_of(num)
+        self.num_copies = copies = self.plan.num_copies(num)
         smallest = num if copies > 1 else num // peers.size
         num_parts = max(1, min(self.state.num_microbatches, smallest // 2))  # the same everywhere
         ends_step = last % self.batches_per_step == 0 or last == self.num_batches

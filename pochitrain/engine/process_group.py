@@ -24,6 +24,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from pochitrain.error import ConfigError, Interrupted, PochiError, ToldElsewhere
 from pochitrain.ranks import Ranks, meeting_point, num_restarts
@@ -110,9 +112,9 @@ class Peers(ProcessGroup):
         os.environ |= {**names, "RANK": str(ranks.rank), "WORLD_SIZE": str(ranks.world_size)}
         try:
             wait = timedelta(seconds=MEETING_S)
-            found = next(dist.rendezvous("env://", ranks.rank, ranks.world_size, timeout=wait))
+            found = next(rendezvous("env://", ranks.rank, ranks.world_size, timeout=wait))
             # torchrun may keep the store when it starts the processes again, with all it holds.
-            self.store: Any = dist.PrefixStore(f"pochitrain/{num_restarts()}", found[0])
+            self.store: Any = PrefixStore(f"pochitrain/{num_restarts()}", found[0])
             dist.init_process_group(
                 "gloo", store=self.store, rank=ranks.rank, world_size=ranks.world_size, timeout=wait
             )

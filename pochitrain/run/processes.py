@@ -1,5 +1,6 @@
 """What a training in several processes needs besides the group that they form."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pochitrain.engine.batch_norm import share_batch_norm
 from pochitrain.engine.process_group import ProcessGroup
 from pochitrain.error import ConfigError
 from pochitrain.seed import derive_seed
+from pochitrain.threads import num_cores
 
 
 def share_model(cfg: DictConfig, model: nn.Module, group: ProcessGroup) -> None:
@@ -33,6 +35,18 @@ def share_model(cfg: DictConfig, model: nn.Module, group: ProcessGroup) -> None:
         )
     if not group.is_first:
         torch.manual_seed(derive_seed(cfg.seed, "rank", group.rank))
+
+
+def warn_of_threads(device: torch.device, group: ProcessGroup) -> list[str]:
+    """A warning where torchrun makes a CPU idle: it allows one thread unless told otherwise."""
+    cores = num_cores()
+    by_torchrun = group.ranks.launcher == "torchrun" and os.environ.get("OMP_NUM_THREADS") == "1"
+    if not by_torchrun or device.type != "cpu" or cores == 1:
+        return []
+    return [
+        f"each process computes with one thread, but has {cores} cores: torchrun sets "
+        f"OMP_NUM_THREADS=1. Start it with OMP_NUM_THREADS={cores} torchrun ..."
+    ]
 
 
 def require_same_data(digest: str, group: ProcessGroup) -> None:

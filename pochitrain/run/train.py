@@ -51,7 +51,7 @@ from pochitrain.run.leak import (
     warn_of_leaks,
 )
 from pochitrain.run.optimization import step_settings
-from pochitrain.run.processes import folder_of, require_same_data, share_model
+from pochitrain.run.processes import folder_of, require_same_data, share_model, warn_of_threads
 from pochitrain.run.report.report import report_training
 from pochitrain.run.resume.find import ResumedRun, find_run
 from pochitrain.run.resume.restore import restore
@@ -119,7 +119,7 @@ def train_together(cfg: DictConfig, warnings: list[str], group: ProcessGroup) ->
     )
     rows = describe_run(cfg, parts, folder, group.ranks) | describe_leaks(leaks)
     num_parameters = sum(parameter.numel() for parameter in parts.state.model.parameters())
-    leak_warnings = warn_of_leaks(leaks, parts.data)
+    leak_warnings = warn_of_leaks(leaks, parts.data) + warn_of_threads(device, group)
     print_warnings(console, [*warnings, *precision.warnings, *parts.data.warnings, *leak_warnings])
     print_start(console, rows, parts.data)
 
