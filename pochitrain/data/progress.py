@@ -8,9 +8,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from pochitrain.console import PrintableConsole
 from pochitrain.manner import is_quiet
-from pochitrain.text import describe_time_left
-
 from pochitrain.ranks import find_ranks
+from pochitrain.text import describe_time_left
 
 QUIET_S = 2.0
 """What is done sooner shows nothing."""
