@@ -24,7 +24,7 @@ from pochitrain.inference.stream import classify
 from pochitrain.inference.table import save_json
 from pochitrain.inference.temperature import fit_temperature, out_of_fold
 from pochitrain.manner import print_json
-from pochitrain.run.infer import run_folder
+from pochitrain.run.output_folder import run_folder
 from pochitrain.run.status import FILE, try_lock
 
 REPORT, GRAPH = "calibration.json", "calibration.png"

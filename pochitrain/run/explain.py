@@ -17,7 +17,7 @@ from pochitrain.inference.explain import Explainer, Explanation, find_class
 from pochitrain.inference.source import Source, files_without_labels, open_source
 from pochitrain.paths import make_numbered_directory
 from pochitrain.report.heatmap import draw_explanation
-from pochitrain.run.infer import not_writable, require_folder, run_folder
+from pochitrain.run.output_folder import not_writable, require_folder, run_folder
 from pochitrain.text import format_csv, printable
 
 TABLE = "explanations.csv"

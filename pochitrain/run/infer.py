@@ -1,10 +1,7 @@
 """An inference, from a run directory to the files with predictions and scores."""
 
-import itertools
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +13,6 @@ from pochitrain.atomic import write_text
 from pochitrain.callback.confusion_csv import format_confusion
 from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.console import PrintableConsole, open_console
-from pochitrain.data.dataset import ImageDataset
-from pochitrain.data.decode import UnreadableImageError
 from pochitrain.error import ConfigError, require
 from pochitrain.inference.budget import MEGA
 from pochitrain.inference.classifier import Classifier, load_classifier
@@ -42,10 +37,9 @@ from pochitrain.inference.table import (
     save_json,
 )
 from pochitrain.manner import is_json, print_json
-from pochitrain.paths import make_numbered_directory
-from pochitrain.report.gallery import MAX_MISTAKES, Mistake, format_gallery
 from pochitrain.run.metric import saved_metrics
-from pochitrain.run.overlay import overlays
+from pochitrain.run.mistakes import gallery
+from pochitrain.run.output_folder import make_output, require_writable
 from pochitrain.text import printable
 
 
@@ -89,7 +83,7 @@ def infer(settings: InferSettings) -> Path | None:
     without_classes = settings.explain and not source.labelled
     rule = "left out without true classes"
     require(not without_classes, "--explain", rule, settings.data, remedy)
-    require_writable(settings, classifier, source)
+    require_writable(settings.output, classifier, is_needed=not source.is_picture)
     batch_size = settings.batch_size or int(classifier.config["batch_size"])
     limit = settings.max_input_megapixels
     max_pixels = None if limit is None else limit * MEGA
@@ -115,7 +109,7 @@ def infer(settings: InferSettings) -> Path | None:
         groups = None if source.groups is None else source.groups[judged]
         intervals = compute_intervals(probabilities, labels, scores, groups)
         further |= compare_calibration(classifier, answers.logits, labels)
-    folder = make_output(settings, classifier)
+    folder = make_output(settings.output, classifier)
     files = write_files(folder, classifier, source, answers, rows, scores, intervals, further)
     if scores is not None:
         explained = classifier if settings.explain else None
@@ -192,60 +186,6 @@ def prediction_rows(
     return rows
 
 
-def make_output(settings: InferSettings, classifier: Classifier) -> Path:
-    """Make the folder of this inference: `--output`, or the next free `inference[_N]` of the run.
-
-    Raises:
-        ConfigError: if that is not possible.
-    """
-    try:
-        if settings.output is not None:
-            folder = Path(settings.output)
-            folder.mkdir(parents=True, exist_ok=True)
-            return folder
-        return make_numbered_directory(run_folder(classifier), "inference")
-    except OSError as error:
-        raise ConfigError(not_writable(str(error.filename), str(error.strerror))) from error
-
-
-def require_writable(settings: InferSettings, classifier: Classifier, source: Source) -> None:
-    """Refuse a folder that `make_output` could not make, before the inference starts."""
-    if settings.output is None:
-        if not source.is_picture:
-            require_folder(run_folder(classifier))
-        return
-    folder = Path(settings.output).absolute()
-    while not os.path.lexists(folder):
-        folder = folder.parent
-    require_folder(folder)
-
-
-def require_folder(folder: Path) -> None:
-    """Check that files can be written in `folder`.
-
-    Raises:
-        ConfigError: if not.
-    """
-    if not folder.is_dir():
-        raise ConfigError(not_writable(str(folder), "Not a directory"))
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise ConfigError(not_writable(str(folder), "Permission denied"))
-
-
-def not_writable(path: str, reason: str) -> str:
-    """The message for an output folder that cannot be used."""
-    return (
-        f"--output must be a folder that can be written to ({reason}: {path!r}). Choose another "
-        "with --output DIR."
-    )
-
-
-def run_folder(classifier: Classifier) -> Path:
-    """The run directory of a checkpoint; the folder of any other model file."""
-    home = classifier.source.parent
-    return home.parent if home.name == "models" else home
-
-
 def write_files(
     folder: Path,
     classifier: Classifier,
@@ -285,50 +225,6 @@ def draw_matrix(
     table = folder / "confusion_matrix.csv"
     write_text(table, format_confusion(torch.from_numpy(scores.confusion), class_names))
     draw_confusion_matrix(table, folder / "confusion_matrix.png", style)
-
-
-def gallery(
-    dataset: ImageDataset,
-    rows: list[PredictionRow],
-    class_names: list[str],
-    explained: Classifier | None = None,
-) -> str:
-    """HTML of the most confident mistakes.
-
-    Args:
-        explained: what has made them, where each is to have a heatmap.
-    """
-    wrong = [
-        (row.confidence, index)
-        for index, row in enumerate(rows)
-        if row.predicted is not None and row.confidence is not None and row.predicted != row.true
-    ]
-    wrong.sort(key=lambda item: (-item[0], item[1]))
-    shown = load_mistakes(dataset, rows, [i for _, i in wrong[:MAX_MISTAKES]], class_names)
-    if explained is not None:
-        shown = add_heatmaps(shown, explained)
-    judged = sum(row.predicted is not None for row in rows)
-    return format_gallery(shown, judged, len(wrong))
-
-
-def load_mistakes(
-    dataset: ImageDataset, rows: list[PredictionRow], wrong: list[int], class_names: list[str]
-) -> Iterator[Mistake]:
-    """The misclassified images (indices `wrong`), loaded one by one, without unreadable ones."""
-    for index in wrong:
-        row = rows[index]
-        assert row.predicted is not None and row.true is not None and row.confidence is not None
-        found, truth = class_names[row.predicted], class_names[row.true]
-        with suppress(UnreadableImageError):
-            yield Mistake(dataset.load(index), row.image_path, found, truth, row.confidence)
-
-
-def add_heatmaps(mistakes: Iterable[Mistake], classifier: Classifier) -> Iterator[Mistake]:
-    """The mistakes with their heatmaps, one by one."""
-    first, second = itertools.tee(mistakes)
-    pictures = overlays(classifier, (mistake.image for mistake in second))
-    for mistake, heatmap in zip(first, pictures, strict=True):
-        yield replace(mistake, heatmap=heatmap)
 
 
 def summarize(

@@ -20,7 +20,7 @@ from sklearn.metrics import classification_report
 
 from pochitrain.data.decode import UnreadableImageError
 from pochitrain.inference.table import PredictionRow
-from pochitrain.run.infer import gallery
+from pochitrain.run.mistakes import gallery
 
 Pochi = Callable[..., Any]
 TINY = (
