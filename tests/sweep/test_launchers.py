@@ -180,7 +180,7 @@ def test_ray_names_a_killed_job_and_what_no_machine_has(ray_address: str, tmp_pa
 
 
 def test_a_grid_on_slurm_is_an_array_of_jobs(slurm: Environment, tmp_path: Path) -> None:
-    """Our own grid, of real trainings."""
+    """Our own grid, of real trainings, each in two processes."""
     words = (
         "data=digits",
         "model=torchvision",
@@ -190,6 +190,8 @@ def test_a_grid_on_slurm_is_an_array_of_jobs(slurm: Environment, tmp_path: Path)
         "device=cpu",
         f"work_dir={tmp_path}/out",
         "hydra/launcher=submitit_slurm",
+        "hydra.launcher.tasks_per_node=2",
+        "hydra.launcher.cpus_per_task=1",
         "seed=1,2",
     )
     done = subprocess.run(
@@ -204,6 +206,8 @@ def test_a_grid_on_slurm_is_an_array_of_jobs(slurm: Environment, tmp_path: Path)
     runs = [path for path in (tmp_path / "out").glob("2*") if path.is_dir()]
     assert sorted(OmegaConf.load(run / "config.yaml").seed for run in runs) == [1, 2]
     assert all((run / "models" / "best.pth").is_file() for run in runs)
+    devices = {json.loads((run / "environment.json").read_text())["device"] for run in runs}
+    assert devices == {"2 processes (srun), each on cpu, fp32"}
     jobs = {path.name for path in (tmp_path / "out" / ".submitit").iterdir() if path.is_dir()}
     assert {name.partition("_")[2] for name in jobs} == {"", "0", "1"}, "one array of two jobs"
     assert "Traceback" not in done.stderr + done.stdout
