@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from fault_program import Ended, Program, run_differences, wait_until_stopped
-from together import LIMIT_S, Launcher
+from together import LIMIT_S, SRUN, Launcher
 
 from pochitrain.data.folder import ImageFolderDataset
 from pochitrain.inference.classifier import load_classifier
@@ -165,13 +165,14 @@ def test_go_on_with_another_number(program: Program, launcher: Launcher) -> None
 
 
 def test_signal_to_all(program: Program, launcher: Launcher) -> None:
-    """As torchrun passes Ctrl+C on: every process saves, one tells."""
+    """As srun passes Ctrl+C on: every process saves, one tells."""
     argv = with_dropout(program, "all")
     env = {"SIGNAL_AT": "SIGINT+GROUP:batch:1:3", "SIGNAL_RANK": "all"}
-    stopped = launcher.run(2, *argv, **env)
+    stopped = launcher.run(2, *argv, **SRUN, **env)
     assert stopped.codes == [130, 130], stopped.text
     assert stopped.text.count("Stopped by SIGINT in epoch 2, after 3 of 6 batches.") == 1
     assert stopped.text.count("finishing the batch") == 1
+    assert stopped.text.count("To continue: srun --ntasks=2 ") == 1
     saved = load(program.only_run("all"))
     assert (saved["epoch"], saved["batch"]) == (1, 3)
     assert len(saved["random"]["others"]) == 1

@@ -1,8 +1,10 @@
 """Batch norm and gradients of several processes are those of one."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import torch
 
 from pochitrain.data.sampler import EpochBatches
 from pochitrain.engine.device import select_device
-from pochitrain.engine.process_group import ALONE, join_group
+from pochitrain.engine.process_group import ALONE, Peers, join_group
 from pochitrain.error import ConfigError
 from pochitrain.ranks import Ranks
 
@@ -60,6 +62,21 @@ def test_shares_make_the_batch(count: int, size: int, shuffle: bool) -> None:
         else:
             assert parts == [batch, [], []]
     assert len(plan) == len(whole)
+
+
+@pytest.mark.parametrize(("is_over", "ends"), [(False, False), (True, True)])
+def test_sigterm_waits_for_a_message_only_while_others_train(
+    monkeypatch: pytest.MonkeyPatch, is_over: bool, ends: bool
+) -> None:
+    """Once they have parted, that another process is gone is no reason to ignore it."""
+    raised: list[int] = []
+    monkeypatch.setattr(signal, "raise_signal", raised.append)
+    monkeypatch.setattr(signal, "signal", lambda *args: None)
+    group = object.__new__(Peers)
+    group.is_over, group.is_ending, group.noticed = is_over, False, threading.Event()
+    group.noticed.set()
+    group.on_term(signal.SIGTERM, None)
+    assert bool(raised) == ends
 
 
 def test_device_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
