@@ -90,8 +90,8 @@ class StudyAddress:
             raise ConfigError(
                 "The storage of the search must be one that every machine with jobs reaches, got "
                 f"{redact(str(self.storage))!r}, where {socket.gethostname()} does not find study "
-                f"{self.study_name!r} ({reason}). Use a folder that they share, or a database server: "
-                "postgresql://user@host/database."
+                f"{self.study_name!r} ({reason}). Use a folder that they share, or a database "
+                "server: postgresql://user@host/database."
             ) from error
         return attach_trial(study, number)
 
