@@ -18,6 +18,8 @@ from together import LIMIT_S, SRUN, Launcher
 from pochitrain.data.folder import ImageFolderDataset
 from pochitrain.inference.classifier import load_classifier
 from pochitrain.inference.stream import classify
+from pochitrain.run.selection import FILE as OPTIMISM
+from pochitrain.text import read_object
 
 SGD = ("optimizer=sgd", "optimizer.momentum=0.9", "learning_rate=0.05")
 """Not Adam, which makes a large step of the rounding error of a gradient that is zero: that of a
@@ -57,6 +59,11 @@ def require_equal(one: Path, many: Path) -> None:
     assert left[counted].equals(right[counted])
     np.testing.assert_allclose(left, right, rtol=1e-5)
     assert (one / "confusion_matrix.csv").read_text() == (many / "confusion_matrix.csv").read_text()
+    said, said_together = (pd.read_csv(run / "val_predictions.csv") for run in (one, many))
+    assert said.drop(columns="confidence").equals(said_together.drop(columns="confidence"))
+    np.testing.assert_allclose(said["confidence"], said_together["confidence"], rtol=1e-4)
+    lucky, lucky_together = (read_object(run / OPTIMISM) for run in (one, many))
+    assert lucky and lucky == lucky_together
     a, b = load(one), load(many)
     assert a.keys() == b.keys() and a["model"].keys() == b["model"].keys()
     for name, tensor in a["model"].items():
