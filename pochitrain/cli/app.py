@@ -34,7 +34,7 @@ from pochitrain.cli.override import to_hydra
 from pochitrain.command import started_s
 from pochitrain.config.environment import refuse_environment_of_file
 from pochitrain.config.ineffective_overrides import find_ineffective_overrides
-from pochitrain.config.processes import check_processes
+from pochitrain.config.processes import check_processes, refuse_processes
 from pochitrain.config.registry import register_config, register_transforms_of_data
 from pochitrain.config.root import refuse_number_for_switch, validate
 from pochitrain.config.strategy import BUDGET, strategy_name
@@ -128,7 +128,10 @@ def train_task(cfg: DictConfig) -> float | None:
     hydra_node: Any = HydraConfig.get()
     aliases = hydra_node.get("aliases") or {}
     warnings = validate(cfg) + find_ineffective_overrides(hydra_node.overrides.task, aliases, cfg)
-    warnings += check_processes(cfg, find_ranks())
+    ranks = find_ranks()
+    if hydra_node.mode == RunMode.MULTIRUN:  # the command itself was refused before
+        refuse_processes("A job of a sweep (hydra.launcher.tasks_per_node)", ranks)
+    warnings += check_processes(cfg, ranks)
     is_first = "torch" not in sys.modules
     from pochitrain.run.train import train  # torch is imported here, after the checks
 

@@ -133,13 +133,23 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def out_of_memory_message(error: BaseException, batch: Batch, accumulation: int) -> str:
-    """The message for a batch that does not fit into memory, with settings that would."""
-    size, side = len(batch.images), batch.images.shape[-1]
+def out_of_memory_message(
+    error: BaseException, batch: Batch, accumulation: int, num_processes: int = 1
+) -> str:
+    """The message for a batch that does not fit into memory, with settings that would.
+
+    Args:
+        batch: of one process.
+        num_processes: that share a batch; several cannot halve it in the middle of a run.
+    """
+    size, side = len(batch.images) * num_processes, batch.images.shape[-1]
     half = max(1, size // 2)
+    is_alone = num_processes == 1
+    shared = "" if is_alone else f" in {num_processes} processes"
+    halve = ", fault.out_of_memory=halve (does so by itself)," if is_alone else ""
     return (
         f"batch_size must be small enough for the memory of {batch.images.device}, got {size} "
-        f"pictures of {side} px ({first_line(error)}). Use batch_size={half} "
-        f"gradient_accumulation={2 * accumulation} (as many pictures per optimizer step), "
-        "fault.out_of_memory=halve (does so by itself), or precision=bf16."
+        f"pictures of {side} px{shared} ({first_line(error)}). Use batch_size={half} "
+        f"gradient_accumulation={2 * accumulation} (as many pictures per optimizer step){halve} "
+        "or precision=bf16."
     )

@@ -185,8 +185,8 @@ class GradientAccumulator:
         """
         state = self.state
         if self.faults.out_of_memory == "stop" or len(batch.images) < 4 * state.num_microbatches:
-            message = out_of_memory_message(error, batch, self.batches_per_step)
-            raise PochiError(message) from error
+            num, group = self.batches_per_step, self.group
+            raise PochiError(out_of_memory_message(error, batch, num, group.size)) from error
         state.num_microbatches *= 2
         state.batch -= state.batch % self.batches_per_step
         state.sums.values.copy_(self.sums_at_start)

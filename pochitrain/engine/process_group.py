@@ -108,8 +108,7 @@ class Peers(ProcessGroup):
         """
         self.ranks = ranks
         host, port = meeting_point(ranks)
-        names = {"MASTER_ADDR": host, "MASTER_PORT": str(port)}
-        os.environ |= {**names, "RANK": str(ranks.rank), "WORLD_SIZE": str(ranks.world_size)}
+        os.environ |= {"MASTER_ADDR": host, "MASTER_PORT": str(port)}  # torch reads them there
         try:
             wait = timedelta(seconds=MEETING_S)
             found = next(rendezvous("env://", ranks.rank, ranks.world_size, timeout=wait))
@@ -143,7 +142,7 @@ class Peers(ProcessGroup):
     def on_term(self, number: int, frame: FrameType | None) -> None:
         """SIGTERM before and after training. torchrun also sends it once another process has ended:
         then the message of this one must come out first."""
-        if self.is_ending or self.noticed.wait(0.5):
+        if self.is_ending or (not self.is_over and self.noticed.wait(0.5)):
             return
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.raise_signal(signal.SIGTERM)

@@ -20,6 +20,8 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from pochitrain.sweep.patience import StorageLostError
+
 OWNER = "pochitrain:search"
 """User attribute of a trial: token of the search that runs it. Also prefix of heartbeats."""
 REASON = "fail_reason"
@@ -173,7 +175,10 @@ class Heartbeat:
     def __exit__(self, *error: object) -> None:
         self.stopped.set()
         self.thread.join(LEAVE_S)
-        with contextlib.suppress(FileNotFoundError):  # discarded with its directory
+        hidden: list[type[Exception]] = [FileNotFoundError]  # discarded with its directory
+        if error[0] is not None:  # which says why the search ends
+            hidden.append(StorageLostError)
+        with contextlib.suppress(*hidden):
             self.study.set_user_attr(f"{OWNER}:{self.token}", None)
 
     def beat(self) -> None:

@@ -14,6 +14,8 @@ from urllib.parse import unquote
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 HIDDEN = "***"
+VARIABLE = "POCHITRAIN_PASSWORD_"
+"""Beginning of the names of environment variables with passwords."""
 SCHEME = r"(?<![\w+.-])(?!https?:|s?ftp:|s3:|gs:|file:)[A-Za-z][\w+.-]*://"
 """Of a URL that may be one of a database."""
 URL = re.compile(rf"""(['"]){SCHEME}.*?\1|{SCHEME}\S+""")
@@ -114,4 +116,9 @@ def variable_of(hidden_url: str) -> str:
     """The environment variable for the password of a URL that shows *** instead."""
     hidden_url = hidden_url.strip("'\"")
     digest = hashlib.sha256(hidden_url.encode()).hexdigest()[:12].upper()
-    return f"POCHITRAIN_PASSWORD_{digest}"
+    return f"{VARIABLE}{digest}"
+
+
+def known_passwords() -> dict[str, str]:
+    """The environment variables with passwords, for jobs that do not inherit the environment."""
+    return {name: value for name, value in os.environ.items() if name.startswith(VARIABLE)}

@@ -22,6 +22,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from pochitrain.error import ConfigError, PochiError, require
+from pochitrain.sweep.password import known_passwords
 from pochitrain.text import first_line
 
 if TYPE_CHECKING:
@@ -165,7 +166,9 @@ class RayLauncher(Launcher):
         # With a directory of the code, Ray itself chooses the folder of the jobs.
         self.folder = None if "working_dir" in self.runtime_env else os.getcwd()
         state = Singleton.get_state()
-        content = (self.hydra_context, self.config, self.task_function, state)
+        # Processes of a cluster have the environment of whoever started it.
+        passwords = known_passwords()
+        content = (self.hydra_context, self.config, self.task_function, state, passwords)
         self.payload = ray.put(cloudpickle.dumps(content))
         self.task = ray.remote(run_job).options(**self.options)
 
@@ -280,7 +283,8 @@ def run_job(payload: bytes, folder: str | None, index: int, overrides: list[str]
 
     if folder is not None and os.path.isdir(folder):
         os.chdir(folder)
-    context, config, task_function, singletons = cloudpickle.loads(payload)
+    context, config, task_function, singletons, passwords = cloudpickle.loads(payload)
+    os.environ |= passwords
     returned = run_job_in_worker(index, overrides, context, config, task_function, singletons)
     returned.cfg = returned.hydra_cfg = None  # not needed, and perhaps not picklable
     return returned

@@ -17,6 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from pochitrain.error import ConfigError
 from pochitrain.sweep.trial_handle import working_on
+from pochitrain.text import first_line
 
 
 @dataclass
@@ -84,11 +85,13 @@ class StudyAddress:
                 pruner=self.pruner,
             )
         except (ConfigError, KeyError, OSError) as error:
+            known = first_line(error).rstrip(".")
+            reason = "it has no such study" if isinstance(error, KeyError) else redact(known)
             raise ConfigError(
                 "The storage of the search must be one that every machine with jobs reaches, got "
                 f"{redact(str(self.storage))!r}, where {socket.gethostname()} does not find study "
-                f"{self.study_name!r}. Use a folder that they share, or a database server: "
-                "postgresql://user@host/database."
+                f"{self.study_name!r} ({reason}). Use a folder that they share, or a database "
+                "server: postgresql://user@host/database."
             ) from error
         return attach_trial(study, number)
 

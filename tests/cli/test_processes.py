@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from pochitrain.cli import main
+from pochitrain.cli import app, main
 from pochitrain.config.processes import check_processes
 from pochitrain.ranks import Ranks
 
@@ -61,6 +61,16 @@ def test_other_commands_are_for_one_process(
     assert ended.code == 2
     text = f"pochi {command} must run in one process, got 2 started by torchrun."
     assert ended.err.startswith(text)
+
+
+def test_a_job_of_a_sweep_is_for_one_process(
+    pochi: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """submitit starts `hydra.launcher.tasks_per_node` of them."""
+    monkeypatch.setattr(app, "find_ranks", lambda: Ranks(0, 2, 0, 2, "srun"))
+    ended = pochi("--multirun", "seed=1,2", "data=digits")
+    assert ended.code == 2
+    assert "A job of a sweep (hydra.launcher.tasks_per_node) must run in one process" in ended.err
 
 
 def test_others_are_silent(pochi: Callable[..., Any], first_of_two: pytest.MonkeyPatch) -> None:

@@ -13,11 +13,13 @@ import pandas as pd
 import pytest
 import torch
 from fault_program import Ended, Program, run_differences, wait_until_stopped
-from together import LIMIT_S, Launcher
+from together import LIMIT_S, SRUN, Launcher
 
 from pochitrain.data.folder import ImageFolderDataset
 from pochitrain.inference.classifier import load_classifier
 from pochitrain.inference.stream import classify
+from pochitrain.run.selection import FILE as OPTIMISM
+from pochitrain.text import read_object
 
 SGD = ("optimizer=sgd", "optimizer.momentum=0.9", "learning_rate=0.05")
 """Not Adam, which makes a large step of the rounding error of a gradient that is zero: that of a
@@ -57,6 +59,11 @@ def require_equal(one: Path, many: Path) -> None:
     assert left[counted].equals(right[counted])
     np.testing.assert_allclose(left, right, rtol=1e-5)
     assert (one / "confusion_matrix.csv").read_text() == (many / "confusion_matrix.csv").read_text()
+    said, said_together = (pd.read_csv(run / "val_predictions.csv") for run in (one, many))
+    assert said.drop(columns="confidence").equals(said_together.drop(columns="confidence"))
+    np.testing.assert_allclose(said["confidence"], said_together["confidence"], rtol=1e-4)
+    lucky, lucky_together = (read_object(run / OPTIMISM) for run in (one, many))
+    assert lucky and lucky == lucky_together
     a, b = load(one), load(many)
     assert a.keys() == b.keys() and a["model"].keys() == b["model"].keys()
     for name, tensor in a["model"].items():
@@ -165,13 +172,14 @@ def test_go_on_with_another_number(program: Program, launcher: Launcher) -> None
 
 
 def test_signal_to_all(program: Program, launcher: Launcher) -> None:
-    """As torchrun passes Ctrl+C on: every process saves, one tells."""
+    """As srun passes Ctrl+C on: every process saves, one tells."""
     argv = with_dropout(program, "all")
     env = {"SIGNAL_AT": "SIGINT+GROUP:batch:1:3", "SIGNAL_RANK": "all"}
-    stopped = launcher.run(2, *argv, **env)
+    stopped = launcher.run(2, *argv, **SRUN, **env)
     assert stopped.codes == [130, 130], stopped.text
     assert stopped.text.count("Stopped by SIGINT in epoch 2, after 3 of 6 batches.") == 1
     assert stopped.text.count("finishing the batch") == 1
+    assert stopped.text.count("To continue: srun --ntasks=2 ") == 1
     saved = load(program.only_run("all"))
     assert (saved["epoch"], saved["batch"]) == (1, 3)
     assert len(saved["random"]["others"]) == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fault_program import Ended, Program
 
+SRUN = {"RANK": "", "SLURM_STEP_ID": "0"}
 LIMIT_S = 120
 """Far more than anything here takes; a test that waits longer fails."""
 
@@ -35,7 +36,10 @@ class Together:
 
 @dataclass
 class Launcher:
-    """Starts them as torchrun does; the processes that are left are its business, as there."""
+    """Starts them as torchrun does; the processes that are left are its business, as there.
+
+    With `**SRUN` as srun does.
+    """
 
     program: Program
 
@@ -45,6 +49,7 @@ class Launcher:
         for rank in range(num):
             place = {"RANK": str(rank), "WORLD_SIZE": str(num), "MASTER_PORT": port}
             local = {"LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(num)}
+            local |= {"SLURM_PROCID": str(rank), "SLURM_STEP_NUM_TASKS": str(num)}
             quick = {"MASTER_ADDR": "127.0.0.1", "NO_GRAPHS": "1"}
             task = self.program.task(argv, {**place, **local, **quick, **env})
             output = {"output": str(self.output(rank)), "wait": False}

@@ -1,16 +1,20 @@
 """Batch norm and gradients of several processes are those of one."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 
+from pochitrain.data.loader import Batch
 from pochitrain.data.sampler import EpochBatches
 from pochitrain.engine.device import select_device
-from pochitrain.engine.process_group import ALONE, join_group
+from pochitrain.engine.fault import out_of_memory_message
+from pochitrain.engine.process_group import ALONE, Peers, join_group
 from pochitrain.error import ConfigError
 from pochitrain.ranks import Ranks
 
@@ -60,6 +64,32 @@ def test_shares_make_the_batch(count: int, size: int, shuffle: bool) -> None:
         else:
             assert parts == [batch, [], []]
     assert len(plan) == len(whole)
+
+
+@pytest.mark.parametrize(("is_over", "ends"), [(False, False), (True, True)])
+def test_sigterm_waits_for_a_message_only_while_others_train(
+    monkeypatch: pytest.MonkeyPatch, is_over: bool, ends: bool
+) -> None:
+    """Once they have parted, that another process is gone is no reason to ignore it."""
+    raised: list[int] = []
+    monkeypatch.setattr(signal, "raise_signal", raised.append)
+    monkeypatch.setattr(signal, "signal", lambda *args: None)
+    group = object.__new__(Peers)
+    group.is_over, group.is_ending, group.noticed = is_over, False, threading.Event()
+    group.noticed.set()
+    group.on_term(signal.SIGTERM, None)
+    assert bool(raised) == ends
+
+
+def test_advice_for_a_batch_that_several_processes_share() -> None:
+    """`batch_size` is that of all of them, and they cannot halve it by themselves."""
+    share = Batch(torch.zeros(8, 3, 4, 4), torch.zeros(8), torch.arange(8))
+    alone, together = (out_of_memory_message(MemoryError(), share, 3, num) for num in (1, 4))
+    assert "got 8 pictures" in alone and "batch_size=4 gradient_accumulation=6" in alone
+    assert "fault.out_of_memory=halve" in alone
+    assert "got 32 pictures of 4 px in 4 processes" in together
+    assert "Use batch_size=16 gradient_accumulation=6 " in together
+    assert "fault.out_of_memory" not in together
 
 
 def test_device_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -293,7 +293,10 @@ def test_a_machine_that_does_not_reach_the_study_is_named(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match=f"where {socket.gethostname()} does not find .*'mine'"):
         address.find(0)
     address.storage = f"sqlite:///{tmp_path}/not/shared/s.db"
-    with pytest.raises(ConfigError, match="every machine with jobs reaches"):
+    with pytest.raises(ConfigError, match=r"every machine with .* \(.*unable to open .* file"):
+        address.find(0)
+    address.storage = f"journal://{tmp_path}/study.journal"
+    with pytest.raises(ConfigError, match=r"'mine' \(it has no such study\)\. Use a folder"):
         address.find(0)
 
 

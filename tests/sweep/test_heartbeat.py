@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial
 
 from pochitrain.sweep import heartbeat
 from pochitrain.sweep.heartbeat import OWNER, SILENT_LOOKS, Heartbeat, Watch, process_start
+from pochitrain.sweep.patience import StorageLostError
 
 
 def sign(study: optuna.Study, token: str, place: str, **more: Any) -> None:
@@ -86,6 +87,22 @@ def test_an_unknown_token_has_ended() -> None:
     with Heartbeat(Watch(study, "new")):
         assert watch.is_alive("new"), "it began since the last look"
     assert not watch.others()
+
+
+def test_a_storage_that_is_away_does_not_hide_why_a_search_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study = optuna.create_study()
+
+    def lose(key: str, value: object) -> None:
+        raise StorageLostError("away")
+
+    with pytest.raises(KeyboardInterrupt), Heartbeat(Watch(study, "me")):
+        monkeypatch.setattr(study, "set_user_attr", lose)
+        raise KeyboardInterrupt
+    monkeypatch.undo()
+    with pytest.raises(StorageLostError), Heartbeat(Watch(study, "me")):
+        monkeypatch.setattr(study, "set_user_attr", lose)
 
 
 def test_a_trial_without_an_owner_is_spared_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

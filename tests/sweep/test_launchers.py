@@ -23,6 +23,7 @@ from pochitrain.sweep.heartbeat import process_start
 from pochitrain.sweep.ray_launcher import RayLauncher
 from pochitrain.sweep.storage import open_storage
 from tests.slurm_cluster import ClusterError, slurm_cluster
+from tests.sweep.postgresql_server import PostgresServer
 from tests.sweep.test_signal import hear_ctrl_c
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -152,6 +153,31 @@ def test_a_search_is_pruned_stopped_and_continued(
         "the search was stopped (KeyboardInterrupt)",
     ]
     assert "Traceback" not in said and "Warning" not in said, said
+
+
+@pytest.mark.parametrize("launcher", ["submitit_slurm", "ray"])
+def test_a_password_reaches_the_jobs_of_a_cluster(
+    launcher: str,
+    words: list[str],
+    environment: Environment,
+    server: PostgresServer,
+    tmp_path: Path,
+) -> None:
+    """SLURM hands the environment on; the processes of Ray are older than the command."""
+    command = [
+        "hydra/sweeper=pochi",
+        f"hydra.sweeper.study_name={launcher}",
+        f"hydra.sweeper.storage='{server.url}'",
+        "hydra.sweeper.n_trials=1",
+        f"hydra.sweep.dir={tmp_path}/out",
+        "x=interval(2.0,3.0)",
+        *words,
+    ]
+    search = start(environment, *command)
+    said = finish(search)
+    assert search.returncode == 0, said
+    assert (tmp_path / "out" / "0" / "facts.json").exists()
+    assert server.password not in said
 
 
 def test_ray_names_a_killed_job_and_what_no_machine_has(ray_address: str, tmp_path: Path) -> None:
