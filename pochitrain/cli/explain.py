@@ -6,6 +6,7 @@ from pochitrain.cli.flag import FlagParser, add_model_flags, add_pixel_flag, exe
 def build_parser(prog: str) -> FlagParser:
     parser = FlagParser(
         prog=prog,
+        with_json=True,
         description="Show where in pictures a model sees the reason for a class: the picture as "
         "the network gets it beside a heatmap over it.",
     )

@@ -15,6 +15,7 @@ confidence, data, config, commands. A search: its trials. A multirun: its runs s
 def build_parser(prog: str) -> FlagParser:
     parser = FlagParser(
         prog=prog,
+        with_json=True,
         description=DESCRIPTION,
         epilog=f"example: {prog} outputs/20260101_001",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -37,7 +37,7 @@ def format_gallery(mistakes: Iterable[Mistake], num_images: int, num_mistakes: i
     """
     cards = list(map(format_card, mistakes))
     shown = f", the {len(cards)} most confident ones" if len(cards) < num_mistakes else ""
-    title = f"{num_mistakes} of {num_images} pictures were classified wrongly{shown}"
+    title = f"{num_mistakes} of {num_images} pictures were misclassified{shown}"
     body = BODY.format(title=html.escape(title), cards="\n".join(cards))
     return frame_page("Mistakes", STYLE, body)
 

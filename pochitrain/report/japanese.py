@@ -21,7 +21,7 @@ JAPANESE = {
         "{num:,} エポック中の最良 (エポック {epoch:,}). この画像で選んだ値なので, "
         "未使用の画像では約 {value} と見込まれます."
     ),
-    "The interval draws whole groups of pictures.": "信頼区間はグループ単位で求めています.",
+    "The interval is from resampling whole groups of pictures.": "信頼区間はグループ単位で求めています.",
     "The pictures belong to groups, which are not known here: the intervals are too narrow.": (
         "画像はグループに属しますが, ここではグループが分からないため, "
         "信頼区間は実際より狭くなっています."
@@ -55,32 +55,33 @@ JAPANESE = {
     "Data": "データ",
     "Config": "設定",
     "Use it": "使い方",
-    "The dotted line is the best epoch; its values are shown until the cursor is on a chart.": (
+    "The dotted line marks the best epoch, whose values are shown. Point at a chart for those of "
+    "another one.": (
         "点線が最良エポックです. グラフにカーソルを合わせるとその位置の値を, "
         "それ以外のときは最良エポックの値を示します."
     ),
-    "Rows are true classes, columns what the model says. Choose a cell to see its pictures.": (
+    "Rows are true classes, columns predicted ones. Choose a cell to see its pictures.": (
         "行が正解のクラス, 列がモデルの答えです. セルを選ぶとその画像が開きます."
     ),
     "Of {num:,} classes, these {shown} are mixed up most.": (
         "{num:,} クラスのうち, とくに混同の多い {shown} クラスです."
     ),
-    "{true} said to be {predicted}: {num} pictures": "正解 {true}, 予測 {predicted}: {num} 枚",
+    "{true} predicted as {predicted}: {num} pictures": "正解 {true}, 予測 {predicted}: {num} 枚",
     "Most frequent confusions": "多い混同",
     "true class": "正解",
-    "said to be": "予測",
+    "predicted": "予測",
     "pictures": "画像",
     "of the class": "クラス内の割合",
     "Most confident mistakes": "確信度の高い誤分類",
-    "{wrong:,} of {num:,} pictures are classified wrongly.": (
+    "{wrong:,} of {num:,} pictures are misclassified.": (
         "{num:,} 枚中 {wrong:,} 枚を誤って分類しました."
     ),
     "Paths are below {root}": "パスは {root} 以下です.",
     "is {true}": "正解は {true}",
     "in training too: {twin}": "訓練データにもあります: {twin}",
     "Show all mistakes": "すべての誤分類を表示",
-    "Recall: of the pictures of the class, how many are found. Precision: of the pictures said "
-    "to be of the class, how many are. Small: 95 % intervals.": (
+    "Recall: the share of a class that is recognised. Precision: the share of the pictures "
+    "predicted as a class that belong to it. Small: 95 % intervals.": (
         "再現率: そのクラスの画像のうち, 正しく答えた割合. 適合率: そのクラスと答えた画像のうち, "
         "本当にそのクラスである割合. 小さな数字は 95 % 信頼区間です."
     ),
@@ -93,12 +94,12 @@ JAPANESE = {
     "recall": "再現率",
     "precision": "適合率",
     "Is its confidence honest?": "確信度は信頼できるか",
-    "Where dots are below the dashed line, the model is more confident than it is right. A larger "
-    "dot holds more pictures.": (
+    "Below the dashed line, the model is right less often than its confidence says. The larger a "
+    "dot, the more pictures.": (
         "点が破線より下にあれば, 実際の正答率より自信過剰です. 大きな点ほど多くの画像を含みます."
     ),
     "Mean distance from the line (ECE): {error:.3f}.": "破線との平均の差 (ECE): {error:.3f}.",
-    "<code>pochi calibrate</code> mends that.": "<code>pochi calibrate</code> で較正できます.",
+    "<code>pochi calibrate</code> corrects that.": "<code>pochi calibrate</code> で較正できます.",
     "confidence": "確信度",
     "mean confidence": "平均確信度",
     "mean confidence (%)": "平均確信度 (%)",
@@ -133,9 +134,7 @@ JAPANESE = {
     "not done: <code>pochi data check</code> looks for duplicates, wrong labels and bad files": (
         "未実施. <code>pochi data check</code> で重複, 誤ったラベル, 壊れたファイルを調べられます"
     ),
-    "What differs from a run without any setting; everything else is as by default.": (
-        "何も指定しない実行と異なる設定です. ほかはすべて既定値です."
-    ),
+    "What differs from the defaults.": "既定値と異なる設定です.",
     "The config cannot be compared with the defaults of this version.": (
         "この版の既定値とは比べられない設定です."
     ),
@@ -145,7 +144,7 @@ JAPANESE = {
     "nothing": "なし",
     "The whole config": "すべての設定",
     "Repeat, use and deploy it": "再現と利用",
-    "To be typed where the training was started.": "訓練を始めたフォルダで入力してください.",
+    "Run these in the folder where the training was started.": "訓練を始めたフォルダで実行してください.",
     "Environment": "環境",
     "software": "ソフトウェア",
     "system": "システム",
@@ -154,8 +153,8 @@ JAPANESE = {
     # Its dialog
     "All mistakes": "すべての誤分類",
     "Pictures of {true}": "{true} の画像",
-    "{true}, rightly": "{true}: 正解した画像",
-    "{true} said to be {predicted}": "正解 {true}, 予測 {predicted}",
+    "{true}, classified correctly": "{true}: 正解した画像",
+    "{true} predicted as {predicted}": "正解 {true}, 予測 {predicted}",
     "{shown} of {count} pictures are on this page.": (
         "{count} 枚のうち {shown} 枚がこのページにあります."
     ),
@@ -165,6 +164,7 @@ JAPANESE = {
     # Its commands
     "Train it again": "もう一度訓練する",
     "Classify pictures": "画像を分類する",
+    "Show where it looks": "根拠となった部分を示す",
     "From Python": "Python から使う",
     "Make its confidence honest": "確信度を較正する",
     "Export it as ONNX": "ONNX に書き出す",
@@ -209,7 +209,7 @@ JAPANESE = {
     "This run is older than the table of pictures by class and split.": (
         "クラスと分割ごとの枚数を記録しない, 古い版の実行です."
     ),
-    "No pictures and no answers about them: {why}": "画像とその予測がありません: {why}",
+    "No pictures and no predictions for them: {why}": "画像とその予測がありません: {why}",
     "No pictures: {why}": "画像がありません: {why}",
     "The run directory has no usable {file}.": "実行ディレクトリに使える {file} がありません.",
     # Kinds of findings
@@ -249,7 +249,7 @@ JAPANESE = {
     "{mean:.4g} ± {std:.2g} (mean, standard deviation), worst {worst:.4g}": (
         "{mean:.4g} ± {std:.2g} (平均, 標準偏差), 最低 {worst:.4g}"
     ),
-    "Course": "経過",
+    "Progress": "経過",
     "Parameters": "パラメータ",
     "Trials": "試行",
     "Best config": "最良の設定",

@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
-from rich.console import Console
 
 from pochitrain.atomic import write_text
-from pochitrain.console import open_console
+from pochitrain.console import PrintableConsole, open_console
 from pochitrain.data.decode import UnreadableImageError
 from pochitrain.error import ConfigError
 from pochitrain.inference.budget import MEGA
 from pochitrain.inference.classifier import Classifier, load_classifier
 from pochitrain.inference.explain import Explainer, Explanation, find_class
 from pochitrain.inference.source import Source, files_without_labels, open_source
+from pochitrain.manner import print_json
 from pochitrain.paths import make_numbered_directory
 from pochitrain.report.heatmap import draw_explanation
 from pochitrain.run.output_folder import not_writable, require_folder, run_folder
@@ -67,27 +68,36 @@ def explain(settings: ExplainSettings) -> Path:
     limit = settings.max_input_megapixels
     budget = classifier.plan_budget(1, None if limit is None else limit * MEGA)
     place = choose_place(settings, classifier, len(source.dataset))
-    rows: list[list[object]] = []
+    is_folder = place.is_dir()
+    for note in source.warnings:
+        console.warn(f"Warning: {note}")
+    rows: list[list[Any]] = []
     for index in range(len(source.dataset)):
         name = source.dataset.name(index)
         true = names[source.dataset.labels[index]] if source.labelled else None
-        file = place if place.suffix.lower() == ".png" else place / file_name(index, name)
+        file = place / file_name(index, name) if is_folder else place
         try:
             picture = source.dataset.load(index)
             found = explainer.explain(picture, budget, chosen)
         except UnreadableImageError as error:
             if len(source.dataset) == 1:
                 raise ConfigError(f"{name}: {error}.") from error
-            console.print(f"unreadable  {name}: {error}", markup=False)
+            console.warn(f"unreadable  {name}: {error}")
             rows.append([name, None, None, None, None, None, true, str(error)])
             continue
         draw(explainer, picture, found, names, true, file)
         print_row(console, name, names, found)
-        said = [found.predicted, names[found.predicted], f"{found.confidence:.6f}"]
+        said = [found.predicted, names[found.predicted], round(found.confidence, 6)]
         rows.append([name, file.name, *said, names[found.class_index], true, None])
-    if place.suffix.lower() != ".png":
+    written = [str(place / row[1] if is_folder else place) for row in rows if row[1]]
+    if is_folder:
         write_text(place / TABLE, format_csv(COLUMNS, rows))
-    console.print(f"Written to {place}", markup=False, soft_wrap=True)
+        written.append(str(place / TABLE))
+    content = {"model": str(classifier.source), "data": source.origin or None}
+    explanations = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    ending = {"files": written, "warnings": list(source.warnings)}
+    print_json(content | {"explanations": explanations} | ending)
+    console.result(f"Written to {place}", markup=False)
     return place
 
 
@@ -169,10 +179,12 @@ def draw(
     draw_explanation(shown, found.heatmap, (printable(said), printable(about)), file)
 
 
-def print_row(console: Console, name: str, class_names: list[str], found: Explanation) -> None:
+def print_row(
+    console: PrintableConsole, name: str, class_names: list[str], found: Explanation
+) -> None:
     said = f"{class_names[found.predicted]} {100 * found.confidence:.1f} %"
     if found.class_index != found.predicted:
         said += f", explained: {class_names[found.class_index]}"
     if not found.heatmap.any():
         said += " (no evidence for it)"
-    console.print(f"{printable(name)}  {printable(said)}", markup=False, soft_wrap=True)
+    console.print(f"{printable(name)}  {printable(said)}", markup=False)

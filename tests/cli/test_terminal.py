@@ -110,6 +110,8 @@ WORDS: dict[str, list[str]] = {
     "infer": ["infer", RUN, "--data", "photos", *LOADING],
     "picture": ["infer", RUN, "--data", PICTURE, "--device", "cpu"],
     "compare": ["compare", "runs"],
+    "explain": ["explain", RUN, PICTURE, "--device", "cpu"],
+    "report": ["report", RUN, "runs", "--language", "ja", "--device", "cpu"],
     "calibrate": ["calibrate", RUN, "--data", "photos", *LOADING],
     "export": ["export", RUN, "--data", "photos", "--num-workers", "0"],
     "serve": ["serve", RUN, "--port", "0"],
@@ -211,6 +213,8 @@ RESULTS = {
     "infer": r"accuracy  .*\nbalanced  .*\n95 %      .*\nWritten to runs/\S+:\n",
     "picture": r"((ガラス|猫|a±×–b) +\d+\.\d\d % .*\n){3}",
     "calibrate": r"model .*\ndata .*(\n.*)*\nWritten to runs/\S+:\n",
+    "explain": r"Written to runs/\S+/explain\w*\n",
+    "report": r"Written: runs/\S+/report\.html\nWritten: runs/report\.html\n",
     "serve": r"page     http://127.0.0.1:\d+/\n",
     "data": r"(Nothing to report.\n|(\w+  .*\n(  .*\n)*)*)Written: .*\n",
     "bench": r"(.*images.*|batch.*|device.*|step.*|cache.*|bottleneck.*|to try.*| .*\n|\n)+",
@@ -248,6 +252,8 @@ DOCUMENTS = {
     "infer": {"accuracy", "predictions", "top", "files", "warnings"},
     "picture": {"model", "data", "images", "predictions", "top", "files", "warnings"},
     "compare": {"settings", "runs", "comparisons", "text", "notes"},
+    "explain": {"model", "data", "explanations", "files", "warnings"},
+    "report": {"files"},
     "calibrate": {"temperature", "before", "after", "files", "warnings"},
     "export": {"proven", "top1_agreement", "files", "warnings"},
     "lr": {"rules", "warnings"},
@@ -276,6 +282,14 @@ def test_json_is_one_document_on_standard_output(
         assert len(right) == 60
         assert 100 * sum(right) / 60 == pytest.approx(content["accuracy"])
         assert all(Path(file).is_file() for file in content["files"])
+    if command in ("explain", "report"):
+        assert len(content["files"]) == 2
+        assert all(Path(file).is_file() for file in content["files"])
+    if command == "explain":
+        (only,) = content["explanations"]
+        assert only["image_path"] == PICTURE
+        assert only["explained_class"] == only["predicted_class"] in CLASSES
+        assert 0 < only["confidence"] <= 1
     if command == "data":
         assert content["classes"]["猫"] == {"training": 20, "validation": 0}
         assert len(content["findings"]) == sum(content["counts"].values())

@@ -28,6 +28,16 @@ def test_one_picture(pochi: Pochi, run: Path, tmp_path: Path) -> None:
     assert not (run / "explain").exists()
 
 
+def test_a_folder_called_like_a_picture(pochi: Pochi, run: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    (tmp_path / "out.png").mkdir()
+    words = (str(run), "a.png", "--output", "out.png")
+    outcome = pochi(*words, command="explain", prog="pochi")
+    assert outcome.code == 0, outcome.err
+    names = {path.name for path in (tmp_path / "out.png").iterdir()}
+    assert names == {"0001_a.png", "explanations.csv"}
+
+
 def test_a_folder(pochi: Pochi, run: Path, tmp_path: Path, make_folder: Callable) -> None:
     make_folder(tmp_path / "data", {"ant": 2, "bee": 1})
     (tmp_path / "data" / "bee" / "bad.png").write_bytes(b"no picture")

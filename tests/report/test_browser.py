@@ -76,7 +76,7 @@ def test_a_cell_opens_its_pictures(browser: webdriver.Chrome, page: Path) -> Non
     loaded = "return [...document.querySelectorAll('dialog img')].map(i => i.naturalWidth)"
     assert browser.execute_script(loaded) == [40, 40]
     title = browser.find_element(By.CSS_SELECTOR, "dialog h2").text
-    assert title == r"bee\u202eeeb said to be <b>ant</b>"
+    assert title == r"bee\u202eeeb predicted as <b>ant</b>"
     ActionChains(browser).send_keys(Keys.ESCAPE).perform()
     assert shown_cards(browser) == []
     right = browser.find_element(By.CSS_SELECTOR, '.matrix [data-true="0"][data-predicted="0"]')

@@ -189,7 +189,7 @@ def test_pictures_beyond_the_limit_are_left_out_mistakes_last(folder: Path) -> N
     assert [row[0] for row in data["pictures"]][:2] == [
         name_of(i).removeprefix("photos/val/") for i in (8, 9)
     ]
-    assert "3 of 20 pictures are classified wrongly" in page.text
+    assert "3 of 20 pictures are misclassified" in page.text
 
 
 def test_a_directory_with_little_in_it_says_what_is_missing(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ function watchChart(figure) {
 }
 
 function watchPictures(data) {
-  const {classes, pictures, text, total} = data;
+  const {classes, pictures, text} = data;
   const dialog = document.querySelector('dialog');
   const fill = (form, values) => form.replace(/\{(\w+)\}/g, (_, key) => values[key]);
 

@@ -35,6 +35,7 @@ def describe_commands(folder: Path, environment: dict[str, object], _: Translate
     return [
         *rows,
         Command(_("Classify pictures"), f"pochi infer {run} --data PICTURES"),
+        Command(_("Show where it looks"), f"pochi explain {run} PICTURE"),
         Command(_("From Python"), python),
         Command(_("Make its confidence honest"), f"pochi calibrate {run}"),
         Command(_("Export it as ONNX"), f"pochi export {run}"),

@@ -15,6 +15,7 @@ from pochitrain.data.decode import UnreadableImageError
 from pochitrain.error import ConfigError, PochiError
 from pochitrain.inference.classifier import Classifier
 from pochitrain.inference.embedding import compute_embedding
+from pochitrain.manner import print_json
 from pochitrain.report.language import choose_language
 from pochitrain.report.thumbnail import LARGE_PX, shrink
 from pochitrain.run.compare.entry import EntrySettings, open_pictures, validation_predictions
@@ -59,6 +60,7 @@ def report(settings: ReportSettings) -> list[Path]:
     for folder in folders:
         written.append(write_report(folder, settings, progress))
         console.result(f"Written: {written[-1]}", markup=False)
+    print_json({"files": [str(path) for path in written]})
     return written
 
 

@@ -161,7 +161,7 @@ def missing_parts(run: RunFiles, source: Source, _: Translate) -> list[str]:
     found: list[str] = []
     if source.why_missing:
         found.append(
-            _("No pictures and no answers about them: {why}", why=source.why_missing)
+            _("No pictures and no predictions for them: {why}", why=source.why_missing)
             if source.answers is None
             else _("No pictures: {why}", why=source.why_missing)
         )
