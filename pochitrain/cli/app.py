@@ -129,8 +129,8 @@ def train_task(cfg: DictConfig) -> float | None:
     aliases = hydra_node.get("aliases") or {}
     warnings = validate(cfg) + find_ineffective_overrides(hydra_node.overrides.task, aliases, cfg)
     ranks = find_ranks()
-    if hydra_node.mode == RunMode.MULTIRUN:  # the command itself was refused before
-        refuse_processes("A job of a sweep (hydra.launcher.tasks_per_node)", ranks)
+    if cfg.optuna.enabled:  # the command itself was refused before
+        refuse_processes("A trial of a search (hydra.launcher.tasks_per_node)", ranks)
     warnings += check_processes(cfg, ranks)
     is_first = "torch" not in sys.modules
     from pochitrain.run.train import train  # torch is imported here, after the checks

@@ -63,14 +63,14 @@ def test_other_commands_are_for_one_process(
     assert ended.err.startswith(text)
 
 
-def test_a_job_of_a_sweep_is_for_one_process(
+def test_a_trial_is_for_one_process(
     pochi: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """submitit starts `hydra.launcher.tasks_per_node` of them."""
     monkeypatch.setattr(app, "find_ranks", lambda: Ranks(0, 2, 0, 2, "srun"))
-    ended = pochi("--multirun", "seed=1,2", "data=digits")
+    ended = pochi("--multirun", "optuna=default", "optuna.n_trials=1", "data=digits")
     assert ended.code == 2
-    assert "A job of a sweep (hydra.launcher.tasks_per_node) must run in one process" in ended.err
+    assert "A trial of a search (hydra.launcher.tasks_per_node) must run in one" in ended.err
 
 
 def test_others_are_silent(pochi: Callable[..., Any], first_of_two: pytest.MonkeyPatch) -> None:
