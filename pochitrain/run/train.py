@@ -151,6 +151,7 @@ def train_together(cfg: DictConfig, warnings: list[str], group: ProcessGroup) ->
                         "seed": cfg.seed,
                         "tune": tuned,
                         "parameters": num_parameters,
+                        "input_size": trainer.checkpoints.metadata["input_size"],
                         "data": count_pictures(parts.data),
                     },
                 )

@@ -115,6 +115,7 @@ def write_run(folder: Path, **config: object) -> Path:
         "platform": "Linux",
         "device": "cpu, fp32",
         "parameters": 12345,
+        "input_size": [48, 64],
         "data": {"classes": CLASSES, "train": [10, 20, 30], "val": [8, 8, 4], "unreadable": 2},
     }
     (folder / "environment.json").write_text(json.dumps(facts))

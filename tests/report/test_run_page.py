@@ -122,7 +122,7 @@ def test_the_numbers_of_the_head(folder: Path) -> None:
     assert f"95 % interval {interval.low:.2f} – {interval.high:.2f} %" in text
     assert "Best of 3 epochs (epoch 2)" in text
     assert "60 for training, 20 for validation" in text
-    assert "12,345 parameters" in text
+    assert "12,345 parameters" in text and "64 × 48 px" in text
     assert "1 of the validation pictures are in training too" in text
 
 

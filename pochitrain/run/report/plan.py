@@ -31,13 +31,23 @@ def describe_plan(run: RunFiles, class_names: list[str], _: Translate) -> list[t
     strategy = run.group("strategy").get("name", "scratch")
     if strategy != "scratch":
         rows.append((_("strategy"), str(strategy)))
-    size = run.group("transform").get("size") or data.get("image_size")
-    if size:
-        rows.append((_("input"), f"{size} × {size} px" if isinstance(size, int) else str(size)))
+    rows.append((_("input"), describe_input(run)))
     if run.environment.get("device"):
         rows.append((_("device"), str(run.environment["device"])))
     rows.append((_("seed"), str(config.get("seed"))))
     return [(str(label), str(text)) for label, text in rows if text]
+
+
+def describe_input(run: RunFiles) -> str:
+    """Width and height of what the model gets; empty where the run did not record it.
+
+    Not transform.size, which a transform without a step for it ignores.
+    """
+    size = run.environment.get("input_size")
+    if not isinstance(size, list) or len(size) != 2:
+        return ""
+    height, width = size
+    return f"{width} × {height} px"
 
 
 def describe_model(run: RunFiles, _: Translate) -> str:
