@@ -4,8 +4,8 @@ Everything is written so that one process, `ALONE`, does nothing at all here.
 
 Data goes over torch.distributed: NCCL between GPUs, gloo between CPUs. What concerns the run
 itself (does anybody want to stop?) always goes over gloo, on the CPU, so that nothing waits for a
-GPU. A third group carries nothing: each process waits there for a word from every other one, and
-the system ends that wait as soon as the other process is gone.
+GPU. On a third group each process waits for a word from every other one. The process that says why
+the run ends sends it; the system ends the wait as soon as a process is gone without.
 """
 
 import io
@@ -41,7 +41,7 @@ GRACE_S = 5.0
 """How long a process that has lost another may take to end by itself."""
 FOREVER_S = 86_400 * 1000
 NOTICE_S = 2.0
-"""How long to wait at most to hear which process is gone, once a transfer has failed."""
+"""How long a word about the end may take: which process is gone, once a transfer has failed."""
 STORY = "story"
 """Where the first process that fails says so: it alone prints its message."""
 
@@ -128,8 +128,10 @@ class Peers(ProcessGroup):
         self.statistics: Any = None
         """For batch norm, whose small messages need not queue behind gradients."""
         self.names = self.share(f"process {os.getpid()} on {socket.gethostname()}")
-        self.ended: dict[int, str] = {}
-        """Rank of a process that is gone -> what the system said."""
+        self.ended: set[int] = set()
+        """Ranks of the processes that are gone, or have said why they will be."""
+        self.told: tuple[int, int] | None = None
+        """Rank and exit code of the process that has said why the run ends."""
         self.noticed = threading.Event()
         self.is_over = False
         """Whether the end of another process is no longer a reason to end."""
@@ -205,18 +207,20 @@ class Peers(ProcessGroup):
 
     def watch(self) -> None:
         """Wait in threads for the end of every other process."""
-        group = self.new_group("gloo", FOREVER_S)
+        self.bell = self.new_group("gloo", FOREVER_S)
         for rank in range(self.size):
             if rank != self.rank:
-                word = torch.zeros(1)  # which nobody sends
-                args = (rank, dist.irecv(word, rank, group), word)
+                word = torch.zeros(1, dtype=torch.int64)
+                args = (rank, dist.irecv(word, rank, self.bell), word)
                 threading.Thread(target=self.listen, args=args, daemon=True).start()
 
     def listen(self, rank: int, work: Any, word: Tensor) -> None:
         """Wait until process `rank` is gone, then see to it that this one ends too."""
         with suppress(RuntimeError):
             work.wait()
-        self.ended.setdefault(rank, "")
+        if code := int(word):
+            self.told = rank, code
+        self.ended.add(rank)
         self.noticed.set()
         if not self.is_over:
             time.sleep(GRACE_S)
@@ -247,13 +251,25 @@ class Peers(ProcessGroup):
 
     def story(self, exit_code: int) -> tuple[int, int]:
         """(rank that tells why the run ends, exit code): the first to ask with an `exit_code`."""
-        try:
-            mine = f"{self.rank}:{exit_code}"
-            told = self.store.compare_set(STORY, "", mine).decode()
-            rank, code = map(int, told.split(":"))
-        except RuntimeError:  # the store is gone with the process that held it
-            rank, code = min(set(range(self.size)) - self.ended.keys()), exit_code
-        return rank, code
+        if self.told is not None:
+            return self.told
+        if 0 not in self.ended or self.ranks.launcher == "torchrun":
+            with suppress(RuntimeError):
+                mine = f"{self.rank}:{exit_code}"
+                told = self.store.compare_set(STORY, "", mine).decode()
+                rank, code = map(int, told.split(":"))
+                return rank, code
+        # The store is gone with the process that held it.
+        return min(set(range(self.size)) - self.ended), exit_code
+
+    def ring(self, exit_code: int) -> None:
+        """Let the others know that this process says why the run ends: it may hold the store, in
+        which they would look."""
+        word = torch.tensor([exit_code])
+        for rank in set(range(self.size)) - {self.rank} - self.ended:
+            with suppress(RuntimeError):
+                sent: Any = dist.isend(word, rank, self.bell)
+                sent.wait(timedelta(seconds=NOTICE_S))
 
     def end_of(self, error: BaseException) -> BaseException:
         """The error to end with: this one, or a silent one if another process tells."""
@@ -266,6 +282,7 @@ class Peers(ProcessGroup):
         teller, code = self.story(getattr(error, "exit_code", 1))
         if teller != self.rank:
             return ToldElsewhere(code)
+        self.ring(code)
         if isinstance(error, PochiError):
             error.is_told_here = True
             if not self.is_first:

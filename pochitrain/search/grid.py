@@ -142,8 +142,7 @@ class WholeBasicSweeper(BasicSweeper):
         from pochitrain.console import open_console  # loads rich
         from pochitrain.data.progress import WaitDisplay
 
-        columns = [list(dict.fromkeys(column)) for column in zip(*jobs, strict=True)]
-        chosen = choose_jobs(columns, MOST)
+        chosen = choose_jobs(list(zip(*jobs, strict=True)), MOST)
         mistakes = Mistakes()
         with WaitDisplay("Checking jobs", len(chosen)) as display:
             for job in chosen:
@@ -151,7 +150,7 @@ class WholeBasicSweeper(BasicSweeper):
                 display.advance()
         if mistakes.found:
             raise ConfigError(explain_mistakes(mistakes))
-        if len(chosen) < len(jobs):
+        if len(chosen) < len(set(map(tuple, jobs))):
             open_console().print(
                 f"Checked {len(chosen):,} of {len(jobs):,} jobs: those with every value once, and "
                 "others at random. The rest is checked when it starts."

@@ -1,6 +1,7 @@
 """Which jobs of a sweep cannot run, found before the first of them starts."""
 
 import itertools
+import math
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -20,12 +21,10 @@ def choose_jobs(values: Sequence[Sequence[str]], most: int) -> list[tuple[str, .
     """Combinations of one of each of `values` to look at: all of them, or `most` if there are more.
 
     Then every value is in one of them (unless there are more values than that), and the rest is
-    drawn at random, always the same ones.
+    drawn at random, always the same ones. A value that is given twice counts once.
     """
-    total = 1
-    for column in values:
-        total *= len(column)
-    if total <= most:
+    values = [list(dict.fromkeys(column)) for column in values]
+    if math.prod(map(len, values)) <= most:
         return list(itertools.product(*values))
     longest = max(map(len, values))
     rows = min(longest, most)

@@ -32,14 +32,29 @@ def open_launcher(launcher: Launcher) -> None:
     """Prepare a launcher for calls from threads.
 
     Raises:
-        ConfigError: if it cannot run jobs here.
+        ConfigError: if it cannot run jobs here, or would run parts of its settings as commands.
     """
     if kind_of(launcher) == "submitit":
         from pochitrain.sweep.private_submitit import watch_jobs
 
+        refuse_lines(launcher)
         watch_jobs()
     elif hasattr(launcher, "open"):
         launcher.open()
+
+
+def refuse_lines(launcher: Any) -> None:
+    """Refuse settings of submitit of several lines: it writes each as one of the comments at the
+    head of a shell script, where a second line would be a command.
+
+    Raises:
+        ConfigError: naming the key.
+    """
+    for name, value in launcher.params.items():
+        if isinstance(value, str) and not value.isprintable():
+            raise ConfigError(
+                f"hydra.launcher.{name} must be one line without control characters, got {value!r}."
+            )
 
 
 def close_launcher(launcher: Launcher, is_stopped: bool) -> None:

@@ -20,6 +20,7 @@ from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from omegaconf import DictConfig, OmegaConf, flag_override
 
+from pochitrain.error import ConfigError
 from pochitrain.sweep.password import hide_in_config
 
 if TYPE_CHECKING:
@@ -71,9 +72,9 @@ class QuickLoader(ConfigLoaderImpl):
             repo.cache.clear()  # merging has taken over nodes of the files
             careful = ConfigLoaderImpl(self.config_search_path)
             config = careful._compose_config_from_defaults_list(defaults, repo)
-            hide_in_config(config)
-            return config
-        strip_defaults(config)
+        else:
+            strip_defaults(config)
+        refuse_overrides_of_file(config)
         hide_in_config(config)
         return config
 
@@ -98,6 +99,25 @@ class QuickLoader(ConfigLoaderImpl):
         embedded = copy.copy(ret)
         embedded.config = config
         return embedded
+
+
+def refuse_overrides_of_file(config: "DictConfig") -> None:
+    """Refuse a file that claims to be the command line, on which more is allowed than in files.
+
+    Args:
+        config: of files alone. Hydra adds what was typed to `hydra.overrides` later.
+
+    Raises:
+        ConfigError: if something is there already.
+    """
+    node = config.get("hydra")
+    claimed: Any = OmegaConf.to_container(node.overrides) if node is not None else {}
+    for name, words in claimed.items():
+        if words:
+            raise ConfigError(
+                f"hydra.overrides.{name} must be empty in config files, got {words!r}: it is "
+                "Hydra's record of what was typed."
+            )
 
 
 class LastRead(ConfigRepository):

@@ -112,6 +112,11 @@ HYDRA = [
         "GIT_CONFIG_VALUE_0: mkdir executed; false}}}",
         "hydra.job.env_set must be given on the command line, got values of GIT_CONFIG_COUNT, ",
     ),
+    (
+        "hydra: {overrides: {task: ['allow_targets=[os.*]']}}\n"
+        "allow_targets: ['os.*']\ncallbacks: {x: GADGET}",
+        "hydra.overrides.task must be empty in config files, got ['allow_targets=[os.*]']",
+    ),
 ]
 
 
@@ -135,6 +140,8 @@ LAUNCHERS = [
     ("ray", "none", "runtime_env: {py_executable: 'mkdir executed;'}"),
     ("ray", "default", "address: 'ray://evil:10001'"),
 ]
+CLAIM = "overrides: {hydra: ['hydra.launcher.python=x']}"
+"""As if the setting had been typed."""
 
 
 @pytest.mark.parametrize(("launcher", "search", "setting"), LAUNCHERS)
@@ -152,3 +159,7 @@ def test_settings_of_a_launcher(
     key = f"hydra.launcher.{setting.partition(':')[0]}"
     assert outcome.err.startswith(f"{key} must be given on the command line, got a value from a")
     assert not (tmp_path / "executed").exists() and not (tmp_path / "out").exists()
+    file.write_text(file.read_text().replace("hydra: {", f"hydra: {{{CLAIM}, "))
+    outcome = pochi("--multirun", "--config-dir=conf", *words)
+    assert outcome.code == 2
+    assert "hydra.overrides.hydra must be empty in config files" in outcome.err

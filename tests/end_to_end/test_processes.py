@@ -198,6 +198,14 @@ def test_mistake_is_told_once(program: Program, launcher: Launcher) -> None:
     assert not (program.folder / "wrong").exists()
 
 
+def test_mistake_that_only_the_first_finds(program: Program, launcher: Launcher) -> None:
+    """It holds the store in which the others would look for the reason, and ends at once."""
+    ended = launcher.run(2, *arguments(program, "wrong", "resume=nowhere"))
+    assert ended.codes == [2, 2], ended.text
+    assert ended.ended[0].text.startswith("resume must be auto or a run directory")
+    assert ended.ended[1].text == ""
+
+
 def test_picture_of_one_process_vanishes(program: Program, launcher: Launcher) -> None:
     """All processes save before they end; the one that misses it says so."""
     argv = with_dropout(program, "gone", "data.cache=off")

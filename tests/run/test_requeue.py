@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from pochitrain.run.resume import find
-from pochitrain.sweep.trial_handle import working_on
 
 GRID = [
     "--multirun",
@@ -44,11 +43,12 @@ def test_a_requeued_job_does_not_begin_again(
 def test_a_trial_that_has_begun_before_is_known_by_its_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cfg: Any = SimpleNamespace()
+    """Also a repeat with another seed, which has no trial to report to."""
+    search: Any = SimpleNamespace(optuna=SimpleNamespace(enabled=True))
+    grid: Any = SimpleNamespace(optuna=SimpleNamespace(enabled=False))
     monkeypatch.setattr(find, "requested_directory", lambda cfg: (tmp_path, tmp_path / "trial"))
-    with working_on(object()):
-        assert not find.was_requeued(cfg)
-        (tmp_path / "trial").mkdir()
-        (tmp_path / "trial" / "config.yaml").touch()
-        assert find.was_requeued(cfg)
-    assert not find.was_requeued(cfg), "in a plain grid the directory may be that of another run"
+    assert not find.was_requeued(search)
+    (tmp_path / "trial").mkdir()
+    (tmp_path / "trial" / "config.yaml").touch()
+    assert find.was_requeued(search)
+    assert not find.was_requeued(grid), "in a plain grid the directory may be that of another run"

@@ -84,5 +84,7 @@ def test_of_a_very_large_grid_some_jobs_are_checked_before_the_first(
     words = ["--multirun", f"work_dir={tmp_path}", "seed=range(3)", "epochs=range(1,4)"]
     run_app(words, "train.py")
     assert "Checked 5 of 9 jobs: those with every value once" in capsys.readouterr().out
+    run_app(["--multirun", f"work_dir={tmp_path}", "seed=1,1,2"], "train.py")
+    assert "Checked" not in capsys.readouterr().out
     with pytest.raises(ConfigError, match=r"^batch_size .* of 5 jobs, .*batch_size=0"):
         run_app([*words, "batch_size=8,16,0"], "train.py")

@@ -30,6 +30,11 @@ def test_of_many_jobs_every_value_is_looked_at_and_always_the_same_ones(
     assert choose_jobs(values, 50) == chosen
 
 
+def test_a_value_that_is_given_twice_counts_once() -> None:
+    """Else there would be fewer different jobs than are drawn, and the drawing would never end."""
+    assert choose_jobs([["a", "a", "b"], ["c"] * 9], 5) == [("a", "c"), ("b", "c")]
+
+
 def test_of_more_values_than_jobs_the_ends_are_looked_at() -> None:
     (values,) = columns(1000)
     chosen = [job[0] for job in choose_jobs([values], 5)]

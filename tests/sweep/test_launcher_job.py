@@ -12,13 +12,14 @@ import time
 from pathlib import Path
 
 import pytest
+from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher
 from submitit import AutoExecutor
 from submitit.local.local import LocalJob
 
 from pochitrain.error import ConfigError, PochiError
 from pochitrain.sweep import launcher_job
 from pochitrain.sweep.heartbeat import process_start
-from pochitrain.sweep.launcher_job import end_processes, explain_launcher, is_child
+from pochitrain.sweep.launcher_job import end_processes, explain_launcher, is_child, open_launcher
 from pochitrain.sweep.private_submitit import SqueueWatcher
 
 
@@ -51,6 +52,14 @@ def test_a_job_that_cannot_be_loaded(tmp_path: Path) -> None:
     (tmp_path / "7_0_result.pkl").write_bytes(pickle.dumps(("error", trace)))
     error = explain_launcher(raised_by(LocalJob(tmp_path, "7")))
     assert str(error) == "the job could not run: ModuleNotFoundError: No module named x"
+
+
+@pytest.mark.parametrize("name", ["comment", "partition", "name", "submitit_folder"])
+def test_a_setting_cannot_become_a_command(name: str) -> None:
+    """submitit would write `#SBATCH --comment='x`, and below it `touch here #'`."""
+    launcher = SlurmLauncher(**{name: "x\ntouch here #"})
+    with pytest.raises(ConfigError, match=rf"^hydra.launcher.{name} must be one line .* got 'x\\n"):
+        open_launcher(launcher)
 
 
 def test_what_sbatch_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,6 @@ from pochitrain.run.resume.config import (
     recorded_choice,
 )
 from pochitrain.run.status import is_finished, is_locked
-from pochitrain.sweep import current_trial
 from pochitrain.text import first_line, read_object
 
 
@@ -125,12 +124,12 @@ def find_run(cfg: DictConfig, warnings: list[str], console: PrintableConsole) ->
 def was_requeued(cfg: DictConfig) -> bool:
     """Whether this job of a sweep has begun before, and its machine was taken from it or died.
 
-    SLURM says so. A trial of a search is known by its directory, which no other trial gets.
+    SLURM says so. A job of a search is known by its directory, which no other job gets.
     """
     if int(os.environ.get("SLURM_RESTART_COUNT") or 0):
         return True
     folder = requested_directory(cfg)[1]
-    if current_trial() is None or folder is None:
+    if not cfg.optuna.enabled or folder is None:
         return False
     return (folder / "config.yaml").is_file()
 
