@@ -79,7 +79,8 @@ def judge_selection(
     ):
         return None  # it needs more than the classes: the loss
     labels, groups = np.asarray(kept.dataset.labels, np.int64), groups_of(kept.dataset)
-    num_classes, value, without_leaks = len(kept.class_names), best.value, None
+    num_classes, value = len(kept.class_names), best.value
+    without_leaks: float | None = None
     if leaked is not None:
         is_new = ~leaked.numpy()
         labels, table = labels[is_new], table[:, is_new]
