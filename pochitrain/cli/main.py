@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fit": ("pochitrain.cli.fit", "train the best model that fits into a given time"),
     "optimize": ("pochitrain.cli.optimize", "search hyper-parameters with Optuna"),
     "infer": ("pochitrain.cli.infer", "evaluate a model, or classify pictures with it"),
-    "explain": ("pochitrain.cli.explain", "show where in pictures a model sees its reasons"),
+    "explain": ("pochitrain.cli.explain", "show which parts of a picture speak for its class"),
     "compare": ("pochitrain.cli.compare", "show which of some runs is better, or that none is"),
     "report": ("pochitrain.cli.report", "write a page about a run, a search or a multirun"),
     "calibrate": (

@@ -21,7 +21,9 @@ JAPANESE = {
         "{num:,} エポック中の最良 (エポック {epoch:,}). この画像で選んだ値なので, "
         "未使用の画像では約 {value} と見込まれます."
     ),
-    "The interval is from resampling whole groups of pictures.": "信頼区間はグループ単位で求めています.",
+    "The interval is from resampling whole groups of pictures.": (
+        "信頼区間はグループ単位で求めています."
+    ),
     "The pictures belong to groups, which are not known here: the intervals are too narrow.": (
         "画像はグループに属しますが, ここではグループが分からないため, "
         "信頼区間は実際より狭くなっています."
@@ -144,7 +146,9 @@ JAPANESE = {
     "nothing": "なし",
     "The whole config": "すべての設定",
     "Repeat, use and deploy it": "再現と利用",
-    "Run these in the folder where the training was started.": "訓練を始めたフォルダで実行してください.",
+    "Run these in the folder where the training was started.": (
+        "訓練を始めたフォルダで実行してください."
+    ),
     "Environment": "環境",
     "software": "ソフトウェア",
     "system": "システム",

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from pochitrain.callback.epoch_predictions import EpochPredictions
 from pochitrain.data.dataset import groups_of
@@ -17,7 +18,7 @@ from pochitrain.engine.state import TrainState
 from pochitrain.inference.table import save_json
 from pochitrain.metric.interval import evaluate
 from pochitrain.metric.metric import Metric
-from pochitrain.metric.selection import estimate_optimism
+from pochitrain.metric.selection import estimate_optimism, matrices
 from pochitrain.metric.table import find_metric
 
 FILE = "optimism.json"
@@ -31,10 +32,13 @@ class Selection:
     higher_is_better: bool
     epochs: int
     images: int
+    """Those that the training has not seen."""
     groups: int | None
     """Number of groups, which stayed whole in the halves."""
     value: float
     """Of the best epoch, on the images that it was chosen on."""
+    value_without_leaks: float | None
+    """The same on `images`; None where no validation image is in training too."""
     optimism: float
     """>= 0; see `metric/selection.py`."""
     untouched: float
@@ -44,7 +48,10 @@ class Selection:
 
 
 def judge_selection(
-    state: TrainState, callbacks: Sequence[Callback], metrics: Sequence[Metric]
+    state: TrainState,
+    callbacks: Sequence[Callback],
+    metrics: Sequence[Metric],
+    leaked: Tensor | None = None,
 ) -> Selection | None:
     """The optimism of the best epoch.
 
@@ -54,6 +61,8 @@ def judge_selection(
 
     Args:
         metrics: of the run, in which the monitored one is looked up.
+        leaked: True for each validation image that is in training too, bool, shape (N,): these say
+            nothing about other images. None = there are none.
     """
     kept = next((each for each in callbacks if isinstance(each, EpochPredictions)), None)
     table = None if kept is None else kept.table()
@@ -70,9 +79,21 @@ def judge_selection(
     ):
         return None  # it needs more than the classes: the loss
     labels, groups = np.asarray(kept.dataset.labels, np.int64), groups_of(kept.dataset)
-    found = estimate_optimism(labels, table, metric, len(kept.class_names), groups)
+    num_classes, value = len(kept.class_names), best.value
+    without_leaks: float | None = None
+    if leaked is not None:
+        is_new = ~leaked.numpy()
+        labels, table = labels[is_new], table[:, is_new]
+        groups = None if groups is None else groups[is_new]
+    found = estimate_optimism(labels, table, metric, num_classes, groups)
     if found is None:
         return None
+    if leaked is not None:
+        cells_EN = labels * num_classes + table[best.epoch - 1 : best.epoch].astype(np.int64)
+        (confusion,) = matrices(cells_EN, num_classes)
+        value = without_leaks = evaluate([metric], confusion)[0]
+        if not math.isfinite(value):
+            return None
     sign = 1 if state.monitor.higher_is_better else -1
     return Selection(
         name,
@@ -81,8 +102,9 @@ def judge_selection(
         len(labels),
         None if groups is None else len(np.unique(groups)),
         best.value,
+        without_leaks,
         found.amount,
-        best.value - sign * found.amount,
+        value - sign * found.amount,
         found.num_halvings,
         found.seed,
     )

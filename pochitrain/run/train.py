@@ -166,7 +166,7 @@ def train_together(cfg: DictConfig, warnings: list[str], group: ProcessGroup) ->
                 return None if state.best is None else state.best.value
             request.end_of_training()
             tested = judge_best(cfg, parts.data, state, folder)
-            selection = judge_selection(state, trainer.callbacks, parts.metrics)
+            selection = judge_selection(state, trainer.callbacks, parts.metrics, trainer.left_out)
             finish(cfg, console, state, folder, selection)
             print_judgement(console, cfg, parts.data, tested)
             write_status(folder, "finished", state)

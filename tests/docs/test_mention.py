@@ -32,6 +32,11 @@ FLAGS_OF_OTHERS = {
     "--no-hashes": "uv",
     "--all-extras": "uv",
     "--warmup-prefix": "timm",
+    "--gpus-per-task": "srun",
+    "--kill-on-bad-exit": "srun",
+    "--max-restarts": "torchrun",
+    "--nproc-per-node": "torchrun",
+    "--ntasks": "srun",
 }
 NO_KEYS = ("py", "csv", "png", "onnx", "html", "pth", "previous", "TrialPruned", "_target_")
 """Ends of names of files, of a class of Optuna, and what is written instead of a schema."""

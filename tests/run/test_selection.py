@@ -92,6 +92,25 @@ def test_a_metric_of_ones_own_that_is_to_fall() -> None:
     assert f"by val cost {found.value:.4f}: untouched ones would show about" in text
 
 
+def test_pictures_that_are_in_training_too_are_left_out() -> None:
+    """Otherwise the summary would promise what only they show."""
+    state, kept = train("val_accuracy")
+    table = kept.table()
+    assert table is not None
+    labels, best = np.asarray(kept.dataset.labels), table[state.best.epoch - 1]
+    leaked = (best == labels) & (np.arange(60) < 30)
+    assert 10 < leaked.sum() < 30
+    found = judge_selection(state, [kept], [], torch.from_numpy(leaked))
+    expected = estimate_optimism(labels[~leaked], table[:, ~leaked], METRICS["val_accuracy"], 3)
+    assert found is not None and expected is not None
+    without = 100 * np.mean((best == labels)[~leaked])
+    assert found.images == 60 - leaked.sum()
+    assert found.value == state.best.value > found.value_without_leaks
+    assert found.value_without_leaks == pytest.approx(without)
+    assert found.untouched == pytest.approx(without - expected.amount)
+    assert f"would show about {found.untouched:.2f} %" in describe_selection(state, found)
+
+
 @pytest.mark.parametrize("monitor", ["val_loss", "val_top2_accuracy", "ema_val_accuracy"])
 def test_silent_where_classes_are_not_enough(monitor: str) -> None:
     state, kept = train(monitor)
