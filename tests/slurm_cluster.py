@@ -19,6 +19,8 @@ from tempfile import mkdtemp
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
 START_S = 120.0
 """Seconds until the node must be ready; it takes about one where nothing else runs."""
+STOP_S = 20.0
+"""Seconds that jobs may take to end, once they are killed."""
 
 CONFIG = """\
 ClusterName=pochitrain
@@ -150,6 +152,9 @@ class SlurmCluster:
         try:
             if self.is_ready() or any(daemon.poll() is None for daemon in self.daemons):
                 self.run("scancel", "--full", "--signal=KILL", "--user=root")
+                end = time.monotonic() + STOP_S  # it only passes the order on to the node
+                while self.run("squeue", "--noheader") and time.monotonic() < end:
+                    time.sleep(0.2)
         except (subprocess.SubprocessError, OSError):
             pass  # it did not start
         for daemon in reversed(self.daemons):

@@ -266,10 +266,14 @@ class Peers(ProcessGroup):
         """Let the others know that this process says why the run ends: it may hold the store, in
         which they would look."""
         word = torch.tensor([exit_code])
+        sent: list[Any] = []
         for rank in set(range(self.size)) - {self.rank} - self.ended:
             with suppress(RuntimeError):
-                sent: Any = dist.isend(word, rank, self.bell)
-                sent.wait(timedelta(seconds=NOTICE_S))
+                sent.append(dist.isend(word, rank, self.bell))
+        end = time.monotonic() + NOTICE_S
+        for work in sent:
+            with suppress(RuntimeError):
+                work.wait(timedelta(seconds=max(0.01, end - time.monotonic())))
 
     def end_of(self, error: BaseException) -> BaseException:
         """The error to end with: this one, or a silent one if another process tells."""

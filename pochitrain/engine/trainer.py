@@ -108,6 +108,7 @@ class Trainer:
             if self.between_batches and self.gradients.is_between_steps():
                 self.save()
             self.checkpoints.finish()
+            self.group.largest(0)  # nobody ends before the first process has saved
             raise
         except RuntimeError as error:  # torch raises it anywhere when a loader process dies
             self.checkpoints.finish()

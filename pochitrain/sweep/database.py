@@ -19,7 +19,6 @@ from pochitrain.sweep.password import password_of, redact
 from pochitrain.sweep.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S, causes, log
 from pochitrain.text import first_line
 
-SQLITE = "sqlite:///"
 POSTGRESQL = ("postgresql", "postgres")
 DRIVERS = ("psycopg", "psycopg2")
 """Drivers that `postgresql://` stands for, the preferred one first."""

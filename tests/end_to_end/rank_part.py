@@ -2,9 +2,12 @@
 
 import os
 import time
+from typing import Any
 
 from fault_part import SignalAt, TinyNet
 from torch import Tensor, nn
+
+from pochitrain.engine import process_group
 
 
 def rank_of_process() -> str:
@@ -31,6 +34,18 @@ class SignalRank(SignalAt):
         with open(os.environ.get("FIRED", os.devnull), "w", encoding="utf-8") as file:
             file.write(str(time.time()))
         super().fire()
+
+
+class SlowToSave(SignalRank):
+    """Takes longer to save than a process stays after another one has ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        process_group.GRACE_S = 0.1
+
+    def state_dict(self) -> dict[str, Any]:
+        time.sleep(2)
+        return super().state_dict()
 
 
 class PoisonedNet(TinyNet):

@@ -185,6 +185,14 @@ def test_signal_to_all(program: Program, launcher: Launcher) -> None:
     assert len(saved["random"]["others"]) == 1
 
 
+def test_all_wait_until_the_first_has_saved(program: Program, launcher: Launcher) -> None:
+    argv = with_dropout(program, "slow", "callbacks.fault._target_=rank_part.SlowToSave")
+    stopped = launcher.run(2, *argv, SIGNAL_AT="SIGTERM:batch:0:3", SIGNAL_RANK="1")
+    assert stopped.codes == [143, 143], stopped.text
+    saved = load(program.only_run("slow"))
+    assert (saved["epoch"], saved["batch"]) == (0, 3)
+
+
 def test_mistake_is_told_once(program: Program, launcher: Launcher) -> None:
     before = launcher.start(2, *arguments(program, "wrong", "epochs=-1"))
     code = program.ask({"wait_for": before[0]})["code"]
