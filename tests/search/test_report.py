@@ -59,7 +59,7 @@ def test_a_search_says_from_how_many_values_it_has_chosen(
             trial.report(50.0, epoch)
         study.tell(trial, 50.0)
     SearchTerminal(study, metric, lambda name, value: value).print_end({}, "Test it.")
-    text = "best of 6 (epochs of 3 trials), all on the same validation pictures"
+    text = "chosen from 6 (the epochs of 3 trials), all on the same validation pictures"
     out = capsys.readouterr().out
     assert (text in out and "too good. Test it.\n" in out) == is_said
 
