@@ -8,8 +8,8 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
-from rich.console import Console
 
+from pochitrain.console import PrintableConsole
 from pochitrain.search.page import write_pages
 from pochitrain.search.result import compute_importances, count_seconds
 from pochitrain.search.terminal import SearchTerminal
@@ -43,7 +43,7 @@ def test_the_best_trials_can_be_read_in_a_narrow_terminal(
 ) -> None:
     study = study_of(50.0, 70.0, names="xyz")
     terminal = SearchTerminal(study, "val_accuracy", lambda name, value: value)
-    terminal.console = Console(width=width, soft_wrap=True)
+    terminal.console = PrintableConsole(width=width, soft_wrap=True)
     terminal.print_best()
     assert expected in capsys.readouterr().out
 
