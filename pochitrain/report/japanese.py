@@ -260,6 +260,7 @@ JAPANESE = {
     "The better a trial, the lighter its line; pruned trials are faint.": (
         "良い試行ほど明るい線です. 枝刈りされた試行は薄く示します."
     ),
+    "Pruned trials are faint.": "枝刈りされた試行は薄く示します.",
     "Importance": "重要度",
     "Parameters and value": "パラメータと値",
     "A line per completed trial, the better the lighter; the best one is thick.": (

@@ -196,7 +196,7 @@ def remedy_of(config: DictConfig) -> str:
     """How to learn what pictures show on which nothing was chosen."""
     if config.data.get("test_fraction") is not None or config.data.get("test_root") is not None:
         return "The test pictures, which no trial has seen, are for a run with the best parameters."
-    return "data.test_fraction=0.1 keeps pictures back on which a run with the best is tested."
+    return "data.test_fraction=0.1 holds out pictures that test a run with the best config."
 
 
 def raise_failure(result: TrialResult) -> None:

@@ -139,8 +139,8 @@ class SearchTerminal:
             return
         ran = sum(bool(trial.intermediate_values) for trial in trials)
         self.print(
-            f"The best value is the best of {values:,} (epochs of {ran:,} trials), all on the same "
-            f"validation pictures, so it is too good. {remedy}".rstrip()
+            f"The best value was chosen from {values:,} (the epochs of {ran:,} trials), all on the "
+            f"same validation pictures, so it is too good. {remedy}".rstrip()
         )
 
     def print_best(self) -> None:

@@ -160,6 +160,7 @@ def test_page_of_a_search(tmp_path: Path, language: str) -> None:
     assert links == ["trial_0000", "trial_0001/repeat_0/report.html"]
     seconds = [a["data-value"] for a in page.all("td") if "data-value" in a]
     assert "30.0" in seconds
+    assert "optimized_config.py epochs=50" in page.text  # can be typed as it is
     assert len([a for _, a in page.tags if "trial" in (a.get("class") or "").split()]) == 2
 
 
@@ -167,6 +168,24 @@ def test_page_of_a_search_without_results(tmp_path: Path) -> None:
     (tmp_path / "trials_history.json").write_text("[]")
     text = Page(make_search_page(read_search(tmp_path), "en")).text
     assert "No trial has been completed." in text and "no usable best_params.json" in text
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("best_params.json", '{"best_value": "much", "best_trial": 1}'),
+        ("trials_history.json", '[{"number": "x", "params": [1], "value": "a"}]'),
+    ],
+)
+def test_files_of_a_search_that_were_changed(
+    pochi: Callable[..., Any], tmp_path: Path, file: str, content: str
+) -> None:
+    (write_search(tmp_path / "search") / file).write_text(content)
+    outcome = pochi("search", command="report", prog="pochi")
+    assert outcome.code == 2
+    assert outcome.err.startswith("RUN must be a search whose files are as it has written them")
+    assert len(outcome.err.splitlines()) == 1
+    assert not (tmp_path / "search" / "report.html").exists()
 
 
 def test_runs_of_a_setting_together(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
-from rich.console import Console
 
+from pochitrain.console import PrintableConsole
 from pochitrain.search.page import write_pages
 from pochitrain.search.result import compute_importances, count_seconds
 from pochitrain.search.terminal import SearchTerminal
@@ -43,7 +43,7 @@ def test_the_best_trials_can_be_read_in_a_narrow_terminal(
 ) -> None:
     study = study_of(50.0, 70.0, names="xyz")
     terminal = SearchTerminal(study, "val_accuracy", lambda name, value: value)
-    terminal.console = Console(width=width, soft_wrap=True)
+    terminal.console = PrintableConsole(width=width, soft_wrap=True)
     terminal.print_best()
     assert expected in capsys.readouterr().out
 
@@ -59,7 +59,7 @@ def test_a_search_says_from_how_many_values_it_has_chosen(
             trial.report(50.0, epoch)
         study.tell(trial, 50.0)
     SearchTerminal(study, metric, lambda name, value: value).print_end({}, "Test it.")
-    text = "best of 6 (epochs of 3 trials), all on the same validation pictures"
+    text = "chosen from 6 (the epochs of 3 trials), all on the same validation pictures"
     out = capsys.readouterr().out
     assert (text in out and "too good. Test it.\n" in out) == is_said
 

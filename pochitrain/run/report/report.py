@@ -97,11 +97,26 @@ def write_report(folder: Path, settings: ReportSettings, progress: PrintableCons
         return report_run(folder, settings, progress)
     language = choose_language(settings.language or ReportConfig.language)
     if is_search(folder):
-        text = make_search_page(read_search(folder), language)
+        text = search_page(folder, language)
     else:
         text = make_multirun_page(folder, find_grid(folder), language)
     write_text(folder / PAGE, text)
     return folder / PAGE
+
+
+def search_page(folder: Path, language: str) -> str:
+    """HTML of the page of a search.
+
+    Raises:
+        ConfigError: if a file of it holds other things than a search writes.
+    """
+    try:
+        return make_search_page(read_search(folder), language)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"RUN must be a search whose files are as it has written them, got {str(folder)!r} "
+            f"({type(error).__name__}: {first_line(error)})."
+        ) from error
 
 
 def report_run(folder: Path, settings: ReportSettings, progress: PrintableConsole) -> Path:

@@ -6,6 +6,7 @@ import shlex
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ HISTORY, STATISTICS, BEST = "trials_history.json", "study_statistics.json", "bes
 OPTIMIZED, CONFIG = "optimized.yaml", "optimized_config.py"
 MAX_AXES = 7
 """Parameters in the chart of parallel coordinates, the most important ones."""
+LONGER = 50
+"""Epochs in the command that trains the best config."""
 PAGES = ("optimization_history.html", "param_importances.html", "contour.html")
 """Of the search itself: larger, and with more in them."""
 
@@ -115,6 +118,7 @@ def make_search_page(search: SearchFiles, language: str) -> str:
     names = list(dict.fromkeys(name for t in search.trials for name in t.get("params", {})))
     shares = search.statistics.get("param_importances") or {}
     unit = unit_of(search.monitor)
+    by_epoch = curve_chart(search, unit, _)
     return render_page(
         "search.html",
         _,
@@ -129,11 +133,12 @@ def make_search_page(search: SearchFiles, language: str) -> str:
         rows=[make_row(search, trial, names) for trial in search.trials],
         importances=sorted(shares.items(), key=lambda item: -item[1]),
         history=draw_chart(history_chart(search, unit, _)),
-        curves=draw_chart(curve_chart(search, unit, _)),
+        curves=draw_chart(by_epoch),
+        is_shaded=by_epoch.many,
         parallel=draw_trials(search, names, shares, _),
         statistics=search.statistics.get("statistics") or {},
         pages=[name for name in PAGES if (search.folder / name).is_file()],
-        command=f"pochi train --config {shlex.quote(str(search.folder / CONFIG))} epochs=…",
+        command=f"pochi train --config {shlex.quote(str(search.folder / CONFIG))} epochs={LONGER}",
         missing=missing_parts(search, _),
     )
 
@@ -149,10 +154,7 @@ def make_row(search: SearchFiles, trial: dict[str, Any], names: list[str]) -> Tr
         trial["number"],
         str(trial.get("state", "")).lower(),
         trial.get("value"),
-        [
-            (show(params[name]), short(params[name])) if name in params else ("", "")
-            for name in names
-        ],
+        [written(params, name) for name in names],
         trial.get("epochs"),
         seconds_of(trial),
         link,
@@ -187,16 +189,14 @@ def history_chart(search: SearchFiles, unit: str, _: Translate) -> Chart:
         if trial.get("state") == "COMPLETE" and is_finite(trial.get("value"))
     ]
     choose = max if search.maximizes else min
-    best = [
-        (number, choose(value for _, value in done[: i + 1]))
-        for i, (number, _value) in enumerate(done)
-    ]
+    numbers, values = [number for number, value in done], [value for number, value in done]
+    best = list(zip(numbers, accumulate(values, choose), strict=True))
     lines = [Line(_("of the trial"), done, dots=True), Line(_("best so far"), best, dashed=True)]
     return Chart(_("Value by trial"), lines, unit, _("trial"))
 
 
 def curve_chart(search: SearchFiles, unit: str, _: Translate) -> Chart:
-    """The monitored metric of every trial over its epochs, the better the lighter; pruned ones are
+    """The monitored metric of every trial over its epochs, the best one last; pruned ones are
     faint."""
     lines = [
         Line(
