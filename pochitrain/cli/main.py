@@ -79,6 +79,8 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     forget_manner()
     prepare_streams()
     logging.raiseExceptions = False  # a closed pipe is no reason for a traceback of a log line
+    # Its first use on a machine would print "generated new fontManager".
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)
     try:
         dispatch(argv, prog)
         sys.stdout.flush()  # so that a write error is handled here and not at interpreter exit

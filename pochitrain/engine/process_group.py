@@ -251,16 +251,22 @@ class Peers(ProcessGroup):
 
     def story(self, exit_code: int) -> tuple[int, int]:
         """(rank that tells why the run ends, exit code): the first to ask with an `exit_code`."""
-        if self.told is not None:
-            return self.told
+        return self.told or self.ask_store(exit_code) or self.guess(exit_code)
+
+    def ask_store(self, exit_code: int) -> tuple[int, int] | None:
+        """`story` from the store; None if it is gone with the process that held it."""
         if 0 not in self.ended or self.ranks.launcher == "torchrun":
             with suppress(RuntimeError):
                 mine = f"{self.rank}:{exit_code}"
                 told = self.store.compare_set(STORY, "", mine).decode()
                 rank, code = map(int, told.split(":"))
                 return rank, code
-        # The store is gone with the process that held it.
-        return min(set(range(self.size)) - self.ended), exit_code
+        return None
+
+    def guess(self, exit_code: int) -> tuple[int, int]:
+        """`story` without the store; the process that held it may have rung meanwhile."""
+        self.noticed.wait(NOTICE_S)
+        return self.told or (min(set(range(self.size)) - self.ended), exit_code)
 
     def ring(self, exit_code: int) -> None:
         """Let the others know that this process says why the run ends: it may hold the store, in

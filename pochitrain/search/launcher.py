@@ -1,6 +1,8 @@
 """What a launcher may do that a config file has chosen."""
 
-from omegaconf import DictConfig
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
 
 from pochitrain.error import ConfigError
 
@@ -14,7 +16,8 @@ def refuse_launcher_of_file(config: DictConfig) -> None:
     Raises:
         ConfigError: naming the key.
     """
-    typed = {word.lstrip("+").partition("=")[0] for word in config.hydra.overrides.hydra}
+    words: Any = OmegaConf.to_container(config.hydra.overrides.hydra)  # `${...}` stays as it is
+    typed = {word.lstrip("+").partition("=")[0] for word in words}
     for name in DANGEROUS:
         key = f"hydra.launcher.{name}"
         given = config.hydra.launcher.get(name)

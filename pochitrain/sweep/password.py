@@ -68,7 +68,8 @@ def child_of(node: DictConfig | None, name: Any) -> DictConfig | None:
 def hide_in_words(overrides: Any) -> None:
     """Hide passwords in Hydra's record of the command line, `hydra.overrides`, in place."""
     for name in ("hydra", "task"):
-        words = [hide_password(str(word)) for word in overrides[name]]
+        typed: Any = OmegaConf.to_container(overrides[name])  # `${...}` stays as it is
+        words = [hide_password(str(word)) for word in typed]
         with flag_override(overrides, "readonly", False):
             overrides[name] = words
 

@@ -301,8 +301,12 @@ def test_json_leaves_errors_and_exit_codes_as_they_are(talk: Callable[..., Outco
     assert outcome.err.startswith("--data must be a folder, a picture or a table, got 'nosuch'")
 
 
-def test_a_terminal_with_a_bar_says_when_the_run_will_end(talk: Callable[..., Outcome]) -> None:
-    assert re.search(r"epoch 1/1 .*left \(until \d\d:\d\d\)", talk("train", "wide").out)
+def test_a_terminal_with_a_bar_says_when_the_run_will_end(
+    talk: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pochitrain.callback.progress.REFRESH_S", 0.0)
+    shown = talk("train", "wide", "epochs=8").out  # long enough for the bar to be drawn again
+    assert re.search(r"epoch \d/8 .*left \(until \d\d:\d\d\)", shown)
 
 
 def test_pochi_alone_prints_the_first_steps() -> None:
