@@ -175,7 +175,7 @@ EVERYWHERE = ("train", "picture", "mistake")
 def rows() -> Iterator[Any]:
     for command in sorted(WORDS.keys() - {"export"}):  # which is slow, and prints five lines
         names = TERMINALS if command in EVERYWHERE else ("narrow", "ascii")
-        slow = [pytest.mark.slow] if command == "optimize" else []
+        slow = [pytest.mark.long] if command in ("optimize", "bench") else []
         yield from (pytest.param(command, name, marks=slow) for name in names)
 
 

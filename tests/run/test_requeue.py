@@ -23,7 +23,7 @@ GRID = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_requeued_job_does_not_begin_again(
     pochi: Callable[..., Any],
     make_folder: Callable[..., Path],

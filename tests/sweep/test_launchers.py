@@ -27,7 +27,12 @@ from tests.sweep.postgresql_server import PostgresServer
 from tests.sweep.test_signal import hear_ctrl_c
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm", "ray")
+LAUNCHERS = (
+    pytest.param("joblib", marks=pytest.mark.long),
+    pytest.param("submitit_local", marks=pytest.mark.long),
+    "submitit_slurm",
+    "ray",
+)
 pytestmark = pytest.mark.slow
 
 PATIENCE_S = 240.0
