@@ -38,6 +38,10 @@ STORE_BYTES = 128 * 2**20
 """Ray's memory for shared objects on this machine. Jobs share nothing but their config; by default
 it takes 30 % of the main memory."""
 
+# Read when ray is imported. Under `uv run` Ray would start its workers with `uv run` too, in a copy
+# of this folder that has none of our environment, and the jobs would wait for ever.
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+
 
 @dataclass
 class RayLauncherConf:

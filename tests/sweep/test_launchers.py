@@ -52,6 +52,7 @@ def slurm() -> Iterator[Environment]:
 @pytest.fixture(scope="module")
 def ray_address() -> Iterator[str]:
     """The address of a Ray cluster on this machine."""
+    import pochitrain.sweep.ray_launcher  # noqa: F401, I001  # before ray, see there
     import ray
 
     started = ray.init("local", num_cpus=4, include_dashboard=False, object_store_memory=10**8)
