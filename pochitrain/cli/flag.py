@@ -31,6 +31,7 @@ class FlagParser(argparse.ArgumentParser):
                 "standard error",
             )
 
+    # The types of argparse have an overload for each type of namespace; no command gives one.
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[argparse.Namespace, list[str]]:

@@ -72,6 +72,7 @@ def main(argv: list[str] | None = None, prog: str = "pochi") -> None:
     remember_command(prog, argv)
     ranks = find_ranks()
     if not ranks.is_first:  # the first process prints, for all
+        # It stays open until the process ends.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         warnings.simplefilter("ignore")
     stop_spinning()  # before anything imports torch

@@ -50,6 +50,7 @@ class SharedNorm:
 
     def forward(self, images: Tensor) -> Tensor:
         """As the layer does, with the statistics of all processes in training."""
+        # The layer's own: this class is only used in front of one (`shared_class`).
         plain: Callable[[Tensor], Tensor] = super().forward  # type: ignore[misc]
         if not _sharing or not getattr(self, "training"):
             return plain(images)

@@ -38,7 +38,7 @@ class Buffer:
 
 def is_dense(tensor: Tensor) -> bool:
     """Whether the strides of a tensor fill its memory without gaps."""
-    return torch.ops.aten.is_non_overlapping_and_dense(tensor)  # type: ignore[no-any-return]
+    return bool(torch.ops.aten.is_non_overlapping_and_dense(tensor))
 
 
 class GradientExchange:

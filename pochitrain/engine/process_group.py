@@ -194,11 +194,14 @@ class Peers(ProcessGroup):
             dist.all_reduce(tensor, dist.ReduceOp.SUM, group)
 
     def from_first(self, make: Callable[[], T]) -> T:
-        made = make() if self.is_first else None
-        found: list[Any] = [pack(made) if self.is_first else None]
+        if self.is_first:
+            made = make()
+            dist.broadcast_object_list([pack(made)], 0, self.control)
+            return made
+        found: list[Any] = [None]
         dist.broadcast_object_list(found, 0, self.control)
-        value: Any = made if self.is_first else unpack(found[0])
-        return value  # type: ignore[no-any-return]
+        received: T = unpack(found[0])
+        return received
 
     def gather(self, value: T) -> list[T]:
         found: list[Any] | None = [None] * self.size if self.is_first else None

@@ -34,7 +34,9 @@ class Placement:
     y0: float
     dy: float
 
-    def to_picture(self, heatmap: NDArray[np.float32], size: tuple[int, int]) -> NDArray:  # type: ignore[type-arg]
+    def to_picture(
+        self, heatmap: NDArray[np.float32], size: tuple[int, int]
+    ) -> NDArray[np.float32]:
         """The heatmap over the pixels of the picture; 0 where the network has not looked.
 
         Args:
