@@ -1,4 +1,4 @@
-"""Freezing the backbone, for the first epochs or for the whole run."""
+"""Freezing the backbone, or only the statistics of its normalisation layers."""
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -24,7 +24,7 @@ class FreezeBackbone(Callback):
         """
         head = head_keys(model)
         self.parameters = [p for name, p in model.named_parameters() if name not in head]
-        self.norms = [part for part in model.modules() if isinstance(part, _NormBase)]
+        self.norm = FreezeNorm(model)
         self.num_epochs = num_epochs
 
     def on_epoch_start(self, state: TrainState) -> None:
@@ -32,5 +32,18 @@ class FreezeBackbone(Callback):
         for parameter in self.parameters:
             parameter.requires_grad_(not frozen)
         if frozen:
-            for norm in self.norms:
-                norm.eval()
+            self.norm.on_epoch_start(state)
+
+
+class FreezeNorm(Callback):
+    """Normalisation layers use the running statistics that the model starts with, in every epoch.
+
+    Their scale and shift are trained like other parameters.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.layers = [part for part in model.modules() if isinstance(part, _NormBase)]
+
+    def on_epoch_start(self, state: TrainState) -> None:
+        for layer in self.layers:
+            layer.eval()

@@ -36,6 +36,9 @@ class StrategyConfig:
     optimizer's default where the rate is given."""
     head_epochs: Annotated[int, Range(ge=1)] = 30
     """Epochs in which probe_finetune fits the last layer before it trains all layers."""
+    freeze_norm: bool = False
+    """Batch norm uses the running statistics of the pretrained weights; for finetune and
+    probe_finetune, which train its scale and shift."""
 
 
 @dataclass
@@ -49,6 +52,12 @@ class BudgetConfig:
 def strategy_name(root: Node) -> str:
     """The strategy of a config; `scratch` for one that is older than the group."""
     return str((root.get("strategy") or {}).get("name", SCRATCH))
+
+
+def freezes_norm(root: Node) -> bool:
+    """Whether batch norm keeps its running statistics."""
+    node = root.get("strategy") or {}
+    return bool(node.get("freeze_norm")) and strategy_name(root) in (FINETUNE, PROBE_FINETUNE)
 
 
 def check_strategy(node: Node, root: Node) -> None:
@@ -113,6 +122,7 @@ def strategy_warnings(node: Node, root: Node) -> list[str]:
             "weights."
         )
     used = {"views": name in WITH_FEATURES, "head_epochs": name == PROBE_FINETUNE}
+    used["freeze_norm"] = name in (FINETUNE, PROBE_FINETUNE)
     used |= dict.fromkeys(("head_lr", "head_weight_decay"), name in WITH_FEATURES)
     for key, is_used in used.items():
         if not is_used and node[key] != StrategyConfig.__dataclass_fields__[key].default:

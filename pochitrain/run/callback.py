@@ -11,7 +11,7 @@ from torch import nn
 from pochitrain.callback.confusion_csv import ConfusionMatrixCSV
 from pochitrain.callback.early_stopping import EarlyStopping
 from pochitrain.callback.epoch_predictions import EpochPredictions
-from pochitrain.callback.freeze import FreezeBackbone
+from pochitrain.callback.freeze import FreezeBackbone, FreezeNorm
 from pochitrain.callback.gradient_tracking import GradientTracking
 from pochitrain.callback.metrics_csv import MetricsCSV
 from pochitrain.callback.tensorboard import TensorBoard, require_tensorboard
@@ -20,6 +20,7 @@ from pochitrain.callback.weight_ema import WeightEMA
 from pochitrain.config.component import Components, call_partial, plain
 from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.config.signature import offer
+from pochitrain.config.strategy import freezes_norm
 from pochitrain.data.dataset import DataSplits
 from pochitrain.data.loader import EpochLoader
 from pochitrain.engine.callback import Callback
@@ -34,6 +35,17 @@ from pochitrain.model.block import find_blocks
 from pochitrain.run.judge import VAL_PREDICTIONS
 from pochitrain.run.metric import build_monitor
 from pochitrain.sweep import current_trial
+
+
+def freezing_callbacks(cfg: DictConfig, model: nn.Module) -> list[Callback]:
+    """The callbacks that keep parts of `model` as they are."""
+    callbacks: list[Callback] = []
+    freeze = cfg.model.get("freeze")
+    if freeze:
+        callbacks.append(FreezeBackbone(model, None if freeze is True else freeze))
+    if freezes_norm(cfg):
+        callbacks.append(FreezeNorm(model))
+    return callbacks
 
 
 def build_callbacks(
@@ -52,10 +64,7 @@ def build_callbacks(
         is_first: False in the other processes of a run, which neither write nor decide: they have
             only what changes the model, and the user's callbacks.
     """
-    callbacks: list[Callback] = []
-    freeze = cfg.model.get("freeze")
-    if freeze:
-        callbacks.append(FreezeBackbone(model, None if freeze is True else freeze))
+    callbacks = freezing_callbacks(cfg, model)
     if ema is not None:  # before callbacks that show or write its results
         callbacks.append(ema)
     callbacks += user_callbacks  # likewise: they may add columns

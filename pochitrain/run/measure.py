@@ -9,15 +9,14 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from pochitrain.callback.freeze import FreezeBackbone
 from pochitrain.callback.progress import ProgressDisplay
 from pochitrain.console import PrintableConsole
 from pochitrain.data.loader import Batch, EpochLoader
-from pochitrain.engine.callback import Callback
 from pochitrain.engine.checkpoint import CheckpointWriter
 from pochitrain.engine.microbatch import bare_step
 from pochitrain.engine.trainer import Trainer
 from pochitrain.run.build import RunParts
+from pochitrain.run.callback import freezing_callbacks
 from pochitrain.run.optimization import step_settings
 
 PREFETCHED = 4
@@ -70,12 +69,7 @@ class Workbench:
         loader = parts.train_loader
         console = PrintableConsole(file=io.StringIO(), force_terminal=True)
         self.progress = ProgressDisplay(console, len(loader), loader.num_samples)
-        callbacks: list[Callback] = [self.progress]
-        freeze = cfg.model.get("freeze")
-        if freeze:
-            callbacks.insert(
-                0, FreezeBackbone(parts.state.model, None if freeze is True else freeze)
-            )
+        callbacks = [*freezing_callbacks(cfg, parts.state.model), self.progress]
         self.source = EndlessLoader(loader, first_epoch)
         self.trainer = Trainer(
             parts.state,

@@ -1,9 +1,9 @@
-"""A frozen backbone stays bit for bit what it was, its batch-norm statistics included."""
+"""What is frozen stays bit for bit what it was: a backbone, or statistics of batch norm only."""
 
 import pytest
 import torch
 
-from pochitrain.callback.freeze import FreezeBackbone
+from pochitrain.callback.freeze import FreezeBackbone, FreezeNorm
 from pochitrain.engine.callback import Callback
 
 
@@ -42,3 +42,13 @@ def test_resumed_in_a_frozen_epoch_it_is_frozen(make_model, make_state):
     FreezeBackbone(model, 2).on_epoch_start(state)
     assert not model.conv1.weight.requires_grad and not model.bn1.training
     assert model.fc.weight.requires_grad and model.training
+
+
+def test_frozen_statistics_stay_while_everything_else_is_trained(make_model, make_trainer):
+    model = make_model()
+    model.bn1.running_mean.fill_(0.3)
+    start = {key: value.clone() for key, value in model.state_dict().items()}
+    make_trainer(model, [FreezeNorm(model)], epochs=2).fit()
+    moved = changed(start, model.state_dict())
+    assert {"conv1.weight", "bn1.weight", "bn1.bias", "layer1.0.weight", "fc.weight"} <= moved
+    assert not {key for key in moved if "running" in key or "batches_tracked" in key}

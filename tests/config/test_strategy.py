@@ -79,7 +79,10 @@ def test_warnings() -> None:
     expected = "strategy.views=2 has no effect, because strategy.name is finetune."
     assert warn("finetune", views=2) == [expected]
     assert warn("probe", head_epochs=3)[0].startswith("strategy.head_epochs=3 has no effect")
-    assert warn("probe_finetune", head_epochs=3, views=2, head_lr=0.1) == []
+    assert warn("probe_finetune", head_epochs=3, views=2, head_lr=0.1, freeze_norm=True) == []
+    assert warn("finetune", freeze_norm=True) == []
+    expected = "strategy.freeze_norm=True has no effect, because strategy.name is scratch."
+    assert warn("scratch", freeze_norm=True) == [expected]
     assert warn("budget", views=2) == []  # for what it chooses
 
 

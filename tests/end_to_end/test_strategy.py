@@ -68,9 +68,20 @@ def test_the_head_is_fitted_before_all_layers_are_trained(
     assert saved["config"]["strategy"]["head_weight_decay"] == 0.01  # that of AdamW
     # At first a weight is at most 512 ** -0.5 = 0.044; the epoch moves it by 1e-5 a step.
     assert saved["model"]["fc.weight"].abs().max() > 0.06
+    assert saved["model"]["bn1.running_mean"].eq(0).all()  # strategy.freeze_norm
     outcome = pochi(f"resume={run}", "epochs=2")
     assert outcome.code == 0, outcome.err
     assert "Last layer" not in outcome.out
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_statistics_of_batch_norm_are_kept_or_not(
+    photos: Path, tmp_path: Path, pochi: Pochi, keeps: bool
+) -> None:
+    words = ["strategy=finetune", f"strategy.freeze_norm={keeps}", "epochs=1"]
+    _, run = train(pochi, tmp_path, "run", *words)
+    saved = load_checkpoint(run / "models" / "last.pth")["model"]
+    assert bool(saved["bn1.running_mean"].eq(0).all()) is keeps  # random weights begin with 0
 
 
 def test_a_model_without_a_linear_head_is_refused(

@@ -24,6 +24,7 @@ from pochitrain.engine.trainer import Trainer
 from pochitrain.error import ConfigError
 from pochitrain.metric.table import AVERAGED
 from pochitrain.run.build import build_parts
+from pochitrain.run.callback import freezing_callbacks
 from pochitrain.run.fit.plan import HELD_OUT
 from pochitrain.run.optimization import step_settings
 from pochitrain.run.strategy import prepare_parts
@@ -104,7 +105,7 @@ def run_pilot(
                         parts.val_loader,
                         parts.criterion,
                         precision,
-                        [Progress(display)],
+                        [*freezing_callbacks(cfg, parts.state.model), Progress(display)],
                         writer,
                         **step_settings(cfg),
                         stop_request=request,
