@@ -1,6 +1,8 @@
 """The terminal that every command prints to."""
 
 import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -36,6 +38,11 @@ class PrintableConsole(Console):
         """Print what the command is for, also with --quiet."""
         if self.stderr or not is_json():
             super().print(*objects, **options)
+
+    def written(self, folder: Path, names: Iterable[str]) -> None:
+        """Say which files of `folder` were written; with --quiet only the folder."""
+        self.result(f"Written to {folder}{'' if is_quiet() else ':'}", markup=False)
+        self.print(f"  {'  '.join(names)}", markup=False)
 
     def warn(self, text: str) -> None:
         """Print a warning, also with --quiet."""

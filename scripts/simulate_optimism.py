@@ -1,6 +1,6 @@
 """How well the optimism of the best epoch is estimated, on simulated trainings.
 
-    python scripts/simulate_optimism.py docs/optimism.png
+    python scripts/simulate_optimism.py docs/image/optimism.png
 
 A training is E epochs on N pictures. Whether an epoch has a picture right depends on how hard the
 picture is and on noise that changes slowly from epoch to epoch. The truth is known: the accuracy

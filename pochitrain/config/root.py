@@ -82,6 +82,8 @@ class RootConfig:
 
     epochs: Annotated[int, AtLeastOne] = 10
     """Times that the training goes through all training images."""
+    stop_after_epoch: Annotated[int | None, AtLeastOne] = None
+    """End the run after this epoch, with the schedule of `epochs`; null = after the last."""
     learning_rate: Annotated[float | None, optimizer.LEARNING_RATE] = 1e-3
     """Step size of the optimizer when the scheduler starts; null only with strategy=probe, which
     then chooses it."""

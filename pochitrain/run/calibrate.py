@@ -84,8 +84,7 @@ def calibrate(settings: CalibrateSettings) -> Path:
     written = [str(path) for path in (file, folder / REPORT, folder / GRAPH)]
     print_json(origin | report | {"files": written, "warnings": list(source.warnings)})
     print_result(console, found, origin, report)
-    console.result(f"Written to {folder}:", markup=False)
-    console.print(f"  {file.name} (now calibrated)  {REPORT}  {GRAPH}", markup=False)
+    console.written(folder, [f"{file.name} (now calibrated)", REPORT, GRAPH])
     return file
 
 

@@ -14,6 +14,7 @@ from pochitrain.callback.epoch_predictions import EpochPredictions
 from pochitrain.callback.freeze import FreezeBackbone, FreezeNorm
 from pochitrain.callback.gradient_tracking import GradientTracking
 from pochitrain.callback.metrics_csv import MetricsCSV
+from pochitrain.callback.stop import StopAfterEpoch
 from pochitrain.callback.tensorboard import TensorBoard, require_tensorboard
 from pochitrain.callback.trial_report import TrialReport
 from pochitrain.callback.weight_ema import WeightEMA
@@ -83,6 +84,8 @@ def build_callbacks(
         callbacks.append(
             EarlyStopping(patience=node.patience, min_delta=node.min_delta, monitor=monitor)
         )
+    if cfg.stop_after_epoch is not None:
+        callbacks.append(StopAfterEpoch(cfg.stop_after_epoch))
     trial = current_trial()
     if trial is not None:
         callbacks.append(TrialReport(trial))

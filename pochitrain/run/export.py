@@ -92,7 +92,7 @@ def export(settings: ExportSettings) -> Path:
     if classifier.calibration is not None:
         console.result(f"calibrated  by temperature {classifier.temperature:.4g}, in the graph")
     console.result(f"input     {INPUT}: float32 ({shape}); opset {opset}", markup=False)
-    console.result(f"Written to {target.parent}:\n  {target.name}  parity.json", markup=False)
+    console.written(target.parent, [target.name, "parity.json"])
     return target
 
 

@@ -122,8 +122,7 @@ def infer(settings: InferSettings) -> Path | None:
     print_summary(console, classifier, source, answers, scores, intervals)
     for line in describe_decision(decided):
         console.result(line, markup=False)
-    console.result(f"Written to {folder}:", markup=False)
-    console.print(f"  {'  '.join(files)}", markup=False)
+    console.written(folder, files)
     return folder
 
 

@@ -197,6 +197,4 @@ def print_end(
         console.print(trust, markup=False)
     if remark is not None:
         console.warn(remark)
-    console.result(f"Written to {folder}:", markup=False)
-    names = [str(file.relative_to(folder)) for file in files if file.exists()]
-    console.print(f"  {'  '.join(names)}", markup=False)
+    console.written(folder, [str(file.relative_to(folder)) for file in files if file.exists()])

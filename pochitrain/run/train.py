@@ -1,5 +1,6 @@
 """A training run, from the composed config to the files in the run directory."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 from omegaconf import DictConfig
 
 from pochitrain.callback.progress import ProgressDisplay
+from pochitrain.callback.stop import TimeLimit
 from pochitrain.config.component import plain
 from pochitrain.config.insight import ConfusionMatrixConfig
 from pochitrain.config.transform_step import complete_steps
@@ -72,12 +74,13 @@ PROBE_CHECKPOINT_S = 3.0
 TABLES = ("training_metrics.csv", "confusion_matrix.csv", "gradient_trace.csv", LEAK_TABLE)
 
 
-def train(cfg: DictConfig, warnings: list[str]) -> float | None:
+def train(cfg: DictConfig, warnings: list[str], end_s: float | None = None) -> float | None:
     """Train the model of `cfg` and write the run directory.
 
     Args:
-        cfg: the composed, validated tree.
+        cfg: the composed, validated tree. If the time ends the run, it gets `stop_after_epoch`.
         warnings: warnings about the config, to print.
+        end_s: when the last epoch must have ended, of `time.monotonic`; None = no limit.
 
     Returns:
         The monitored metric in the best epoch; None if no epoch gave one.
@@ -87,10 +90,12 @@ def train(cfg: DictConfig, warnings: list[str]) -> float | None:
         ToldElsewhere: in one of several processes, if another one says why the run ends.
     """
     with join_group(find_ranks()) as group:
-        return train_together(cfg, warnings, group)
+        return train_together(cfg, warnings, group, end_s)
 
 
-def train_together(cfg: DictConfig, warnings: list[str], group: ProcessGroup) -> float | None:
+def train_together(
+    cfg: DictConfig, warnings: list[str], group: ProcessGroup, end_s: float | None
+) -> float | None:
     """`train`, in one process or in each of several."""
     console = open_console()
     resumed = group.from_first(lambda: find_run(cfg, warnings, console))
@@ -133,7 +138,8 @@ def train_together(cfg: DictConfig, warnings: list[str], group: ProcessGroup) ->
         is_saved = apply_strategy(cfg, parts, folder, console, request, is_resumed)
         loader = parts.train_loader
         progress = ProgressDisplay(console, len(loader), loader.num_samples)
-        trainer = build_trainer(cfg, parts, folder, progress, request, group, scratch)
+        limit = TimeLimit(float("inf") if end_s is None else end_s)
+        trainer = build_trainer(cfg, parts, folder, [progress, limit], request, group, scratch)
         require_same_data(trainer.checkpoints.metadata["data"], group)
         if resumed is not None:
             restore(resumed, trainer, parts.data)
@@ -165,6 +171,9 @@ def train_together(cfg: DictConfig, warnings: list[str], group: ProcessGroup) ->
             if not group.is_first:  # what is left is done by one
                 return None if state.best is None else state.best.value
             request.end_of_training()
+            if limit.stopped_after is not None:  # the run can be repeated without the clock
+                cfg.stop_after_epoch = limit.stopped_after
+                save_config(folder, cfg)
             tested = judge_best(cfg, parts.data, state, folder)
             selection = judge_selection(state, trainer.callbacks, parts.metrics, trainer.left_out)
             finish(cfg, console, state, folder, selection)
@@ -179,7 +188,7 @@ def build_trainer(
     cfg: DictConfig,
     parts: RunParts,
     folder: Path,
-    progress: ProgressDisplay,
+    last_callbacks: Sequence[Callback],
     stop_request: StopRequest,
     group: ProcessGroup = ALONE,
     scratch: Path | None = None,
@@ -187,6 +196,7 @@ def build_trainer(
     """Connect the parts; files are written below `folder`, by the first process of `group`.
 
     Args:
+        last_callbacks: of the first process, after those of the config.
         scratch: where the user's callbacks write instead.
     """
     state, data, precision = parts.state, parts.data, parts.precision
@@ -219,7 +229,7 @@ def build_trainer(
             parts.metrics,
             group.is_first,
         ),
-        *([*build_predictions(cfg, folder, data), progress] if group.is_first else []),
+        *([*build_predictions(cfg, folder, data), *last_callbacks] if group.is_first else []),
     ]
     return Trainer(
         state,

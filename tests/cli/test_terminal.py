@@ -209,10 +209,10 @@ def test_in_a_terminal(command: str, terminal: str, talk: Callable[..., Outcome]
 
 
 RESULTS = {
-    "train": r"Best epoch 1 of 1: val accuracy .* %\nWritten to outputs/\S+:\n",
-    "infer": r"accuracy  .*\nbalanced  .*\n95 %      .*\nWritten to runs/\S+:\n",
+    "train": r"Best epoch 1 of 1: val accuracy .* %\nWritten to outputs/\S*\w\n",
+    "infer": r"accuracy  .*\nbalanced  .*\n95 %      .*\nWritten to runs/\S*\w\n",
     "picture": r"((ガラス|猫|a±×–b) +\d+\.\d\d % .*\n){3}",
-    "calibrate": r"model .*\ndata .*(\n.*)*\nWritten to runs/\S+:\n",
+    "calibrate": r"model .*\ndata .*(\n.*)*\nWritten to runs/\S*\w\n",
     "explain": r"Written to runs/\S+/explain\w*\n",
     "report": r"Written: runs/\S+/report\.html\nWritten: runs/report\.html\n",
     "serve": r"page     http://127.0.0.1:\d+/\n",

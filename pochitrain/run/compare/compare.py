@@ -93,7 +93,7 @@ def compare_runs(options: CompareSettings) -> Path | None:
         console.result(line, markup=False)
     if output is not None:
         files = write_files(output, result, how)
-        progress.result(f"Written to {output}:\n  {'  '.join(files)}", markup=False)
+        progress.written(output, files)
     return output
 
 

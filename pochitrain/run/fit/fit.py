@@ -18,6 +18,7 @@ from pochitrain.command import remember_command, typed_command
 from pochitrain.config.component import Components
 from pochitrain.config.ineffective_overrides import find_ineffective_overrides
 from pochitrain.config.root import validate
+from pochitrain.config.strategy import PROBE, strategy_name
 from pochitrain.config.transform import choose_crop_scale
 from pochitrain.console import PrintableConsole, open_console
 from pochitrain.data.dataset import DataSplits, require_splits
@@ -52,6 +53,8 @@ LEAST_CROP = 0.5
 """In so few epochs, crops of a twelfth of a picture teach little."""
 END_S = 6.0
 """For building the run again, its graphs and the end of the process."""
+GRACE = 0.05
+"""Share of the time that the last epoch may end late."""
 
 
 def fit(cfg: DictConfig, started_s: float) -> float | None:
@@ -89,7 +92,13 @@ def fit(cfg: DictConfig, started_s: float) -> float | None:
     chosen = recompose(final)
     node: Any = HydraConfig.get()
     unused = find_ineffective_overrides(final, node.get("aliases") or {}, chosen)
-    result = train(chosen, validate(chosen) + unused)
+    # The epochs of a probe take no time.
+    is_limited = strategy_name(chosen) != PROBE and not typed_value(budget.typed, "epochs")
+    end_s = deadline_s + 60 * GRACE * cfg.budget.minutes - END_S
+    result = train(chosen, validate(chosen) + unused, end_s if is_limited else None)
+    if chosen.stop_after_epoch is not None:  # the machine became slower than it was when measured
+        final = combine([*overrides, f"stop_after_epoch={chosen.stop_after_epoch}"], budget.typed)
+        command = remember_choice(final)
     minutes = (time.monotonic() - started_s) / 60
     budget.say(f"Done in {minutes:.1f} of {cfg.budget.minutes:g} minutes.")
     budget.say(f"The same run without the clock: {command}")

@@ -52,6 +52,7 @@ CHANGEABLE = (
     "report.*",
     "quiet",
     "resume",
+    "stop_after_epoch",
     "work_dir",
 )
 """Keys that do not change the result, so a resumed run may change them (epochs: only increase)."""

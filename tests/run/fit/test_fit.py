@@ -121,6 +121,35 @@ def test_all_layers_are_trained_where_they_do_better_on_held_out_training_pictur
     assert seen[1] is held
 
 
+def test_a_machine_that_became_slower_is_given_no_more_time(
+    pochi: Callable[..., Any],
+    make_folder: Callable[..., Path],
+    tmp_path: Path,
+    weights: str,
+    quick: pytest.MonkeyPatch,
+) -> None:
+    values = iter([50.0, 75.0])
+    quick.setattr(fit, "run_pilot", lambda *rest: Pilot(next(values), 0.01))
+    quick.setattr(fit, "MAX_EPOCHS", 4)
+    quick.setattr("pochitrain.run.fit.plan.MIN_EPOCHS", 1)
+    root = make_folder(tmp_path / "data", COUNTS, side_px=48)
+    quick.setattr(fit, "GRACE", -1.0)  # the time is up when training begins
+    words = ["model=resnet18", weights, "transform.size=64", "strategy.head_epochs=2"]
+    flags = ["--minutes", "2", "work_dir=out"]
+    outcome = pochi(str(root), *flags, *words, command="fit", prog="pochi")
+    assert outcome.code == 0, outcome.err
+    assert "Stopped after epoch 1: another epoch would take longer than the time" in outcome.out
+    config, metrics = read_run(tmp_path / "out")
+    assert (config["epochs"], config["stop_after_epoch"]) == (4, 1)
+    # The command repeats the run without the clock: the same schedule, cut at the same epoch.
+    (line,) = [text for text in outcome.out.splitlines() if "without the clock" in text]
+    again = shlex.split(line.partition(": ")[2].replace("work_dir=out", "work_dir=again"))
+    assert pochi(*again[again.index("train") + 1 :], prog="pochi").code == 0
+    other, same = read_run(tmp_path / "again")
+    assert same == metrics
+    assert {**other, "work_dir": "out"} == config
+
+
 @pytest.mark.parametrize(
     ("strategy", "size_px", "scale"),
     [("scratch", 32, "0.6"), ("probe_finetune", 96, "0.6"), ("probe_finetune", 128, "0.5")],
