@@ -118,7 +118,8 @@ def train_together(
     if cfg.tune == "auto" and resumed is None:
         parts, tuned = tune(cfg, parts, console)
 
-    leaks = find_leaks(parts.data) if resumed is None and group.is_first else None
+    looks = resumed is None and group.is_first
+    leaks = find_leaks(parts.data, in_search=cfg.optuna.enabled) if looks else None
     folder = group.from_first(
         lambda: open_run_directory(cfg) if resumed is None else resumed.open_directory()
     )
