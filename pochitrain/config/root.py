@@ -82,8 +82,6 @@ class RootConfig:
 
     epochs: Annotated[int, AtLeastOne] = 10
     """Times that the training goes through all training images."""
-    stop_after_epoch: Annotated[int | None, AtLeastOne] = None
-    """End the run after this epoch, with the schedule of `epochs`; null = after the last."""
     learning_rate: Annotated[float | None, optimizer.LEARNING_RATE] = 1e-3
     """Step size of the optimizer when the scheduler starts; null only with strategy=probe, which
     then chooses it."""
@@ -91,6 +89,8 @@ class RootConfig:
     """The learning rate rises to the scheduler's over this many epochs; 0 = full from the start."""
     warmup_start_factor: Annotated[float, Range(gt=0, le=1)] = 0.1
     """Fraction of the learning rate at the start of the warm-up."""
+    stop_after_epoch: Annotated[int | None, AtLeastOne] = None
+    """End the run after this epoch, with the schedule of `epochs`; null = after the last."""
     ema_decay: Annotated[float | None, Range(gt=0, lt=1)] = None
     """Also average the weights with this decay (0.999, 0.9999) and evaluate the average."""
     batch_size: Annotated[int, AtLeastOne] = 32
