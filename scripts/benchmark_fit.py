@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -31,6 +31,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 ROOT = Path(__file__).resolve().parent.parent
 Result = dict[str, float]
+Contender = Callable[[argparse.Namespace, int, Path], Result]
 
 
 def main() -> None:
@@ -46,12 +47,17 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="contenders to run; default: all")
     parser.add_argument("overrides", nargs="*", help="after --: overrides of pochi fit")
     args = parser.parse_args()
-    contenders: dict[str, Callable[[argparse.Namespace, int, Path], Result]] = {
+    contenders: dict[str, Contender] = {
         "fit": run_fit,
         "scratch": run_scratch,
     }
     if args.peer:
         contenders["fastai"] = run_fastai
+    take_turns(args, contenders)
+
+
+def take_turns(args: argparse.Namespace, contenders: Mapping[str, Contender]) -> None:
+    """Run every contender of `args.only` once for each seed, and print what it reached."""
     results: dict[str, list[Result]] = defaultdict(list)
     for seed in args.seeds:
         for name, run in contenders.items():
@@ -60,9 +66,9 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 result = run(args, seed, Path(folder))
             results[name].append(result)
-            print(f"seed {seed}  {name:8} {describe(result)}", flush=True)
+            print(f"seed {seed}  {name:12} {describe(result)}", flush=True)
     for name, found in results.items():
-        print(f"{name:8} {summarize(found)}")
+        print(f"{name:12} {summarize(found)}")
 
 
 def describe(result: Result) -> str:

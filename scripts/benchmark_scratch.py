@@ -17,14 +17,11 @@ Nothing else should run on the machine.
 import argparse
 import json
 import subprocess
-import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmark_fit import Result, describe, pochi, score, summarize
+from benchmark_fit import Contender, Result, pochi, score, take_turns
 
 PEER = Path(__file__).with_name("benchmark_scratch_peer.py")
 
@@ -42,24 +39,14 @@ def main() -> None:
     parser.add_argument("--ultralytics", help="Python of an environment with ultralytics")
     parser.add_argument("--only", nargs="+", help="contenders to run; default: all")
     args = parser.parse_args()
-    contenders: dict[str, Callable[[argparse.Namespace, int, Path], Result]] = {
+    contenders: dict[str, Contender] = {
         "scratch": partial(run_ours, "experiment=scratch", f"transform.size={args.px}"),
         "default": partial(run_ours, "model=resnet18", f"transform.size={args.px}"),
     }
     for name in ("fastai", "ultralytics"):
         if getattr(args, name):
             contenders[name] = partial(run_peer, name, getattr(args, name))
-    results: dict[str, list[Result]] = defaultdict(list)
-    for seed in args.seeds:
-        for name, run in contenders.items():
-            if args.only and name not in args.only:
-                continue
-            with tempfile.TemporaryDirectory() as folder:
-                result = run(args, seed, Path(folder))
-            results[name].append(result)
-            print(f"seed {seed}  {name:12} {describe(result)}", flush=True)
-    for name, found in results.items():
-        print(f"{name:12} {summarize(found)}")
+    take_turns(args, contenders)
 
 
 def run_ours(model: str, size: str, args: argparse.Namespace, seed: int, folder: Path) -> Result:
