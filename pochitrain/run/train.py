@@ -139,8 +139,9 @@ def train_together(
         is_saved = apply_strategy(cfg, parts, folder, console, request, is_resumed)
         loader = parts.train_loader
         progress = ProgressDisplay(console, len(loader), loader.num_samples)
-        limit = TimeLimit(float("inf") if end_s is None else end_s)
-        trainer = build_trainer(cfg, parts, folder, [progress, limit], request, group, scratch)
+        limit = None if end_s is None else TimeLimit(end_s)
+        last = [progress] if limit is None else [progress, limit]
+        trainer = build_trainer(cfg, parts, folder, last, request, group, scratch)
         require_same_data(trainer.checkpoints.metadata["data"], group)
         if resumed is not None:
             restore(resumed, trainer, parts.data)
@@ -172,8 +173,8 @@ def train_together(
             if not group.is_first:  # what is left is done by one
                 return None if state.best is None else state.best.value
             request.end_of_training()
-            if limit.stopped_after is not None:  # the run can be repeated without the clock
-                cfg.stop_after_epoch = limit.stopped_after
+            if limit is not None and limit.stopped_after is not None:
+                cfg.stop_after_epoch = limit.stopped_after  # to repeat the run without the clock
                 save_config(folder, cfg)
             tested = judge_best(cfg, parts.data, state, folder)
             selection = judge_selection(state, trainer.callbacks, parts.metrics, trainer.left_out)

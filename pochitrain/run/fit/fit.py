@@ -92,11 +92,11 @@ def fit(cfg: DictConfig, started_s: float) -> float | None:
     chosen = recompose(final)
     node: Any = HydraConfig.get()
     unused = find_ineffective_overrides(final, node.get("aliases") or {}, chosen)
-    # The epochs of a probe take no time.
-    is_limited = strategy_name(chosen) != PROBE and not typed_value(budget.typed, "epochs")
+    typed_end = any(typed_value(budget.typed, key) for key in ("epochs", "stop_after_epoch"))
+    is_limited = strategy_name(chosen) != PROBE and not typed_end  # a probe's epochs take no time
     end_s = deadline_s + 60 * GRACE * cfg.budget.minutes - END_S
     result = train(chosen, validate(chosen) + unused, end_s if is_limited else None)
-    if chosen.stop_after_epoch is not None:  # the machine became slower than it was when measured
+    if is_limited and chosen.stop_after_epoch is not None:  # the machine became slower
         final = combine([*overrides, f"stop_after_epoch={chosen.stop_after_epoch}"], budget.typed)
         command = remember_choice(final)
     minutes = (time.monotonic() - started_s) / 60

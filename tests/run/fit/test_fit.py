@@ -48,6 +48,15 @@ def read_run(work_dir: Path) -> tuple[Any, bytes]:
     return config, (run / "training_metrics.csv").read_bytes()
 
 
+def repeat(pochi: Callable[..., Any], out: str) -> None:
+    """Type the command that a run printed, with another `work_dir`."""
+    (line,) = [text for text in out.splitlines() if "without the clock" in text]
+    words = shlex.split(line.partition(": ")[2].replace("work_dir=out", "work_dir=again"))
+    start = words.index("train") + 1  # `uv run` stands in front where it was used
+    assert words[start - 2] == "pochi"
+    assert pochi(*words[start:], prog="pochi").code == 0
+
+
 def test_a_short_time_gives_a_probe_and_the_command_that_repeats_it(
     pochi: Callable[..., Any],
     make_folder: Callable[..., Path],
@@ -68,13 +77,7 @@ def test_a_short_time_gives_a_probe_and_the_command_that_repeats_it(
     assert (config["transform"]["size"], config["transform"]["fit"]) == (64, "crop")
     assert config["transform"]["val"][0]["size"] == 64  # the edges are not cut away
 
-    (line,) = [text for text in outcome.out.splitlines() if "without the clock" in text]
-    typed_again = shlex.split(line.partition(": ")[2])
-    start = typed_again.index("train") + 1  # `uv run` stands in front where it was used
-    assert typed_again[start - 2] == "pochi"
-    words = typed_again[start:]
-    again = [word if word != "work_dir=out" else "work_dir=again" for word in words]
-    assert pochi(*again, prog="pochi").code == 0
+    repeat(pochi, outcome.out)
     other, same = read_run(tmp_path / "again")
     assert same == metrics
     assert {**other, "work_dir": "out"} == config
@@ -142,9 +145,7 @@ def test_a_machine_that_became_slower_is_given_no_more_time(
     config, metrics = read_run(tmp_path / "out")
     assert (config["epochs"], config["stop_after_epoch"]) == (4, 1)
     # The command repeats the run without the clock: the same schedule, cut at the same epoch.
-    (line,) = [text for text in outcome.out.splitlines() if "without the clock" in text]
-    again = shlex.split(line.partition(": ")[2].replace("work_dir=out", "work_dir=again"))
-    assert pochi(*again[again.index("train") + 1 :], prog="pochi").code == 0
+    repeat(pochi, outcome.out)
     other, same = read_run(tmp_path / "again")
     assert same == metrics
     assert {**other, "work_dir": "out"} == config
