@@ -14,6 +14,7 @@ from torchvision.models import resnet18
 from pochitrain.cli.fit import overrides
 from pochitrain.data.dataset import DataSplits, Subset
 from pochitrain.data.decode import UnreadableImageError
+from pochitrain.engine.trainer import Trainer
 from pochitrain.error import ConfigError
 from pochitrain.run.fit import cost, fit, measure
 from pochitrain.run.fit.fit import training_words
@@ -122,6 +123,32 @@ def test_all_layers_are_trained_where_they_do_better_on_held_out_training_pictur
     held = seen[0]
     assert (len(held.train), len(held.val or [])) == (26, 6)
     assert seen[1] is held
+
+
+def test_a_comparison_keeps_the_statistics_of_batch_norm_as_the_run_does(
+    pochi: Callable[..., Any],
+    make_folder: Callable[..., Path],
+    tmp_path: Path,
+    weights: str,
+    quick: pytest.MonkeyPatch,
+) -> None:
+    seen: list[list[str]] = []
+
+    class Recorder(Trainer):
+        def __init__(self, *parts: Any, **settings: Any) -> None:
+            super().__init__(*parts, **settings)
+            seen.append([type(callback).__name__ for callback in self.callbacks])
+
+    quick.setattr("pochitrain.run.fit.pilot.Trainer", Recorder)
+    quick.setattr("pochitrain.run.fit.plan.MIN_EPOCHS", 1)
+    quick.setattr("pochitrain.run.fit.plan.MAX_EPOCHS", 1)
+    quick.setattr(fit, "MAX_EPOCHS", 1)
+    root = make_folder(tmp_path / "data", COUNTS, side_px=48)
+    words = ["model=resnet18", weights, "transform.size=64", "strategy.head_epochs=2"]
+    flags = ["--minutes", "2", "work_dir=out"]
+    outcome = pochi(str(root), *flags, *words, command="fit", prog="pochi")
+    assert outcome.code == 0, outcome.err
+    assert seen == [["Progress"], ["FreezeNorm", "Progress"]]  # the last layer, then all
 
 
 def test_a_machine_that_became_slower_is_given_no_more_time(
