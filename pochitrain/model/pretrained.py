@@ -1,12 +1,12 @@
 """Models with weights, kept per process: a search builds the same one for each trial."""
 
-import copy
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from pathlib import Path
 
 from torch import nn
 
+from pochitrain.model.copier import Copier
 from pochitrain.model.head import reset_head
 from pochitrain.seed import seeded_cpu
 
@@ -14,7 +14,7 @@ NUM_KEPT = 2
 LARGEST_KEPT = 256 * 2**20
 """Bytes of weights; larger models are built again each time."""
 
-KEPT: OrderedDict[Hashable, tuple[nn.Module, bool]] = OrderedDict()
+KEPT: OrderedDict[Hashable, tuple[Copier, bool]] = OrderedDict()
 
 
 def build_with_weights(
@@ -37,10 +37,12 @@ def build_with_weights(
     found = KEPT.get(key)
     if found is None:
         with seeded_cpu(0, "backbone"):
-            found = build()
+            built, has_head = build()
+        found = Copier(built), has_head
     keep(key, found)
-    model = copy.deepcopy(found[0])
-    if not found[1]:
+    copier, has_head = found
+    model = copier.copy()
+    if not has_head:
         reset_head(model)
     return model
 
@@ -54,9 +56,8 @@ def stamp(weights: str | None) -> tuple[Hashable, ...]:
     return (str(file.resolve()), status.st_mtime_ns, status.st_size)
 
 
-def keep(key: Hashable, found: tuple[nn.Module, bool]) -> None:
-    tensors = found[0].state_dict().values()
-    if sum(tensor.nbytes for tensor in tensors) > LARGEST_KEPT:
+def keep(key: Hashable, found: tuple[Copier, bool]) -> None:
+    if found[0].num_bytes > LARGEST_KEPT:
         return
     KEPT[key] = found
     KEPT.move_to_end(key)  # the one used last is dropped last

@@ -1,6 +1,7 @@
 """Validation pictures that are in training too: they make a model look better than it is."""
 
 import csv
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import torch
 from torch import Tensor
 
 from pochitrain.atomic import write_text
-from pochitrain.data.dataset import DataSplits
-from pochitrain.data.twins import MOST_FILES, Twins, find_twins, list_files
+from pochitrain.data.cache_plan import locate
+from pochitrain.data.dataset import DataSplits, ImageDataset
+from pochitrain.data.twins import Twins, find_twins
 from pochitrain.engine.state import TrainState
 from pochitrain.engine.trainer import LEFT_OUT_COLUMN
 from pochitrain.error import ConfigError
@@ -32,14 +34,23 @@ def find_leaks(data: DataSplits, in_search: bool = False) -> Twins | None:
     """
     if data.val is None:
         return None
-    if not in_search or len(data.train) + len(data.val) > MOST_FILES:
+    files = identify_files(data.train), identify_files(data.val)
+    if not in_search or None in files:
         return find_twins(data.train, data.val)
-    files = list_files(data.train), list_files(data.val)
     if _of_last_trial and _of_last_trial[0][0] == files:
         return _of_last_trial[0][1]
     found = find_twins(data.train, data.val)
     _of_last_trial[:] = [] if found is None else [(files, found)]
     return found
+
+
+def identify_files(dataset: ImageDataset) -> tuple[str, bytes, bytes] | None:
+    """What tells the files of one side from others, without looking at them; None without files."""
+    base, positions = locate(dataset)
+    if base is None:
+        return None
+    chosen = b"" if positions is None else positions.tobytes()
+    return os.path.abspath(base.paths.prefix), base.paths.text, chosen
 
 
 def describe_leaks(twins: Twins | None) -> dict[str, str]:
