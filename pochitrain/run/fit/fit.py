@@ -18,7 +18,7 @@ from pochitrain.command import remember_command, typed_command
 from pochitrain.config.component import Components
 from pochitrain.config.ineffective_overrides import find_ineffective_overrides
 from pochitrain.config.root import validate
-from pochitrain.config.strategy import PROBE, strategy_name
+from pochitrain.config.strategy import PROBE, PROBE_FINETUNE, strategy_name
 from pochitrain.config.transform import choose_crop_scale
 from pochitrain.console import PrintableConsole, open_console
 from pochitrain.data.dataset import DataSplits, require_splits
@@ -51,6 +51,12 @@ UNCUT = "transform.crop_pct=1.0"
 edges are worth more than their pixels (docs/fit.md has the figures)."""
 LEAST_CROP = 0.5
 """In so few epochs, crops of a twelfth of a picture teach little."""
+LONG_EPOCHS = 8
+"""Where so many epochs of all layers fit, batch norm has the time to learn the statistics of the
+pictures, which ends better than those of the pretrained weights (figures: docs/fit.md)."""
+FOR_LONG = ("strategy.freeze_norm=false", "learning_rate=0.003")
+MEASURED_MODEL = "model=efficientnet_lite0"
+"""The only one for which that was measured; other models may not bear the rate."""
 END_S = 6.0
 """For building the run again, its graphs and the end of the process."""
 GRACE = 0.05
@@ -216,4 +222,6 @@ def training_words(backbone: Sequence[str] | None, training: Training, epochs: i
     warm_up = min(1, epochs // 4)  # of three epochs, a slow one would be too much
     crop = max(choose_crop_scale(training.size_px, "crop"), LEAST_CROP)
     rest = [f"transform.crop_scale={crop:g}", f"warmup_epochs={warm_up}"]
+    if training.strategy == PROBE_FINETUNE and training.epochs >= LONG_EPOCHS:
+        rest += FOR_LONG if MEASURED_MODEL in model else ()
     return [f"strategy={training.strategy}", *model, *size, *rest]

@@ -189,6 +189,25 @@ def test_small_pictures_are_cropped_less(strategy: str, size_px: int, scale: str
     assert f"transform.size={size_px}" in words
 
 
+@pytest.mark.parametrize(
+    ("strategy", "model", "epochs", "is_free"),
+    [
+        ("probe_finetune", "efficientnet_lite0", 8, True),
+        ("probe_finetune", "efficientnet_lite0", 7, False),  # too few to learn statistics
+        ("probe_finetune", "resnet18", 8, False),
+        ("scratch", "efficientnet_lite0", 8, False),
+    ],
+)
+def test_batch_norm_learns_in_a_long_training(
+    strategy: str, model: str, epochs: int, is_free: bool
+) -> None:
+    training = Training(strategy, 128, epochs, epochs // 2, 1.0, 1.0)
+    for num in (epochs // 2, epochs - 1):  # the comparison, and what fits after it
+        words = training_words([f"model={model}"], training, num)
+        assert ("strategy.freeze_norm=false" in words) == is_free
+        assert ("learning_rate=0.003" in words) == is_free
+
+
 def fake_images(labels: list[int]) -> Any:
     """A data set of which nothing but the labels is looked at."""
     return Subset(SimpleNamespace(labels=labels, in_memory=True), range(len(labels)))  # type: ignore[arg-type]
