@@ -53,7 +53,8 @@ LEAST_CROP = 0.5
 """In so few epochs, crops of a twelfth of a picture teach little."""
 LONG_EPOCHS = 8
 """Where so many epochs of all layers fit, batch norm has the time to learn the statistics of the
-pictures, which ends better than those of the pretrained weights (figures: docs/fit.md)."""
+pictures, which ends better than those of the pretrained weights (figures: docs/strategy.md). The
+comparison, half as long, must have it too."""
 FOR_LONG = ("strategy.freeze_norm=false", "learning_rate=0.003")
 MEASURED_MODEL = "model=efficientnet_lite0"
 """The only one for which that was measured; other models may not bear the rate."""
