@@ -1,6 +1,7 @@
 """Whether decoded images are kept, and how much that takes."""
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pochitrain.data.cache import DecodeCache, find_cache, key_of, open_cache
+from pochitrain.data.cache import DecodeCache, find_cache, free_bytes, key_of, open_cache
 from pochitrain.data.dataset import ImageDataset, Subset
 from pochitrain.data.folder import ImageFolderDataset
 from pochitrain.data.index import PathList, file_stamp
 from pochitrain.error import ConfigError
+from pochitrain.paths import cache_directory
 from pochitrain.transform.prefix import (
     ShrinkTo,
     begins_with_random_crop,
@@ -96,20 +98,15 @@ def prepare(
     Raises:
         ConfigError: if a cache is asked for (`data.cache=on`) and there can be none.
     """
-    steps, rest = split_pipeline(transform)
-    notes = []
-    reduced = None
+    steps, rest, reduced = divide(dataset, transform, settings.px)
     base, positions = locate(dataset)
-    if settings.px is not None:
-        if begins_with_random_crop(rest):
-            steps.append(ShrinkTo(settings.px))
-            if base is not None:
-                reduced = partial(load_reduced, base, positions, settings.px)
-        elif key == "transform.train":
-            notes.append(
-                "data.cache_px has no effect, because transform.train does not begin with "
-                "RandomResizedCrop"
-            )
+    notes = []
+    unused = settings.px is not None and not begins_with_random_crop(rest)
+    if unused and key == "transform.train":
+        notes.append(
+            "data.cache_px has no effect, because transform.train does not begin with "
+            "RandomResizedCrop"
+        )
     undivided = transform if not steps or settings.px is None else join_steps([*steps, rest])
     mode = {"True": "on", "False": "off"}.get(settings.mode, settings.mode)  # YAML's on and off
     if mode == "off" or base is None:
@@ -141,6 +138,34 @@ def prepare(
     notes.append(f"{format_gb(planned)} ({there})")
     cache = ImageCache(store, base.paths, positions)
     return Preparation(join_steps(steps), rest, cache, reduced, "; ".join(notes))
+
+
+def divide(
+    dataset: ImageDataset, transform: Callable[..., Any], px: int | None
+) -> tuple[list[Any], Callable[..., Any], Callable[[int], Image.Image] | None]:
+    """The deterministic beginning of a pipeline, and the rest of it.
+
+    Args:
+        px: shorter side that larger images are reduced to before a random crop; None = as they are.
+
+    Returns:
+        Steps, the rest, and how to read an image that the steps reduce (None = as usual).
+    """
+    steps, rest = split_pipeline(transform)
+    if px is None or not begins_with_random_crop(rest):
+        return steps, rest, None
+    base, positions = locate(dataset)
+    reduced = None if base is None else partial(load_reduced, base, positions, px)
+    return [*steps, ShrinkTo(px)], rest, reduced
+
+
+def is_kept(dataset: ImageDataset, steps: Sequence[Any], settings: CacheSettings) -> bool:
+    """Whether there is room for what `steps` make of the images, if nothing else is kept."""
+    off = settings.mode in ("off", "False") or sys.platform == "win32"
+    if off or locate(dataset)[0] is None:
+        return False
+    planned = estimate_bytes(dataset, steps)
+    return planned <= settings.limit_gb * 1e9 and planned <= free_bytes(cache_directory())
 
 
 def locate(

@@ -267,6 +267,13 @@ class EpochLoader:
         return Batch(images, labels, indices)
 
 
+def choose_num_workers(dataset: ImageDataset, device: torch.device) -> int:
+    """The loader processes of `data.num_workers=null`."""
+    small = device.type == "cpu" and num_cores() <= 2
+    # Two cores are busy computing: a process beside them only makes their threads wait.
+    return 0 if dataset.in_memory or small else default_num_workers(device.type)
+
+
 def build_loader(
     dataset: ImageDataset,
     transform: Transform,
@@ -316,9 +323,7 @@ def build_loader(
         ranks=ranks,
     )
     if num_workers is None:
-        small = device.type == "cpu" and num_cores() <= 2
-        # Two cores are busy computing: a process beside them only makes their threads wait.
-        num_workers = 0 if dataset.in_memory or small else default_num_workers(device.type)
+        num_workers = choose_num_workers(dataset, device)
     on_gpu = device.type == "cuda"
     images = TransformedImages(dataset, preparation, seed, key)
     loader: DataLoader[Any] = DataLoader(

@@ -19,7 +19,6 @@ from pochitrain.config.component import Components
 from pochitrain.config.ineffective_overrides import find_ineffective_overrides
 from pochitrain.config.root import validate
 from pochitrain.config.strategy import PROBE, PROBE_FINETUNE, strategy_name
-from pochitrain.config.transform import choose_crop_scale
 from pochitrain.console import PrintableConsole, open_console
 from pochitrain.data.dataset import DataSplits, require_splits
 from pochitrain.data.picture_size import look_at_sizes
@@ -29,7 +28,15 @@ from pochitrain.error import ConfigError, Interrupted
 from pochitrain.run.fit.backbone import HINT, choose_backbone
 from pochitrain.run.fit.cost import CostMeasurement
 from pochitrain.run.fit.pilot import hold_out, run_pilot
-from pochitrain.run.fit.plan import MAX_EPOCHS, Plan, Training, Work, describe, make_plan
+from pochitrain.run.fit.plan import (
+    MAX_EPOCHS,
+    Plan,
+    Training,
+    Work,
+    crop_scale,
+    describe,
+    make_plan,
+)
 from pochitrain.run.fit.recompose import (
     combine,
     complete_command,
@@ -49,8 +56,6 @@ WHOLE = "transform.fit=auto"
 UNCUT = "transform.crop_pct=1.0"
 """Validation and features show the whole middle square: the pictures are shown small, so their
 edges are worth more than their pixels (docs/fit.md has the figures)."""
-LEAST_CROP = 0.5
-"""In so few epochs, crops of a twelfth of a picture teach little."""
 LONG_EPOCHS = 8
 """Where so many epochs of all layers fit, batch norm has the time to learn the statistics of the
 pictures, which ends better than those of the pretrained weights (figures: docs/strategy.md). The
@@ -132,6 +137,8 @@ class Budget:
     deadline_s: float
     """Of time.monotonic."""
     console: PrintableConsole
+    loader: Sequence[str] = ()
+    """Overrides of the loader that suit this machine and these pictures."""
 
     def say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -141,7 +148,7 @@ class Budget:
         return self.deadline_s - time.monotonic()
 
     def compose(self, planned: Sequence[str]) -> DictConfig:
-        cfg = recompose(combine(planned, self.typed))
+        cfg = recompose(combine([*planned, *self.loader], self.typed))
         validate(cfg)
         return cfg
 
@@ -168,14 +175,25 @@ class Budget:
             typed_px = int(first.transform.size)
         measurement = CostMeasurement(self.compose, backbone, data, precision, typed_px)
         plan = make_plan(work, measurement.costs(work), self.left_s)
+        self.loader = measurement.words
         if plan.probe_px is None:
             self.say(f"No pretrained model is here ({HINT}): training starts from random weights.")
         for line in describe(plan, work, self.left_s, time.time()):
             self.say(line)
+        held = hold_out(data, first.seed)
+        return [*self.decide(plan, backbone, held, precision), *self.loader]
+
+    def decide(
+        self, plan: Plan, backbone: list[str] | None, held: DataSplits | None, precision: Precision
+    ) -> list[str]:
+        """The overrides of the run without those of the loader.
+
+        Args:
+            held: the training pictures, divided again; None where that is not possible.
+        """
         probe = probe_words(backbone or [], plan)
         if plan.training is None:
             return probe
-        held = hold_out(data, first.seed)
         if plan.probe_px is None or held is None:
             return training_words(backbone, plan.training, plan.training.epochs)
         return self.compare(probe, backbone or [], plan.training, held, precision)
@@ -206,7 +224,8 @@ class Budget:
         if not wins:
             return probe
         share = len(held.train) / (len(held.train) + num_held)
-        epochs = int((self.left_s - END_S) / (second.epoch_s / share))
+        once_s = second.once_s * (1 - share) / share  # for the pictures held out
+        epochs = int((self.left_s - END_S - once_s) / (second.epoch_s / share))
         if epochs < training.pilot_epochs:
             self.say("Too little time is left to train all layers: the last layer alone.")
             return probe
@@ -221,8 +240,9 @@ def training_words(backbone: Sequence[str] | None, training: Training, epochs: i
     model = ["model=resnet18"] if training.strategy == "scratch" else list(backbone or [])
     size = [f"transform.size={training.size_px}", WHOLE, UNCUT, f"epochs={epochs}"]
     warm_up = min(1, epochs // 4)  # of three epochs, a slow one would be too much
-    crop = max(choose_crop_scale(training.size_px, "crop"), LEAST_CROP)
-    rest = [f"transform.crop_scale={crop:g}", f"warmup_epochs={warm_up}"]
+    rest = [f"transform.crop_scale={crop_scale(training.size_px):g}", f"warmup_epochs={warm_up}"]
+    if training.cache_px is not None:
+        rest.append(f"data.cache_px={training.cache_px}")
     if training.strategy == PROBE_FINETUNE and training.epochs >= LONG_EPOCHS:
         rest += FOR_LONG if MEASURED_MODEL in model else ()
     return [f"strategy={training.strategy}", *model, *size, *rest]

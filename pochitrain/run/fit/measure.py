@@ -3,25 +3,28 @@
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from omegaconf import DictConfig
+from PIL import Image
 from torch import Tensor, nn
 
-from pochitrain.data.dataset import ImageDataset
 from pochitrain.data.decode import UnreadableImageError
 from pochitrain.engine.device import Precision
 from pochitrain.run.build import RunParts
 from pochitrain.run.measure import Workbench
-from pochitrain.threads import num_cores
+from pochitrain.seed import seeded_cpu
 
 BATCH = 16
 MEASURED_S = 0.3
 """Each measurement takes at least this long, after one batch to warm up."""
 NUM_LOADED = 24
 """Pictures that are decoded to measure loading."""
+LOADED_S = 1.5
+"""Large ones are measured for about so long."""
 
 
 def time_forward(model: nn.Module, size_px: int, precision: Precision) -> float:
@@ -51,15 +54,50 @@ def time_training(cfg: DictConfig, parts: RunParts) -> float:
     return seconds / steps / len(work.batch.images)
 
 
-def time_loading(dataset: ImageDataset, transform: Callable[[object], object]) -> float:
-    """Seconds per picture for decoding and transforming, with all cores at work."""
-    step = max(len(dataset) // NUM_LOADED, 1)
-    indices = range(0, len(dataset), step)[:NUM_LOADED]
-    start = time.perf_counter()
-    for index in indices:
-        with suppress(UnreadableImageError):  # said where it is read for training
-            transform(dataset.load(index))
-    return (time.perf_counter() - start) / len(indices) / num_cores()
+@dataclass(frozen=True)
+class Loading:
+    """What loading a picture takes in one process, in seconds."""
+
+    once_s: float
+    """Reading it, and the steps whose result is kept for later epochs."""
+    again_s: float
+    """The rest, in every epoch."""
+
+    @property
+    def total_s(self) -> float:
+        return self.once_s + self.again_s
+
+
+def time_loading(
+    num_images: int,
+    read: Callable[[int], Image.Image],
+    prefix: Callable[[Image.Image], Image.Image],
+    rest: Callable[[Image.Image], object],
+) -> Loading:
+    """Measure on some pictures, drawn from the whole set.
+
+    Args:
+        read: position of a picture -> the picture; may raise UnreadableImageError.
+    """
+    chosen = np.random.default_rng(0).permutation(num_images)[:NUM_LOADED].tolist()
+    first = again = 0.0
+    done = 0
+    with seeded_cpu(0, "measure"):
+        for index in chosen:
+            start = time.perf_counter()
+            try:
+                image = prefix(read(index))
+            except UnreadableImageError:  # said where it is read for training
+                continue
+            middle = time.perf_counter()
+            rest(image)
+            first += middle - start
+            again += time.perf_counter() - middle
+            done += 1
+            if first + again > LOADED_S:
+                break
+    done = max(done, 1)
+    return Loading(first / done, again / done)
 
 
 def time_per_picture(step: Callable[[], None], device: torch.device) -> float:

@@ -4,6 +4,7 @@ import copy
 import io
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,7 +40,9 @@ class Pilot:
     value: float
     """The monitored metric after the last epoch."""
     epoch_s: float
-    """Of an epoch."""
+    """Of an epoch; of the later ones, where there are several."""
+    once_s: float = 0.0
+    """What the first epoch took longer, because pictures were loaded for the first time."""
     higher_is_better: bool = True
 
     def beats(self, other: "Pilot") -> bool:
@@ -77,9 +80,14 @@ class Progress(Callback):
 
     def __init__(self, display: WaitDisplay) -> None:
         self.display = display
+        self.ends_s: list[float] = []
+        """When each epoch ended, of `time.perf_counter`."""
 
     def on_batch_end(self, state: TrainState) -> None:
         self.display.advance()
+
+    def on_epoch_end(self, state: TrainState) -> None:
+        self.ends_s.append(time.perf_counter())
 
 
 def run_pilot(
@@ -97,6 +105,7 @@ def run_pilot(
         writer = CheckpointWriter(Path(folder), {}, every_epochs=cfg.epochs)
         begin = time.perf_counter()
         with WaitDisplay(label, len(parts.train_loader) * cfg.epochs) as display:
+            progress = Progress(display)
             try:
                 with threads_for(parts.state.model, parts.train_loader.batches.batch_size):
                     state = Trainer(
@@ -105,7 +114,7 @@ def run_pilot(
                         parts.val_loader,
                         parts.criterion,
                         precision,
-                        [*freezing_callbacks(cfg, parts.state.model), Progress(display)],
+                        [*freezing_callbacks(cfg, parts.state.model), progress],
                         writer,
                         **step_settings(cfg),
                         stop_request=request,
@@ -114,10 +123,18 @@ def run_pilot(
                     ).fit()
             finally:
                 parts.close_loaders()
-        epoch_s = (time.perf_counter() - begin) / cfg.epochs
     if request.signal is not None:
         raise request.error("after a comparison")
     # A pilot averages no weights: the metric itself stands for that of the average.
     value = state.history[-1].value(state.monitor.metric.removeprefix(AVERAGED))
     higher = state.monitor.higher_is_better
-    return Pilot(value, epoch_s, higher)
+    epoch_s, once_s = divide_time(begin, progress.ends_s)
+    return Pilot(value, epoch_s, once_s, higher)
+
+
+def divide_time(begin_s: float, ends_s: Sequence[float]) -> tuple[float, float]:
+    """Seconds of an epoch, and what the first one took longer, from when each ended."""
+    first_s = ends_s[0] - begin_s
+    later_s = (ends_s[-1] - ends_s[0]) / max(len(ends_s) - 1, 1)
+    epoch_s = later_s if len(ends_s) > 1 else first_s
+    return epoch_s, max(first_s - epoch_s, 0.0)

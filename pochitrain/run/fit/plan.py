@@ -5,7 +5,9 @@ Only arithmetic, so that a plan can be checked by hand.
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from pochitrain.config.transform import choose_crop_scale
 
 SIZES_PX = (32, 64, 96, 128, 160, 192, 224)
 """Side lengths that are considered. Backbones are trained at 224 px or more."""
@@ -20,6 +22,10 @@ of 64 px, balanced accuracy of a linear classifier on features of EfficientNet-L
 64 px, 67.2 at 96, 69.4 at 128 and 67.0 at 160."""
 PROBE_SHARE = 0.8
 """Of the time left, at most this much goes into features; the rest is for the head and the end."""
+LEAST_CROP = 0.5
+"""In so few epochs, crops of a twelfth of a picture teach little."""
+LARGE = 2
+"""A JPEG file can be decoded at half of its size, or less."""
 MIN_EPOCHS = 3
 """Fewer epochs of all layers rarely beat a good probe."""
 MAX_EPOCHS = 30
@@ -49,6 +55,11 @@ class Costs:
     """A training step of the pretrained model; empty without one."""
     scratch_s: Mapping[int, float]
     """A training step of the model that is trained from scratch, at its only size."""
+    evaluate_s: Mapping[int, float] | None = None
+    """As `forward_s`, for pictures that have been loaded before; None = the same."""
+    once_s: float = 0.0
+    """Loading a picture of training for the first time, beyond what `finetune_s` and `scratch_s`
+    have of it: its result is kept for later epochs."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,8 @@ class Training:
     pilot_s: float
     seconds: float
     """Of the training itself."""
+    cache_px: int | None = None
+    """Shorter side in pixels that pictures are reduced to before a random crop; see `reduce_to`."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +129,15 @@ def plan_finetune(
     work: Work, costs: Costs, sizes: list[int], limit_s: float, probe_px: int
 ) -> Training | None:
     """Training of all layers from the probe on, at the largest size that leaves enough epochs."""
+    once_s = costs.once_s * work.num_train
+    evaluate_s = costs.evaluate_s or costs.forward_s
     for px in reversed(sizes):
         head_s = 0 if px == probe_px else costs.forward_s[px] * (work.num_train + work.num_val)
-        epoch_s = costs.finetune_s[px] * work.num_train + costs.forward_s[px] * work.num_val
-        training = fill_time("probe_finetune", px, epoch_s, limit_s - head_s)
+        epoch_s = costs.finetune_s[px] * work.num_train + evaluate_s[px] * work.num_val
+        training = fill_time("probe_finetune", px, epoch_s, limit_s - head_s - once_s)
         if training.epochs >= MIN_EPOCHS:
-            return training
+            cache_px = reduce_to(work.side_px, px)
+            return replace(training, pilot_s=training.pilot_s + once_s, cache_px=cache_px)
     return None
 
 
@@ -130,15 +146,35 @@ def plan_scratch(work: Work, costs: Costs, limit_s: float, *, is_only: bool) -> 
     ((px, seconds),) = costs.scratch_s.items()
     epoch_s = seconds * (work.num_train + work.num_val / 3)
     if is_only:  # nothing to compare with
-        epochs = min(max(int(limit_s / epoch_s), 1), MAX_EPOCHS)
-        return Training("scratch", px, epochs, 0, 0.0, epochs * epoch_s)
-    training = fill_time("scratch", px, epoch_s, limit_s)
+        once_s = costs.once_s * (work.num_train + work.num_val)
+        epochs = min(max(int((limit_s - once_s) / epoch_s), 1), MAX_EPOCHS)
+        total_s, cache_px = once_s + epochs * epoch_s, reduce_to(work.side_px, px)
+        return Training("scratch", px, epochs, 0, 0.0, total_s, cache_px)
+    training = fill_time("scratch", px, epoch_s, limit_s)  # small pictures: nothing to reduce
     return training if training.epochs >= 2 * MIN_EPOCHS else None
 
 
 def scratch_size(work: Work) -> int:
     """The size that is nearest to that of the pictures, 128 px at most."""
     return min((px for px in SIZES_PX if px <= 128), key=lambda px: abs(px - work.side_px))
+
+
+def crop_scale(size_px: int) -> float:
+    """The smallest part of the area that random crops take at `size_px`."""
+    return max(choose_crop_scale(size_px, "crop"), LEAST_CROP)
+
+
+def reduce_to(side_px: int, size_px: int) -> int | None:
+    """`data.cache_px` for training at `size_px`; None for pictures that are hardly larger.
+
+    So large photographs are decoded at a part of their size, and the cache has room for them. No
+    crop of a photograph of 4 : 3 is enlarged by it (`lossless_px`).
+
+    Args:
+        side_px: median of the shorter sides of the pictures.
+    """
+    px = int(size_px / crop_scale(size_px) ** 0.5) + 1
+    return px if side_px >= LARGE * px else None
 
 
 def fill_time(strategy: str, size_px: int, epoch_s: float, limit_s: float) -> Training:

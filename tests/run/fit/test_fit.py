@@ -18,7 +18,8 @@ from pochitrain.engine.trainer import Trainer
 from pochitrain.error import ConfigError
 from pochitrain.run.fit import cost, fit, measure
 from pochitrain.run.fit.fit import training_words
-from pochitrain.run.fit.pilot import Pilot, hold_out
+from pochitrain.run.fit.measure import Loading
+from pochitrain.run.fit.pilot import Pilot, divide_time, hold_out
 from pochitrain.run.fit.plan import Training, Work
 from pochitrain.run.fit.recompose import combine, complete_command, typed_value
 
@@ -38,7 +39,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Costs as on a machine that needs 20 ms for a picture, without measuring them."""
     monkeypatch.setattr(cost, "time_forward", lambda model, px, precision: 0.02)
     monkeypatch.setattr(cost, "time_training", lambda cfg, parts: 0.06)
-    monkeypatch.setattr(cost, "time_loading", lambda dataset, transform: 0.0)
+    monkeypatch.setattr(cost, "time_loading", lambda *parts: Loading(0.0, 0.0))
     yield monkeypatch
 
 
@@ -316,7 +317,7 @@ def test_what_finds_the_options_stays_in_the_command_that_repeats_the_run() -> N
 
 def test_a_lower_loss_is_better() -> None:
     def did(value: float, higher: bool) -> Pilot:
-        return Pilot(value, 1.0, higher)
+        return Pilot(value, 1.0, higher_is_better=higher)
 
     assert did(2.0, True).beats(did(1.0, True))
     assert did(1.0, False).beats(did(2.0, False))
@@ -342,9 +343,115 @@ def test_sizes_that_a_model_does_not_take_are_left_out(monkeypatch: pytest.Monke
         measurement.forward([], Work(10, 2, 70))
 
 
-def test_a_picture_that_cannot_be_read_is_not_timed() -> None:
-    def load(index: int) -> None:
-        raise UnreadableImageError("truncated")
+def test_reading_and_the_rest_are_timed_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
 
-    dataset = type("Broken", (), {"load": staticmethod(load), "__len__": lambda self: 3})()
-    assert measure.time_loading(dataset, lambda image: image) >= 0
+    def take(seconds: float, value: Any = None) -> Any:
+        clock[0] += seconds
+        return value
+
+    def read(index: int) -> Any:
+        seen.append(index)
+        if index == 1:
+            take(50.0)  # time that belongs to no picture
+            raise UnreadableImageError("truncated")
+        return take(0.25)
+
+    seen: list[int] = []
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: clock[0])
+    found = measure.time_loading(3, read, lambda image: take(0.25), lambda image: take(0.125))
+    assert sorted(seen) == [0, 1, 2]
+    assert found == Loading(0.5, 0.125)
+    assert found.total_s == 0.625
+    seen.clear()
+    measure.time_loading(1000, lambda index: seen.append(index), lambda _: take(1.0), take_nothing)
+    assert len(seen) == 2  # large pictures: after 1.5 s that is enough
+    assert max(seen) > 100  # from the whole set, not from the first class
+
+
+def take_nothing(image: object) -> None:
+    """A step that takes no time."""
+
+
+def loader_costs(
+    monkeypatch: pytest.MonkeyPatch, typed: int | None, cores: int, kind: str = "cpu"
+) -> cost.CostMeasurement:
+    """Costs on a machine of `cores` cores, of pictures that are files."""
+    monkeypatch.setattr(cost, "num_cores", lambda: cores)
+    monkeypatch.setattr("pochitrain.data.loader.num_cores", lambda: cores)
+    monkeypatch.setattr("pochitrain.data.worker.num_cores", lambda: cores)
+    cfg = SimpleNamespace(data={"num_workers": typed})
+    data = DataSplits(SimpleNamespace(in_memory=False), None, [], [])  # type: ignore[arg-type]
+    precision: Any = SimpleNamespace(device=torch.device(kind))
+    return cost.CostMeasurement(lambda words: cfg, [], data, precision, None)  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize(
+    ("typed", "cores", "load_s", "words", "both_s"),
+    [
+        (None, 2, 0.5, [], 0.5 + 1.0),  # in turns
+        (
+            None,
+            2,
+            4.0,
+            ["data.num_workers=2"],
+            4.0 / 2 + 1.0,
+        ),  # two share both cores with the model
+        (None, 1, 4.0, [], 4.0 + 1.0),
+        (0, 2, 4.0, [], 4.0 + 1.0),
+        (None, 8, 8.0, [], 8.0 / 4),  # the default of four processes cannot load any faster
+        (None, 8, 4.0, [], 4.0 / 8 + 1.0),
+    ],
+)
+def test_loader_processes_where_loading_takes_longer_than_computing(
+    monkeypatch: pytest.MonkeyPatch,
+    typed: int | None,
+    cores: int,
+    load_s: float,
+    words: list[str],
+    both_s: float,
+) -> None:
+    costs = loader_costs(monkeypatch, typed, cores)
+    costs.choose_num_workers(load_s, 1.0)
+    assert costs.words == words
+    assert costs.add(load_s, {64: 1.0}) == {64: both_s}
+
+
+def test_a_gpu_computes_while_pictures_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = loader_costs(monkeypatch, None, 8, "cuda")
+    costs.choose_num_workers(14.0, 1.0)
+    assert costs.add(14.0, {64: 1.0, 224: 3.0}) == {64: 14.0 / 7, 224: 3.0}
+
+
+def test_time_of_the_first_epoch_beyond_the_others() -> None:
+    assert divide_time(10.0, [16.0, 20.0, 24.0]) == (4.0, 2.0)
+    assert divide_time(10.0, [16.0]) == (6.0, 0.0)
+    assert divide_time(10.0, [11.0, 14.0]) == (3.0, 0.0)  # the first one was no slower
+
+
+def test_large_photographs_are_reduced_before_they_are_cropped(
+    pochi: Callable[..., Any],
+    make_folder: Callable[..., Path],
+    tmp_path: Path,
+    weights: str,
+    quick: pytest.MonkeyPatch,
+) -> None:
+    values = iter([50.0, 75.0])
+    quick.setattr(fit, "run_pilot", lambda *rest: Pilot(next(values), 1.0))
+    quick.setattr(fit, "MAX_EPOCHS", 2)
+    quick.setattr("pochitrain.run.fit.plan.MIN_EPOCHS", 1)
+    quick.setattr("pochitrain.run.fit.plan.MAX_EPOCHS", 3)
+    quick.setattr(cost, "time_loading", lambda *parts: Loading(0.125, 0.0))
+    quick.setattr(cost, "num_cores", lambda: 2)
+    quick.setattr("pochitrain.data.loader.num_cores", lambda: 2)
+    root = make_folder(tmp_path / "data", COUNTS, side_px=200, suffix=".jpg")
+    words = ["model=resnet18", weights, "transform.size=64", "strategy.head_epochs=2"]
+    flags = ["--minutes", "2", "work_dir=out"]
+    outcome = pochi(str(root), *flags, *words, command="fit", prog="pochi")
+    assert outcome.code == 0, outcome.err
+    config, metrics = read_run(tmp_path / "out")
+    # 64 / sqrt(0.6) = 82.6; pictures of 200 px are more than twice as large.
+    assert config["data"]["cache_px"] == 83
+    assert config["data"]["num_workers"] == 2
+    repeat(pochi, outcome.out)
+    assert read_run(tmp_path / "again")[1] == metrics

@@ -1,17 +1,21 @@
 """Plans worked out by hand."""
 
 import pytest
+from torchvision.transforms.v2 import Compose, RandomResizedCrop
 
 from pochitrain.run.fit.plan import (
     FIXED_S,
     SIZES_PX,
     Costs,
     Work,
+    crop_scale,
     describe,
     make_plan,
     pretrained_sizes,
+    reduce_to,
     scratch_size,
 )
+from pochitrain.transform.prefix import lossless_px
 
 # A picture of 32 px takes 1 ms forward, one of 64 px 4 ms, ...
 FORWARD = {px: 0.001 * (px / 32) ** 2 for px in SIZES_PX[1:]}
@@ -80,6 +84,37 @@ def test_without_a_backbone_everything_goes_into_training() -> None:
     # (800 + 200 / 3) * 0.02 = 17.3 s an epoch
     assert (plan.training.strategy, plan.training.epochs) == ("scratch", 5)
     assert plan.training.pilot_epochs == 0
+
+
+def test_pictures_that_are_loaded_once_leave_time_for_more_epochs() -> None:
+    # As above, 351 s are left after the probe at 224 px. Loading takes 30 ms of each picture and
+    # epoch: at 96 px an epoch takes 800 * (0.027 + 0.03) + 200 * (0.009 + 0.03) = 53.4 s.
+    every = Costs(
+        {px: s + 0.03 for px, s in FORWARD.items()},
+        {px: 3 * s + 0.03 for px, s in FORWARD.items()},
+        {32: 0.002},
+    )
+    # Once instead: 800 * 0.03 = 24 s, and 23.4 s an epoch.
+    once = Costs(every.forward_s, COSTS.finetune_s, {32: 0.002}, FORWARD, 0.03)
+    sizes = [make_plan(PHOTOS, costs, FIXED_S + 400).training for costs in (every, once)]
+    assert sizes[0] is not None and sizes[1] is not None
+    assert (sizes[0].size_px, sizes[0].epochs) == (96, 3)
+    assert (sizes[1].size_px, sizes[1].epochs) == (128, 4)
+    epoch_s = 800 * 0.048 + 200 * 0.016
+    assert sizes[1].pilot_s == pytest.approx(24 + 2 * 0.8 * epoch_s)
+
+    alone = Costs({}, {}, {128: 0.02}, None, 0.03)  # (800 + 200) * 0.03 = 30 s, then 17.3 s each
+    training = make_plan(PHOTOS, alone, FIXED_S + 100).training
+    assert training is not None and training.epochs == 4
+    assert training.seconds == pytest.approx(30 + 4 * 17.333, rel=1e-3)
+
+
+@pytest.mark.parametrize("px", [64, 96, 128, 224])
+def test_large_pictures_are_reduced_as_far_as_no_crop_is_enlarged(px: int) -> None:
+    crop = RandomResizedCrop(px, scale=(crop_scale(px), 1.0))
+    least = lossless_px(Compose([crop]))
+    assert reduce_to(2 * least, px) == least
+    assert reduce_to(2 * least - 1, px) is None
 
 
 def test_the_plan_is_three_lines_with_its_end() -> None:
