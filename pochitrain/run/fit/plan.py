@@ -71,6 +71,7 @@ class Training:
     epochs: int
     pilot_epochs: int
     pilot_s: float
+    """Of the comparison, with the features at another size and what else is done once before it."""
     seconds: float
     """Of the training itself."""
     cache_px: int | None = None
@@ -134,10 +135,11 @@ def plan_finetune(
     for px in reversed(sizes):
         head_s = 0 if px == probe_px else costs.forward_s[px] * (work.num_train + work.num_val)
         epoch_s = costs.finetune_s[px] * work.num_train + evaluate_s[px] * work.num_val
-        training = fill_time("probe_finetune", px, epoch_s, limit_s - head_s - once_s)
+        before_s = head_s + once_s
+        training = fill_time("probe_finetune", px, epoch_s, limit_s - before_s)
         if training.epochs >= MIN_EPOCHS:
             cache_px = reduce_to(work.side_px, px)
-            return replace(training, pilot_s=training.pilot_s + once_s, cache_px=cache_px)
+            return replace(training, pilot_s=training.pilot_s + before_s, cache_px=cache_px)
     return None
 
 

@@ -46,7 +46,7 @@ def test_finetuning_fills_the_rest_at_the_largest_size_with_enough_epochs() -> N
     assert training is not None
     assert (training.strategy, training.size_px) == ("probe_finetune", 160)
     assert (training.epochs, training.pilot_epochs) == (3, 2)
-    assert training.pilot_s == pytest.approx(2 * 0.8 * 65)
+    assert training.pilot_s == pytest.approx(25 + 2 * 0.8 * 65)  # with the features at 160 px
     assert training.seconds == pytest.approx(3 * 65)
 
 
@@ -101,7 +101,7 @@ def test_pictures_that_are_loaded_once_leave_time_for_more_epochs() -> None:
     assert (sizes[0].size_px, sizes[0].epochs) == (96, 3)
     assert (sizes[1].size_px, sizes[1].epochs) == (128, 4)
     epoch_s = 800 * 0.048 + 200 * 0.016
-    assert sizes[1].pilot_s == pytest.approx(24 + 2 * 0.8 * epoch_s)
+    assert sizes[1].pilot_s == pytest.approx(1000 * 0.046 + 24 + 2 * 0.8 * epoch_s)
 
     alone = Costs({}, {}, {128: 0.02}, None, 0.03)  # (800 + 200) * 0.03 = 30 s, then 17.3 s each
     training = make_plan(PHOTOS, alone, FIXED_S + 100).training
