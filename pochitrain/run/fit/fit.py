@@ -45,6 +45,7 @@ from pochitrain.run.fit.recompose import (
     typed_overrides,
     typed_value,
 )
+from pochitrain.run.fit.rehearsal import rehearse
 from pochitrain.run.resolve import resolve_auto
 from pochitrain.run.train import set_backends, train
 from pochitrain.seed import seed_everything
@@ -63,6 +64,8 @@ comparison, half as long, must have it too."""
 FOR_LONG = ("strategy.freeze_norm=false", "learning_rate=0.003")
 MEASURED_MODEL = "model=efficientnet_lite0"
 """The only one for which that was measured; other models may not bear the rate."""
+REHEARSAL_S = 5.0
+"""For building the model and the first seconds of the feature pass."""
 END_S = 6.0
 """For building the run again, its graphs and the end of the process."""
 GRACE = 0.05
@@ -174,8 +177,14 @@ class Budget:
             resolve_auto(first, data)
             typed_px = int(first.transform.size)
         measurement = CostMeasurement(self.compose, backbone, data, precision, typed_px)
-        plan = make_plan(work, measurement.costs(work), self.left_s)
+        costs = measurement.costs(work)
         self.loader = measurement.words
+        plan = make_plan(work, costs, self.left_s - REHEARSAL_S)
+        if plan.probe_px is not None:
+            cfg = self.compose(probe_words(backbone or [], plan))
+            slower = (rehearse(cfg, data, precision) or 0.0) / costs.forward_s[plan.probe_px]
+            if slower > 1:
+                plan = make_plan(work, costs.times(slower), self.left_s)
         if plan.probe_px is None:
             self.say(f"No pretrained model is here ({HINT}): training starts from random weights.")
         for line in describe(plan, work, self.left_s, time.time()):

@@ -61,6 +61,20 @@ class Costs:
     """Loading a picture of training for the first time, beyond what `finetune_s` and `scratch_s`
     have of it: its result is kept for later epochs."""
 
+    def times(self, factor: float) -> "Costs":
+        """Those of a machine on which everything takes `factor` times as long."""
+
+        def scale(seconds: Mapping[int, float]) -> dict[int, float]:
+            return {px: factor * value for px, value in seconds.items()}
+
+        return Costs(
+            scale(self.forward_s),
+            scale(self.finetune_s),
+            scale(self.scratch_s),
+            None if self.evaluate_s is None else scale(self.evaluate_s),
+            factor * self.once_s,
+        )
+
 
 @dataclass(frozen=True)
 class Training:

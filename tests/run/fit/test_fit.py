@@ -1,5 +1,6 @@
 """A model within a time: the run is an ordinary one, and its command repeats it."""
 
+import itertools
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,19 +10,24 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from hydra import compose, initialize_config_dir
 from torchvision.models import resnet18
 
 from pochitrain.cli.fit import overrides
-from pochitrain.data.dataset import DataSplits, Subset
+from pochitrain.config.component import Components
+from pochitrain.data.dataset import DataSplits, Subset, require_splits
 from pochitrain.data.decode import UnreadableImageError
+from pochitrain.engine.device import select_precision
 from pochitrain.engine.trainer import Trainer
 from pochitrain.error import ConfigError
-from pochitrain.run.fit import cost, fit, measure
+from pochitrain.paths import config_directory
+from pochitrain.run.fit import cost, fit, measure, rehearsal
 from pochitrain.run.fit.fit import training_words
 from pochitrain.run.fit.measure import Loading
 from pochitrain.run.fit.pilot import Pilot, divide_time, hold_out
 from pochitrain.run.fit.plan import Training, Work
 from pochitrain.run.fit.recompose import combine, complete_command, typed_value
+from pochitrain.run.fit.rehearsal import rehearse
 
 COUNTS = {"dark": 20, "bright": 20}
 
@@ -40,6 +46,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.setattr(cost, "time_forward", lambda model, px, precision: 0.02)
     monkeypatch.setattr(cost, "time_training", lambda cfg, parts: 0.06)
     monkeypatch.setattr(cost, "time_loading", lambda *parts: Loading(0.0, 0.0))
+    monkeypatch.setattr(fit, "rehearse", lambda *parts: None)
     yield monkeypatch
 
 
@@ -455,3 +462,53 @@ def test_large_photographs_are_reduced_before_they_are_cropped(
     assert config["data"]["num_workers"] == 2
     repeat(pochi, outcome.out)
     assert read_run(tmp_path / "again")[1] == metrics
+
+
+def test_a_pass_that_is_slower_than_measured_gives_a_smaller_size(
+    pochi: Callable[..., Any],
+    make_folder: Callable[..., Path],
+    tmp_path: Path,
+    weights: str,
+    quick: pytest.MonkeyPatch,
+) -> None:
+    # 40 pictures of 50 px: 128 px at most; 0.02 s each is 0.8 s. Ten times that fits at no size.
+    seen: list[Any] = []
+
+    def rehearse(cfg: Any, *rest: Any) -> float:
+        seen.append((cfg.strategy.name, cfg.transform.size, cfg.transform.crop_pct))
+        return 10 * 0.02
+
+    def time_forward(model: Any, px: int, precision: Any) -> float:
+        return 0.02 * px / 128
+
+    quick.setattr(cost, "time_forward", time_forward)
+    quick.setattr(fit, "rehearse", rehearse)
+    quick.setattr(fit, "REHEARSAL_S", 0.0)
+    quick.setattr("pochitrain.run.fit.plan.PROBE_SHARE", 0.2)
+    root = make_folder(tmp_path / "data", COUNTS, side_px=50)
+    words = ["model=resnet18", weights, "epochs=2", "work_dir=out"]
+    outcome = pochi(str(root), "--minutes", "0.5", *words, command="fit", prog="pochi")
+    assert outcome.code == 0, outcome.err
+    assert seen == [("probe", 128, 1.0)]
+    assert read_run(tmp_path / "out")[0]["transform"]["size"] == 64
+
+
+def test_a_rehearsal_computes_some_of_the_features(
+    make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: str
+) -> None:
+    root = make_folder(tmp_path / "data", {"dark": 60, "bright": 60})
+    words = ["strategy=probe", "model=resnet18", weights, "transform.size=32", "data=folder"]
+    words += [f"data.train_root={root}", "data.val_fraction=0.2", "data.cache=off"]
+    with initialize_config_dir(str(config_directory())):
+        cfg = compose("config", words)
+    precision = select_precision("fp32", torch.device("cpu"))
+    data = require_splits(Components(cfg).build_data())
+    clock = itertools.count(0.0, 1.0)
+    monkeypatch.setattr(rehearsal.time, "perf_counter", lambda: next(clock))
+    # Batches of 32, and one second between them: the third one is too late.
+    monkeypatch.setattr(rehearsal, "REHEARSED_S", 2.0)
+    assert rehearse(cfg, data, precision) == 2 / 64
+    monkeypatch.setattr(
+        rehearsal, "REHEARSED_S", 100.0
+    )  # all 120 pictures; the last batch is of 24
+    assert rehearse(cfg, data, precision) == 3 / 96

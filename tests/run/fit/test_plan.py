@@ -117,6 +117,15 @@ def test_large_pictures_are_reduced_as_far_as_no_crop_is_enlarged(px: int) -> No
     assert reduce_to(2 * least - 1, px) is None
 
 
+def test_a_slower_machine_is_given_as_much_more_time() -> None:
+    costs = Costs(COSTS.forward_s, COSTS.finetune_s, COSTS.scratch_s, FORWARD, 0.03)
+    for left_s in (40, 100, 400):
+        plan = make_plan(PHOTOS, costs.times(2), FIXED_S + 2 * left_s)
+        same = make_plan(PHOTOS, costs, FIXED_S + left_s)
+        assert plan.probe_px == same.probe_px
+        assert plan.seconds - FIXED_S == pytest.approx(2 * (same.seconds - FIXED_S))
+
+
 def test_the_plan_is_three_lines_with_its_end() -> None:
     plan = make_plan(PHOTOS, COSTS, FIXED_S + 400)
     noon = 1_800_000_000.0
