@@ -32,6 +32,9 @@ from pochitrain.text import first_line
 from pochitrain.threads import num_cores
 from pochitrain.transform.prefix import join_steps
 
+SCRATCH_BATCH = 32
+"""That of training: with small pictures, much of a step takes as long for a smaller batch."""
+
 
 class Compose(Protocol):
     """Gives the config of some overrides."""
@@ -86,7 +89,8 @@ class CostMeasurement:
         scratch: dict[int, float] = {}
         if self.backbone is None or work.side_px <= SMALL_PX:
             px = self.typed_px or scratch_size(work)
-            seconds = self.training(["strategy=scratch", "model=resnet18"], px)
+            words = ["strategy=scratch", "model=resnet18"]
+            seconds = self.training(words, px, SCRATCH_BATCH)
             words = ["strategy=scratch", *reduction(work, px)]
             load = self.loading(words, px, "train")
             if self.backbone is None:
@@ -112,8 +116,8 @@ class CostMeasurement:
             )
         return found
 
-    def training(self, words: Sequence[str], size_px: int) -> float:
-        small = ["data.num_workers=0", f"batch_size={BATCH}"]
+    def training(self, words: Sequence[str], size_px: int, batch_size: int = BATCH) -> float:
+        small = ["data.num_workers=0", f"batch_size={batch_size}"]
         cfg = self.compose([*words, f"transform.size={size_px}", "transform.fit=crop", *small])
         return time_training(cfg, build_parts(cfg, self.precision, self.data))
 

@@ -512,3 +512,22 @@ def test_a_rehearsal_computes_some_of_the_features(
         rehearsal, "REHEARSED_S", 100.0
     )  # all 120 pictures; the last batch is of 24
     assert rehearse(cfg, data, precision) == 3 / 96
+
+
+def test_training_from_scratch_is_measured_with_the_batches_that_it_will_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[str] = []
+
+    def compose_words(words: Any) -> Any:
+        seen.extend(words)
+        return SimpleNamespace(data={"num_workers": 0})
+
+    costs = loader_costs(monkeypatch, 0, 2)
+    costs.compose = compose_words
+    costs.backbone = None
+    monkeypatch.setattr(cost, "build_parts", lambda *parts: None)
+    monkeypatch.setattr(cost, "time_training", lambda *parts: 0.125)
+    monkeypatch.setattr(costs, "loading", lambda *parts: Loading(0.0, 0.0))
+    assert costs.costs(Work(10, 2, 28)).scratch_s == {32: 0.125}
+    assert "batch_size=32" in seen
