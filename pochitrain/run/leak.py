@@ -34,8 +34,10 @@ def find_leaks(data: DataSplits, in_search: bool = False) -> Twins | None:
     """
     if data.val is None:
         return None
+    if not in_search:
+        return find_twins(data.train, data.val)
     files = identify_files(data.train), identify_files(data.val)
-    if not in_search or None in files:
+    if None in files:
         return find_twins(data.train, data.val)
     if _of_last_trial and _of_last_trial[0][0] == files:
         return _of_last_trial[0][1]

@@ -1,6 +1,5 @@
 """A model within a time: the run is an ordinary one, and its command repeats it."""
 
-import itertools
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,26 +9,20 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from hydra import compose, initialize_config_dir
 from torchvision.models import resnet18
 
 from pochitrain.cli.fit import overrides
-from pochitrain.config.component import Components
-from pochitrain.data.dataset import DataSplits, Subset, require_splits
-from pochitrain.data.decode import UnreadableImageError
-from pochitrain.engine.device import select_precision
+from pochitrain.data.dataset import DataSplits, Subset
 from pochitrain.engine.trainer import Trainer
-from pochitrain.error import ConfigError
-from pochitrain.paths import config_directory
-from pochitrain.run.fit import cost, fit, measure, rehearsal
+from pochitrain.run.fit import cost, fit
 from pochitrain.run.fit.fit import training_words
 from pochitrain.run.fit.measure import Loading
 from pochitrain.run.fit.pilot import Pilot, divide_time, hold_out
-from pochitrain.run.fit.plan import Training, Work
+from pochitrain.run.fit.plan import Training
 from pochitrain.run.fit.recompose import combine, complete_command, typed_value
-from pochitrain.run.fit.rehearsal import rehearse
 
 COUNTS = {"dark": 20, "bright": 20}
+SMALL = ["model=resnet18", "transform.size=64", "strategy.head_epochs=2", "work_dir=out"]
 
 
 @pytest.fixture
@@ -152,9 +145,7 @@ def test_a_comparison_keeps_the_statistics_of_batch_norm_as_the_run_does(
     quick.setattr("pochitrain.run.fit.plan.MAX_EPOCHS", 1)
     quick.setattr(fit, "MAX_EPOCHS", 1)
     root = make_folder(tmp_path / "data", COUNTS, side_px=48)
-    words = ["model=resnet18", weights, "transform.size=64", "strategy.head_epochs=2"]
-    flags = ["--minutes", "2", "work_dir=out"]
-    outcome = pochi(str(root), *flags, *words, command="fit", prog="pochi")
+    outcome = pochi(str(root), "--minutes", "2", *SMALL, weights, command="fit", prog="pochi")
     assert outcome.code == 0, outcome.err
     assert seen == [["Progress"], ["FreezeNorm", "Progress"]]  # the last layer, then all
 
@@ -172,9 +163,7 @@ def test_a_machine_that_became_slower_is_given_no_more_time(
     quick.setattr("pochitrain.run.fit.plan.MIN_EPOCHS", 1)
     root = make_folder(tmp_path / "data", COUNTS, side_px=48)
     quick.setattr(fit, "GRACE", -1.0)  # the time is up when training begins
-    words = ["model=resnet18", weights, "transform.size=64", "strategy.head_epochs=2"]
-    flags = ["--minutes", "2", "work_dir=out"]
-    outcome = pochi(str(root), *flags, *words, command="fit", prog="pochi")
+    outcome = pochi(str(root), "--minutes", "2", *SMALL, weights, command="fit", prog="pochi")
     assert outcome.code == 0, outcome.err
     assert "Stopped after epoch 1: another epoch would take longer than the time" in outcome.out
     config, metrics = read_run(tmp_path / "out")
@@ -267,15 +256,6 @@ def test_what_was_typed_counts_more_than_the_plan() -> None:
     assert typed_value(typed, "epochs") == ""
 
 
-def test_measured_times_are_per_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 0.2, 0.4, 0.6])  # start, after one step, after two, at the end
-    monkeypatch.setattr(measure.time, "perf_counter", lambda: next(clock))
-    calls: list[int] = []
-    seconds = measure.time_per_picture(lambda: calls.append(1), torch.device("cpu"))
-    assert len(calls) == 3  # the first one to warm up
-    assert seconds == 0.6 / 2 / measure.BATCH
-
-
 MISTAKES = {
     "no folder": ((), "DIR must be one folder of class folders or one table, got nothing"),
     "two folders": (("a", "b"), "got a, b"),
@@ -331,105 +311,6 @@ def test_a_lower_loss_is_better() -> None:
     assert not did(float("nan"), True).beats(did(1.0, True))
 
 
-def test_sizes_that_a_model_does_not_take_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def time_forward(model: Any, px: int, precision: Any) -> float:
-        if px < limit:
-            raise AssertionError("wrong size")
-        return 0.5
-
-    monkeypatch.setattr(cost, "build_model", lambda *_: None)
-    monkeypatch.setattr(cost, "Components", lambda cfg: cfg)
-    monkeypatch.setattr(cost, "time_forward", time_forward)
-    precision: Any = SimpleNamespace(device=torch.device("cpu"))
-    data: Any = None
-    measurement = cost.CostMeasurement(lambda words: {}, [], data, precision, None)  # type: ignore[arg-type]
-    limit = 128
-    assert measurement.forward([], Work(10, 2, 70)) == {128: 0.5}
-    limit = 500
-    with pytest.raises(ConfigError, match=r"^model must take pictures of 64 or 96 or 128 px here"):
-        measurement.forward([], Work(10, 2, 70))
-
-
-def test_reading_and_the_rest_are_timed_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [0.0]
-
-    def take(seconds: float, value: Any = None) -> Any:
-        clock[0] += seconds
-        return value
-
-    def read(index: int) -> Any:
-        seen.append(index)
-        if index == 1:
-            take(50.0)  # time that belongs to no picture
-            raise UnreadableImageError("truncated")
-        return take(0.25)
-
-    seen: list[int] = []
-    monkeypatch.setattr(measure.time, "perf_counter", lambda: clock[0])
-    found = measure.time_loading(3, read, lambda image: take(0.25), lambda image: take(0.125))
-    assert sorted(seen) == [0, 1, 2]
-    assert found == Loading(0.5, 0.125)
-    assert found.total_s == 0.625
-    seen.clear()
-    measure.time_loading(1000, lambda index: seen.append(index), lambda _: take(1.0), take_nothing)
-    assert len(seen) == 2  # large pictures: after 1.5 s that is enough
-    assert max(seen) > 100  # from the whole set, not from the first class
-
-
-def take_nothing(image: object) -> None:
-    """A step that takes no time."""
-
-
-def loader_costs(
-    monkeypatch: pytest.MonkeyPatch, typed: int | None, cores: int, kind: str = "cpu"
-) -> cost.CostMeasurement:
-    """Costs on a machine of `cores` cores, of pictures that are files."""
-    monkeypatch.setattr(cost, "num_cores", lambda: cores)
-    monkeypatch.setattr("pochitrain.data.loader.num_cores", lambda: cores)
-    monkeypatch.setattr("pochitrain.data.worker.num_cores", lambda: cores)
-    cfg = SimpleNamespace(data={"num_workers": typed})
-    data = DataSplits(SimpleNamespace(in_memory=False), None, [], [])  # type: ignore[arg-type]
-    precision: Any = SimpleNamespace(device=torch.device(kind))
-    return cost.CostMeasurement(lambda words: cfg, [], data, precision, None)  # type: ignore[arg-type, return-value]
-
-
-@pytest.mark.parametrize(
-    ("typed", "cores", "load_s", "words", "both_s"),
-    [
-        (None, 2, 0.5, [], 0.5 + 1.0),  # in turns
-        (
-            None,
-            2,
-            4.0,
-            ["data.num_workers=2"],
-            4.0 / 2 + 1.0,
-        ),  # two share both cores with the model
-        (None, 1, 4.0, [], 4.0 + 1.0),
-        (0, 2, 4.0, [], 4.0 + 1.0),
-        (None, 8, 8.0, [], 8.0 / 4),  # the default of four processes cannot load any faster
-        (None, 8, 4.0, [], 4.0 / 8 + 1.0),
-    ],
-)
-def test_loader_processes_where_loading_takes_longer_than_computing(
-    monkeypatch: pytest.MonkeyPatch,
-    typed: int | None,
-    cores: int,
-    load_s: float,
-    words: list[str],
-    both_s: float,
-) -> None:
-    costs = loader_costs(monkeypatch, typed, cores)
-    costs.choose_num_workers(load_s, 1.0)
-    assert costs.words == words
-    assert costs.add(load_s, {64: 1.0}) == {64: both_s}
-
-
-def test_a_gpu_computes_while_pictures_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    costs = loader_costs(monkeypatch, None, 8, "cuda")
-    costs.choose_num_workers(14.0, 1.0)
-    assert costs.add(14.0, {64: 1.0, 224: 3.0}) == {64: 14.0 / 7, 224: 3.0}
-
-
 def test_time_of_the_first_epoch_beyond_the_others() -> None:
     assert divide_time(10.0, [16.0, 20.0, 24.0]) == (4.0, 2.0)
     assert divide_time(10.0, [16.0]) == (6.0, 0.0)
@@ -452,9 +333,7 @@ def test_large_photographs_are_reduced_before_they_are_cropped(
     quick.setattr(cost, "num_cores", lambda: 2)
     quick.setattr("pochitrain.data.loader.num_cores", lambda: 2)
     root = make_folder(tmp_path / "data", COUNTS, side_px=200, suffix=".jpg")
-    words = ["model=resnet18", weights, "transform.size=64", "strategy.head_epochs=2"]
-    flags = ["--minutes", "2", "work_dir=out"]
-    outcome = pochi(str(root), *flags, *words, command="fit", prog="pochi")
+    outcome = pochi(str(root), "--minutes", "2", *SMALL, weights, command="fit", prog="pochi")
     assert outcome.code == 0, outcome.err
     config, metrics = read_run(tmp_path / "out")
     # 64 / sqrt(0.6) = 82.6; pictures of 200 px are more than twice as large.
@@ -491,43 +370,3 @@ def test_a_pass_that_is_slower_than_measured_gives_a_smaller_size(
     assert outcome.code == 0, outcome.err
     assert seen == [("probe", 128, 1.0)]
     assert read_run(tmp_path / "out")[0]["transform"]["size"] == 64
-
-
-def test_a_rehearsal_computes_some_of_the_features(
-    make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: str
-) -> None:
-    root = make_folder(tmp_path / "data", {"dark": 60, "bright": 60})
-    words = ["strategy=probe", "model=resnet18", weights, "transform.size=32", "data=folder"]
-    words += [f"data.train_root={root}", "data.val_fraction=0.2", "data.cache=off"]
-    with initialize_config_dir(str(config_directory())):
-        cfg = compose("config", words)
-    precision = select_precision("fp32", torch.device("cpu"))
-    data = require_splits(Components(cfg).build_data())
-    clock = itertools.count(0.0, 1.0)
-    monkeypatch.setattr(rehearsal.time, "perf_counter", lambda: next(clock))
-    # Batches of 32, and one second between them: the third one is too late.
-    monkeypatch.setattr(rehearsal, "REHEARSED_S", 2.0)
-    assert rehearse(cfg, data, precision) == 2 / 64
-    monkeypatch.setattr(
-        rehearsal, "REHEARSED_S", 100.0
-    )  # all 120 pictures; the last batch is of 24
-    assert rehearse(cfg, data, precision) == 3 / 96
-
-
-def test_training_from_scratch_is_measured_with_the_batches_that_it_will_have(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    seen: list[str] = []
-
-    def compose_words(words: Any) -> Any:
-        seen.extend(words)
-        return SimpleNamespace(data={"num_workers": 0})
-
-    costs = loader_costs(monkeypatch, 0, 2)
-    costs.compose = compose_words
-    costs.backbone = None
-    monkeypatch.setattr(cost, "build_parts", lambda *parts: None)
-    monkeypatch.setattr(cost, "time_training", lambda *parts: 0.125)
-    monkeypatch.setattr(costs, "loading", lambda *parts: Loading(0.0, 0.0))
-    assert costs.costs(Work(10, 2, 28)).scratch_s == {32: 0.125}
-    assert "batch_size=32" in seen
